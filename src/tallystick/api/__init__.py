@@ -1,0 +1,1 @@
+"""The HTTP face: one noun a file; it only translates."""

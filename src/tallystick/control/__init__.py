@@ -1,0 +1,1 @@
+"""The desk: what people change off the flow, one noun a file."""

@@ -1,0 +1,182 @@
+"""What is sold and at what price: products, plan templates, plans and pricings (source: reference 2.1, 2.3, 2.4)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from tallystick.core.entity import (
+    CustomFields,
+    Description,
+    EntityCode,
+    Id,
+    Name,
+    Value,
+    require_custom_fields,
+    require_not_negative,
+)
+from tallystick.core.period import Frequency, Instant
+
+Interval = Annotated[int, msgspec.Meta(ge=1, le=365)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=364)]
+PlanCurrency = Annotated[str, msgspec.Meta(min_length=3, max_length=3)]
+
+
+class Product(Value, frozen=True, kw_only=True):
+    """Something sellable: the container of meters, aggregations, templates and plans."""
+
+    kind: ClassVar[str] = "product"
+
+    name: Name
+    code: EntityCode
+    custom_fields: CustomFields | None = None
+
+    def check(self) -> None:
+        require_custom_fields(self.custom_fields)
+
+
+class PlanTemplate(Value, frozen=True, kw_only=True):
+    """Billing defaults that plans share. Its currency is the one its plans are priced in."""
+
+    kind: ClassVar[str] = "plantemplate"
+    references: ClassVar[tuple[str, ...]] = ("product_id",)
+
+    product_id: Id
+    name: Name
+    code: EntityCode | None = None
+    currency: PlanCurrency
+    bill_frequency: Frequency
+    bill_frequency_interval: Interval = 1
+    standing_charge: Decimal
+    standing_charge_interval: Interval = 1
+    standing_charge_offset: Offset = 0
+    standing_charge_bill_in_advance: bool | None = None
+    standing_charge_description: Description | None = None
+    minimum_spend: Decimal | None = None
+    minimum_spend_bill_in_advance: bool | None = None
+    minimum_spend_description: Description | None = None
+    ordinal: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    custom_fields: CustomFields | None = None
+
+    def check(self) -> None:
+        require_not_negative(self.standing_charge, "standingCharge")
+        require_not_negative(self.minimum_spend, "minimumSpend")
+        require_custom_fields(self.custom_fields)
+
+
+class Plan(Value, frozen=True, kw_only=True):
+    """A priced offer made from a template; what is set here overrides the template."""
+
+    kind: ClassVar[str] = "plan"
+    references: ClassVar[tuple[str, ...]] = (
+        "plan_template_id",
+        "account_id",
+        "standing_charge_accounting_product_id",
+        "minimum_spend_accounting_product_id",
+    )
+
+    plan_template_id: Id
+    name: Name
+    code: EntityCode
+    standing_charge: Decimal | None = None
+    standing_charge_bill_in_advance: bool | None = None
+    standing_charge_description: Description | None = None
+    standing_charge_accounting_product_id: Id | None = None
+    minimum_spend: Decimal | None = None
+    minimum_spend_bill_in_advance: bool | None = None
+    minimum_spend_description: Description | None = None
+    minimum_spend_accounting_product_id: Id | None = None
+    bespoke: bool = False
+    account_id: Id | None = None
+    ordinal: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    custom_fields: CustomFields | None = None
+
+    def check(self) -> None:
+        require_not_negative(self.standing_charge, "standingCharge")
+        require_not_negative(self.minimum_spend, "minimumSpend")
+        require_custom_fields(self.custom_fields)
+
+
+class PricingBand(Value, frozen=True, kw_only=True):
+    """One band of a price list: it starts above `lower_limit` and reaches to the next band's, inclusive."""
+
+    lower_limit: Decimal
+    fixed_price: Decimal
+    unit_price: Decimal
+    id: str | None = None
+    credit_type_id: str | None = None
+
+    def check(self) -> None:
+        require_not_negative(self.lower_limit, "lowerLimit")
+
+
+class PricingType(StrEnum):
+    DEBIT = "DEBIT"
+    PRODUCT_CREDIT = "PRODUCT_CREDIT"
+    GLOBAL_CREDIT = "GLOBAL_CREDIT"
+
+
+class Pricing(Value, frozen=True, kw_only=True):
+    """The bands that one aggregation is priced by, on a plan or a template, between two dates."""
+
+    kind: ClassVar[str] = "pricing"
+    references: ClassVar[tuple[str, ...]] = (
+        "plan_id",
+        "plan_template_id",
+        "aggregation_id",
+        "compound_aggregation_id",
+        "accounting_product_id",
+    )
+
+    plan_id: Id | None = None
+    plan_template_id: Id | None = None
+    aggregation_id: Id | None = None
+    compound_aggregation_id: Id | None = None
+    pricing_bands: tuple[PricingBand, ...]
+    overage_pricing_bands: tuple[PricingBand, ...] | None = None
+    start_date: Instant
+    end_date: Instant | None = None
+    cumulative: bool = False
+    tiers_span_plan: bool = False
+    segment: dict[str, str] | None = None
+    type: PricingType = PricingType.DEBIT
+    minimum_spend: Decimal | None = None
+    minimum_spend_bill_in_advance: bool = False
+    minimum_spend_description: Description | None = None
+    description: Description | None = None
+    code: EntityCode | None = None
+    accounting_product_id: Id | None = None
+    custom_fields: CustomFields | None = None
+
+    def check(self) -> None:
+        require_exactly_one(self.plan_id, self.plan_template_id, "planId", "planTemplateId")
+        require_exactly_one(self.aggregation_id, self.compound_aggregation_id, "aggregationId", "compoundAggregationId")
+        require_rising(self.pricing_bands, "pricingBands")
+        if self.overage_pricing_bands is not None:
+            require_rising(self.overage_pricing_bands, "overagePricingBands")
+            if not self.cumulative or self.tiers_span_plan:
+                raise ValueError("overagePricingBands: only with cumulative true and tiersSpanPlan false")
+        if self.end_date is not None and self.end_date <= self.start_date:
+            raise ValueError("endDate: must be after startDate")
+        require_not_negative(self.minimum_spend, "minimumSpend")
+        require_custom_fields(self.custom_fields)
+
+
+def require_exactly_one(first: object, second: object, first_name: str, second_name: str) -> None:
+    """Refuse both and neither of two alternatives."""
+    if (first is None) == (second is None):
+        raise ValueError(f"{first_name}: give exactly one of {first_name} and {second_name}")
+
+
+def require_rising(bands: tuple[PricingBand, ...], field: str) -> None:
+    """Bands come in the order of their lower limits, each limit once, and there is at least one."""
+    if not bands:
+        raise ValueError(f"{field}: at least one band")
+    for index in range(1, len(bands)):
+        if bands[index].lower_limit <= bands[index - 1].lower_limit:
+            raise ValueError(
+                f"{field}[{index}].lowerLimit: must be above {bands[index - 1].lower_limit:f}, the band before it"
+            )

@@ -1,0 +1,104 @@
+"""What holds for the whole organisation: its settings and its currencies (source: reference 2.9)."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+import msgspec
+
+from tallystick.core.account import CreditType, StatementMode
+from tallystick.core.entity import CurrencyCode, FieldCode, Name, Value
+from tallystick.core.money import RoundingMode
+from tallystick.core.period import require_zone
+
+
+class CurrencyConversion(Value, frozen=True, kw_only=True):
+    """One unit of `from_` is worth `multiplier` units of `to`."""
+
+    from_: CurrencyCode = msgspec.field(name="from")
+    to: CurrencyCode
+    multiplier: Decimal
+
+    def check(self) -> None:
+        if self.multiplier <= 0:
+            raise ValueError("multiplier: must be above 0")
+
+
+class ExternalInvoiceDate(StrEnum):
+    FIRST_DAY_OF_NEXT_PERIOD = "FIRST_DAY_OF_NEXT_PERIOD"
+    LAST_DAY_OF_ARREARS = "LAST_DAY_OF_ARREARS"
+
+
+class GracePeriodUnit(StrEnum):
+    MINUTES = "MINUTES"
+    HOURS = "HOURS"
+    DAYS = "DAYS"
+
+
+class UnknownAccounts(StrEnum):
+    """What happens to a measurement whose account code is unknown (our extension)."""
+
+    CREATE = "CREATE"  # a skeleton account is created, as m3ter does
+    QUEUE = "QUEUE"  # the measurement waits in the failed-measurement queue
+
+
+class OrganizationConfig(Value, frozen=True, kw_only=True):
+    """Settings of one organisation. The last three fields are extensions of ours."""
+
+    kind: ClassVar[str] = "organizationconfig"
+
+    currency: CurrencyCode = "USD"
+    timezone: str = "UTC"
+    day_epoch: date = date(2022, 1, 1)
+    week_epoch: date = date(2022, 1, 4)
+    month_epoch: date = date(2022, 1, 1)
+    year_epoch: date = date(2022, 1, 1)
+    days_before_bill_due: Annotated[int, msgspec.Meta(gt=0)] = 30
+    currency_conversions: tuple[CurrencyConversion, ...] = ()
+    standing_charge_bill_in_advance: bool = False
+    minimum_spend_bill_in_advance: bool = False
+    commitment_fee_bill_in_advance: bool = False
+    credit_application_order: tuple[CreditType, ...] = (CreditType.PREPAYMENT, CreditType.BALANCE)
+    consolidate_bills: bool = False
+    suppressed_empty_bills: bool = False
+    scheduled_bill_interval: Decimal | None = None
+    scheduled_bill_offset: Annotated[int, msgspec.Meta(ge=0, le=23)] | None = None
+    auto_approve_bills_grace_period: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    auto_approve_bills_grace_period_unit: GracePeriodUnit | None = None
+    external_invoice_date: ExternalInvoiceDate = ExternalInvoiceDate.FIRST_DAY_OF_NEXT_PERIOD
+    bill_prefix: str | None = None
+    sequence_start_number: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    default_statement_definition_id: str | None = None
+    auto_generate_statement_mode: StatementMode | None = None
+    allow_negative_balances: bool = False
+    allow_overlapping_plans: bool = False
+    unknown_accounts: UnknownAccounts = UnknownAccounts.CREATE
+    require_measurement_uid: bool = False
+    future_tolerance_seconds: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 300
+
+    def check(self) -> None:
+        require_zone(self.timezone)
+
+
+class Currency(Value, frozen=True, kw_only=True):
+    """A unit of money (or of credit), with the decimals it is rounded to."""
+
+    kind: ClassVar[str] = "currency"
+    filters: ClassVar[tuple[str, ...]] = ("archived",)
+
+    name: Name
+    code: FieldCode
+    archived: bool = False
+    max_decimal_places: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
+    rounding_mode: RoundingMode | None = None
+
+
+class BillConfig(Value, frozen=True, kw_only=True):
+    """Every bill that ends on or before `bill_lock_date` is locked."""
+
+    kind: ClassVar[str] = "billconfig"
+
+    bill_lock_date: date | None = None

@@ -1,0 +1,1 @@
+"""The flow, one act a file: ingest, mediate, meter, rate, bill."""

@@ -1,0 +1,355 @@
+"""What the product needs from the outside world, as small protocols. `app.py` chooses who fulfils them.
+
+Everything that a request touches is bound to one organisation before the request sees it: `Records.organization`
+and `UsageStore.organization` give views that have no way to name another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic, Protocol, TypeVar
+
+from tallystick.core.aggregation import Measured, Question
+from tallystick.core.entity import Entity, Value
+from tallystick.core.period import Instant
+
+V = TypeVar("V", bound=Value)
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The only source of the present. Tests turn it by hand."""
+
+    def now(self) -> Instant: ...
+
+
+# ---------------------------------------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list is wanted: at most `size` rows, after the row that `token` names."""
+
+    size: int = 100
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """One page of a list, and the token of the next (None when there is none)."""
+
+    rows: tuple[T, ...]
+    next_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """A filter of a list of entities. Every part that is given must hold.
+
+    `equal` maps a field of `references` or `filters` (Python name), or "id" or "code", to the values it may have.
+    `active_on` keeps what has started at or before the instant and has not ended by it (`start_date`, `end_date`).
+    """
+
+    equal: Mapping[str, Collection[str]] | None = None
+    active_on: Instant | None = None
+
+
+class OrganizationRecords(Protocol):
+    """Configuration, bills, jobs, events and failed measurements of one organisation: reading."""
+
+    @property
+    def organization_id(self) -> str: ...
+
+    @property
+    def revision(self) -> int:
+        """Rises with every committed write of an entity in this organisation: a cache that saw another must forget."""
+
+    def get(self, of: type[V], id: str) -> Entity[V] | None:
+        """The entity as it stands."""
+
+    def get_many(self, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
+        """Those of the ids that exist, by id."""
+
+    def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
+        """The entity as it stood at a version, deleted ones too: nothing that was ever in force is forgotten."""
+
+    def by_code(self, of: type[V], code: str) -> Entity[V] | None:
+        """The entity with this code, compared exactly."""
+
+    def find(self, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
+        """One page of the entities that match, newest first."""
+
+    def every(self, of: type[V], where: Where = Where()) -> Iterator[Entity[V]]:
+        """All entities that match, oldest first."""
+
+    def users_of(self, id: str) -> list[tuple[str, str]]:
+        """(kind, id) of the entities that refer to this id: at most 10 of them."""
+
+    def document(self, kind: str, id: str) -> Document | None:
+        """One stored document."""
+
+    def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
+        """One page of the documents that match, in falling order of (sort, id)."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Write: all or nothing, one writer at a time in an organisation; what is read inside stays true."""
+
+
+class Transaction(OrganizationRecords, Protocol):
+    """Writing, inside `with records.transaction() as write:`. Reads see the writes made so far."""
+
+    def insert(self, entity: Entity[V]) -> None:
+        """Keep a new entity. Refusal `code_in_use` when its kind already has the code."""
+
+    def replace(self, entity: Entity[V]) -> None:
+        """Keep the next version of an entity: `entity.version - 1` must be the stored one.
+
+        Refusal `version_mismatch` when it is not.
+        """
+
+    def remove(self, entity: Entity[V], *, at: datetime, by: str) -> None:
+        """Take an entity out of use; its versions stay readable through `at_version`."""
+
+    def put_documents(self, kind: str, documents: Sequence[Document]) -> None:
+        """Insert or overwrite documents by id, in one statement."""
+
+    def remove_document(self, kind: str, id: str) -> None:
+        """Delete one document."""
+
+    def next_number(self, sequence: str, start: int) -> int:
+        """The next number of a named sequence without gaps; the first is `start`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A stored document that is no configuration: a bill, a job, an event, a failed measurement.
+
+    `keys` are the texts it can be looked up by (field name to value); `sort` its place in lists; `body` its bytes,
+    which the store keeps as they are.
+    """
+
+    id: str
+    sort: str
+    keys: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentWhere:
+    """A filter of documents: `equal` as in Where; `between` maps a key to its lowest (inclusive) and highest
+    (inclusive) text, either of which may be None."""
+
+    equal: Mapping[str, Collection[str]] | None = None
+    between: Mapping[str, tuple[str | None, str | None]] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organization:
+    """One tenant."""
+
+    id: str
+    name: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceUser:
+    """An API identity of an organisation. Only a digest of its secret is kept."""
+
+    id: str
+    organization_id: str
+    name: str
+    access_key: str
+    secret_digest: str
+    scopes: tuple[str, ...]
+    created: datetime
+    revoked: datetime | None = None
+
+
+class Records(Protocol):
+    """All organisations: what the operator and the sign-in see."""
+
+    def organization(self, id: str) -> OrganizationRecords:
+        """The view bound to one organisation."""
+
+    def organizations(self) -> list[Organization]: ...
+    def add_organization(self, organization: Organization) -> None: ...
+    def find_organization(self, id: str) -> Organization | None: ...
+    def add_service_user(self, user: ServiceUser) -> None: ...
+    def replace_service_user(self, user: ServiceUser) -> None: ...
+    def service_user(self, id: str) -> ServiceUser | None: ...
+    def service_user_by_key(self, access_key: str) -> ServiceUser | None: ...
+    def service_users(self, organization_id: str) -> list[ServiceUser]: ...
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------------------- journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Entries of one organisation that are appended together: they become durable together.
+
+    `kind` is what the entries are ("measurement"; there is room for withdrawals). Positions are given by the
+    journal: entry i of the block has position `first + i`. They start at 1, rise by one per entry over all
+    organisations, and are never given twice.
+    """
+
+    organization_id: str
+    kind: str
+    received: Instant
+    entries: Sequence[bytes]
+    first: int = 0
+
+    @property
+    def last(self) -> int:
+        return self.first + len(self.entries) - 1
+
+
+class Journal(Protocol):
+    """Every accepted measurement, in order: the truth for usage."""
+
+    def append(self, blocks: Sequence[Block]) -> list[Block]:
+        """Write the blocks and return them with their positions, once they are on disk. Called by one thread."""
+
+    def read(self, after: int) -> Iterator[Block]:
+        """The durable blocks that have entries with positions above `after`, in order, up to the present end."""
+
+    @property
+    def last(self) -> int:
+        """The highest durable position; 0 when empty."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the uid index holds of an accepted measurement: a digest of its content, and where it is."""
+
+    content: bytes
+    position: int
+
+
+class UidIndex(Protocol):
+    """uid → claim, for ever, per organisation. A projection of the journal: it can be rebuilt from it."""
+
+    def look_up(self, keys: Sequence[bytes]) -> list[Claim | None]:
+        """The claims on the keys (see `core.measurement.uid_key`), in order; None where there is none."""
+
+    def put(self, claims: Mapping[bytes, Claim], mark: int) -> None:
+        """Add claims and record that the index holds the journal up to `mark`: one atomic write."""
+
+    @property
+    def mark(self) -> int:
+        """The journal position up to which the index is complete."""
+
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------------------------------------------- usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """One mediated measurement. `numbers` and `texts` map declared field codes to values; `extra` is the JSON object
+    of what the meter does not declare (None when nothing)."""
+
+    position: int
+    organization_id: str
+    meter_id: str
+    account_id: str
+    uid: str
+    ts: Instant
+    ets: Instant | None
+    received: Instant
+    numbers: Mapping[str, Decimal]
+    texts: Mapping[str, str]
+    extra: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFilter:
+    """Keep the measurements of a meter whose text field has one of the values."""
+
+    meter_id: str
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageColumn:
+    """One number per row of a usage query: a function (SUM MIN MAX COUNT LATEST MEAN UNIQUE) over a field."""
+
+    meter_id: str
+    field: str
+    function: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageGroup:
+    """How rows are split: by "ACCOUNT"; by "TIME" with a `frequency` (HOUR DAY WEEK MONTH QUARTER) laid in the time
+    zone of the query; by "DIMENSION", a text field of a meter."""
+
+    by: str
+    frequency: str | None = None
+    meter_id: str | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageQuery:
+    """A question of the data explorer. Times are UTC instants, `end` exclusive; None means unbounded or all."""
+
+    start: Instant | None
+    end: Instant | None
+    meter_ids: tuple[str, ...] | None
+    account_ids: tuple[str, ...] | None
+    filters: tuple[UsageFilter, ...]
+    columns: tuple[UsageColumn, ...]
+    groups: tuple[UsageGroup, ...]
+    limit: int
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """One row of a usage query with columns: the group values (account id, period start as Instant, or text; None where
+    a measurement has no such field) and, per column, exact (total, count) or None where nothing was measured.
+    For MEAN the value is total / count, for all else it is total."""
+
+    groups: tuple[str | Instant | None, ...]
+    values: tuple[tuple[Decimal, int] | None, ...]
+
+
+class OrganizationUsage(Protocol):
+    """Measurements of one organisation: reading."""
+
+    def measure(self, question: Question) -> Iterable[Measured]:
+        """The exact answer, one row per account (and segment) that had measurements with the field."""
+
+    def query(self, query: UsageQuery) -> list[UsageAnswer]:
+        """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says
+        that there is more)."""
+
+    def raw(self, query: UsageQuery) -> list[UsageRow]:
+        """The measurements of a query without columns: latest first, at most `limit + 1`."""
+
+
+class UsageStore(Protocol):
+    """Measurements as columns, aggregated on demand. A projection of the journal: it can be rebuilt from it."""
+
+    def organization(self, id: str) -> OrganizationUsage: ...
+
+    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
+        """Keep rows and record that the store holds the journal up to `mark`. After a crash in between,
+        adding the same rows again counts nothing twice. Called by one thread."""
+
+    @property
+    def mark(self) -> int:
+        """The journal position up to which the store is complete."""
+
+    def close(self) -> None: ...

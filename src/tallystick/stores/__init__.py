@@ -1,0 +1,1 @@
+"""The stores: each module speaks one brand of storage behind a port."""
