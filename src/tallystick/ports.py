@@ -27,6 +27,15 @@ class Clock(Protocol):
     def now(self) -> Instant: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: a service user, or the operator who holds the data directory."""
+
+    id: str
+    kind: str  # "SERVICE_USER" or "OPERATOR"
+    scopes: tuple[str, ...] = ()
+
+
 # ---------------------------------------------------------------------------------------------------- records
 
 
