@@ -47,7 +47,7 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def create(  # noqa: PLR0913: the two sources of randomness are arguments so that a test can fix them
+def create(
     records: Records,
     organization_id: str,
     name: str,
