@@ -1,0 +1,137 @@
+"""The working of a bill line: the typed steps that made its amount, kept with it so that it can be explained.
+
+Every number is exact and carries its meaning in its step; `core.explain` turns steps into plain English.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from tallystick.core.aggregation import Method, UnitRounding
+from tallystick.core.catalog import PricingType
+from tallystick.core.money import RoundingMode
+from tallystick.core.period import Instant
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="step", omit_defaults=True):
+    """Base of the steps; on paper each one carries its name as `step`."""
+
+
+class Counted(Step, frozen=True, kw_only=True, tag="counted"):
+    """A number measured over a window: `total` over `count` measurements of `field`.
+
+    `value` is total / count for MEAN and `total` otherwise; with `count` 0 it is the aggregation's default value.
+    `segment` holds the text values that the measurements were restricted to, by field code.
+    """
+
+    method: Method
+    meter: str  # the meter's code
+    field: str
+    start: Instant
+    end: Instant
+    total: Decimal
+    count: int
+    value: Decimal
+    unit: str  # of the field, or empty
+    segment: dict[str, str] | None = None
+    percentile: Decimal | None = None
+
+
+class Divided(Step, frozen=True, kw_only=True, tag="divided"):
+    """units = value / quantityPerUnit, rounded to whole units where the aggregation says so."""
+
+    value: Decimal
+    quantity_per_unit: Decimal
+    rounding: UnitRounding
+    units: Decimal
+
+
+class PricedBand(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The arithmetic of one band: units x unitPrice + fixedPrice = amount."""
+
+    lower_limit: Decimal
+    units: Decimal
+    unit_price: Decimal
+    fixed_price: Decimal
+    amount: Decimal
+
+
+class Priced(Step, frozen=True, kw_only=True, tag="priced"):
+    """Units priced by bands: each band reached when `cumulative`, else all units at the highest band reached."""
+
+    cumulative: bool
+    units: Decimal
+    bands: tuple[PricedBand, ...]
+    amount: Decimal
+
+
+class Spanned(Step, frozen=True, kw_only=True, tag="spanned"):
+    """Bands that span the plan: the price of all units so far, less the price of the units before this window."""
+
+    units_before: Decimal
+    amount_before: Decimal
+    units_after: Decimal
+    amount_after: Decimal
+    amount: Decimal
+
+
+class Credited(Step, frozen=True, kw_only=True, tag="credited"):
+    """A credit pricing: the amount is given back, up to `cap`, what its charges come to."""
+
+    type: PricingType
+    credit: Decimal
+    cap: Decimal
+    amount: Decimal
+
+
+class Prorated(Step, frozen=True, kw_only=True, tag="prorated"):
+    """A charge for a whole period, of which `days` of `of_days` are served: full x days / of_days."""
+
+    full: Decimal
+    start: Instant
+    end: Instant
+    days: Decimal
+    of_days: Decimal
+    amount: Decimal
+
+
+class ToppedUp(Step, frozen=True, kw_only=True, tag="toppedUp"):
+    """A minimum less the charges that count towards it."""
+
+    minimum: Decimal
+    charges: Decimal
+    amount: Decimal
+
+
+class Refunded(Step, frozen=True, kw_only=True, tag="refunded"):
+    """A minimum paid in advance is given back as far as charges have been made: min(minimum, charges)."""
+
+    minimum: Decimal
+    charges: Decimal
+    amount: Decimal
+
+
+class Rounded(Step, frozen=True, kw_only=True, tag="rounded"):
+    """The one rounding: the exact amount becomes money of a currency. Without `places` nothing is rounded."""
+
+    exact: Decimal
+    currency: str
+    mode: RoundingMode
+    places: int | None
+    amount: Decimal
+
+
+class Converted(Step, frozen=True, kw_only=True, tag="converted"):
+    """The exact, unrounded amount in the currency of the bill."""
+
+    exact: Decimal
+    from_currency: str
+    to_currency: str
+    rate: Decimal
+    amount: Decimal
+
+
+Steps = Counted | Divided | Priced | Spanned | Credited | Prorated | ToppedUp | Refunded | Rounded | Converted
+Working = tuple[Steps, ...]
