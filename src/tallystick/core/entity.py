@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -17,6 +17,8 @@ import msgspec
 MAX_NUMBER = Decimal(10) ** 20  # a configured number is below this in size …
 MAX_DECIMALS = 30  # … and has at most this many decimal places
 MAX_CUSTOM_FIELDS = 100
+_SMALLEST_STEP = Decimal((0, (1,), -MAX_DECIMALS))
+_NUMBERS = Context(prec=2 * MAX_DECIMALS, traps=[InvalidOperation])  # every number allowed here fits
 
 Id = Annotated[str, msgspec.Meta(min_length=36, max_length=36)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -89,10 +91,10 @@ def wire_name(of: type[msgspec.Struct], field: str) -> str:
 
 def require_number(value: Decimal, field: str) -> None:
     """Refuse what is no usable number: NaN, infinities, absurd sizes and exponents."""
-    if not value.is_finite() or abs(value) >= MAX_NUMBER:
+    # By digits and exponents only: arithmetic here would round to the thread's ambient decimal context first.
+    if not value.is_finite() or (value and value.adjusted() >= MAX_NUMBER.adjusted()):
         raise ValueError(f"{field}: must be a finite number below 10^20")
-    exponent = value.normalize().as_tuple().exponent
-    if isinstance(exponent, int) and exponent < -MAX_DECIMALS:
+    if value != value.quantize(_SMALLEST_STEP, context=_NUMBERS):
         raise ValueError(f"{field}: at most {MAX_DECIMALS} decimal places")
 
 
