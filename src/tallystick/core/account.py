@@ -58,6 +58,7 @@ class Account(Value, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "account"
     references: ClassVar[tuple[str, ...]] = ("parent_account_id", "statement_definition_id")
+    filters: ClassVar[tuple[str, ...]] = ("currency",)
 
     name: Name
     code: EntityCode

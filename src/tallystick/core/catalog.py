@@ -43,6 +43,7 @@ class PlanTemplate(Value, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "plantemplate"
     references: ClassVar[tuple[str, ...]] = ("product_id",)
+    filters: ClassVar[tuple[str, ...]] = ("currency",)
 
     product_id: Id
     name: Name

@@ -1,0 +1,58 @@
+"""Plans: priced offers made from templates. A bespoke plan belongs to one account for ever (source: reference 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
+from tallystick.core.account import AccountPlan
+from tallystick.core.catalog import Plan, PlanTemplate
+from tallystick.core.entity import Entity
+from tallystick.ports import OrganizationRecords, Page, Where
+
+
+def product_of(read: OrganizationRecords, plan: Plan) -> str:
+    """The product that a plan sells: its template's."""
+    return the(read, PlanTemplate, plan.plan_template_id).product_id
+
+
+def products_of(read: OrganizationRecords, plans: Collection[Entity[Plan]]) -> dict[str, str]:
+    """Plan ids to the products they sell, for many plans at once."""
+    templates = read.get_many(PlanTemplate, {plan.value.plan_template_id for plan in plans})
+    return {plan.id: templates[plan.value.plan_template_id].value.product_id for plan in plans}
+
+
+def plans_of(read: OrganizationRecords, product_id: str) -> list[str]:
+    """The ids of all plans that sell a product."""
+    templates = [each.id for each in read.every(PlanTemplate, Where(equal={"product_id": (product_id,)}))]
+    return [each.id for each in read.every(Plan, Where(equal={"plan_template_id": templates}))]
+
+
+def _check(draft: Draft[Plan]) -> Plan:
+    value = draft.value
+    if value.bespoke and value.account_id is None:
+        raise rule_broken("accountId", "a bespoke plan needs the account it is made for")
+    if not value.bespoke and value.account_id is not None:
+        raise rule_broken("accountId", "only a bespoke plan belongs to an account; set bespoke to true")
+    if draft.before is not None:
+        _check_change(draft, draft.before.value)
+    return value
+
+
+def _check_change(draft: Draft[Plan], before: Plan) -> None:
+    value = draft.value
+    if before.account_id is not None and before.account_id != value.account_id:
+        message = f"the plan was made for the account {before.account_id}; that cannot change, make another plan"
+        raise rule_broken("accountId", message)
+    if value.account_id is not None and before.account_id is None:
+        attached = draft.read.find(AccountPlan, Where(equal={"plan_id": (draft.id,)}), Page(size=100)).rows
+        others = [("accountplan", each.id) for each in attached if each.value.account_id != value.account_id]
+        if others:
+            raise in_use("plan", draft.id, others[:10], field="accountId")
+    if value.plan_template_id != before.plan_template_id:
+        users = draft.read.users_of(draft.id)
+        if users and product_of(draft.read, value) != product_of(draft.read, before):
+            raise in_use("plan", draft.id, users, field="planTemplateId")
+
+
+PLANS = Noun(of=Plan, check=_check)
