@@ -93,6 +93,7 @@ class Call:
     now: Instant
     path: Mapping[str, str] = field(default_factory=dict)
     query: QueryString = field(default_factory=lambda: QueryString({}))
+    raw: bytes = b""  # the body as it was sent
 
     @property
     def organization_id(self) -> str:

@@ -1,0 +1,143 @@
+"""From a request to a route's function and back: sign-in, decoding, running in a thread, failures as answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import anyio
+import anyio.to_thread
+import msgspec
+from litestar import Request
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from tallystick.api.door import Door
+from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
+from tallystick.api.openapi import PREFIX
+from tallystick.api.operator import OpenCall, OpenRoute
+from tallystick.api.routing import Call, QueryString, Raw, Route
+from tallystick.core import wire
+from tallystick.errors import CODES, Code, Family, Refusal
+
+if TYPE_CHECKING:
+    from tallystick.app import App
+
+log = logging.getLogger(__name__)
+
+JSON = "application/json"
+THREADS = anyio.CapacityLimiter(16)  # requests that may be at work at once; the rest wait their turn
+
+INTERNAL = ErrorReply(
+    message="something went wrong in the server and was logged", code="internal", hint="Try again later."
+)
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def organization_handler(app: App, door: Door, route: Route) -> HTTPRouteHandler:
+    """The Litestar handler of a route under /organizations/{orgId}."""
+
+    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        raw = await request.body()
+        return await _answer(partial(_run, app, door, route, request, raw))
+
+    return _handler(route.method, PREFIX + route.path, handle)
+
+
+def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
+    """The Litestar handler of a route outside the organisations."""
+
+    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        call = OpenCall(app, app.clock.now(), dict(request.headers), await request.body())
+        return await _answer(lambda: _success(route.run(call)))
+
+    return _handler(route.method, route.path, handle)
+
+
+def guarded(work: Callable[[], Answer]) -> Answer:
+    """Run, and turn every way it can fail into an answer."""
+    try:
+        return work()
+    except Exception as problem:
+        return failure(problem)
+
+
+def failure(problem: Exception) -> Answer:
+    """The answer to a request that failed; a failure nobody foresaw is logged and is a 500."""
+    match problem:
+        case Refusal():
+            status, headers, reply = refused(problem)
+        case msgspec.MsgspecError() | UnicodeDecodeError():
+            status, headers, reply = undecodable(problem)
+        case RecursionError():
+            status, headers, reply = error_reply(CODES["invalid_request"], "body: nested too deeply")
+        case _:
+            log.error("a request failed in a way that nobody foresaw", exc_info=problem)
+            status, headers, reply = 500, {}, INTERNAL
+    return status, dict(headers), wire.encode(reply)
+
+
+def http_failure(_: Request[Any, Any, Any], problem: HTTPException) -> Response[bytes]:
+    """The answer where no route was reached: unknown paths, wrong methods, bodies beyond the limit."""
+    code = {404: CODES["not_found"], 413: CODES["request_too_large"]}.get(problem.status_code)
+    if code is None:
+        code = Code("invalid_request", Family.INVALID, "Check the method and the path.")
+    message = "path: there is nothing here" if problem.status_code == 404 else f"request: {problem.detail}"
+    reply = ErrorReply(message=message, code=code.name, hint=code.hint)
+    return Response(wire.encode(reply), status_code=problem.status_code, media_type=JSON)
+
+
+def _handler(method: str, path: str, handle: Callable[..., Any]) -> HTTPRouteHandler:
+    typed = path.replace("}", ":str}")
+    handler: HTTPRouteHandler = HTTPRouteHandler(typed, http_method=method, status_code=200)(handle)  # type: ignore[arg-type]
+    return handler
+
+
+async def _answer(work: Callable[[], Answer]) -> Response[bytes]:
+    status, headers, body = await anyio.to_thread.run_sync(guarded, work, limiter=THREADS)
+    media_type = headers.pop("content-type", JSON)
+    return Response(body, status_code=status, headers=headers, media_type=media_type)
+
+
+def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], raw: bytes) -> Answer:
+    path: Mapping[str, str] = request.path_params
+    now = app.clock.now()
+    grant = door.admit(request.headers.get("authorization"), now)
+    organization_id = path["orgId"]
+    grant.require_organization(organization_id)
+    if app.records.find_organization(organization_id) is None:
+        raise Refusal("forbidden", f"this token gives no access to the organization {organization_id[:40]!r}")
+    grant.require_scope(route.scope)
+    call = Call(
+        app=app,
+        records=app.records.organization(organization_id),
+        usage=app.usage.organization(organization_id),
+        actor=grant.actor,
+        now=now,
+        path=path,
+        query=query_string(request.scope["query_string"]),
+        raw=raw,
+    )
+    return _success(route.run(call) if route.body is None else route.run(call, wire.decode(route.body, raw)))
+
+
+def query_string(text: bytes) -> QueryString:
+    """The query, percent-decoded; a name given twice counts as a comma-joined list."""
+    values: dict[str, str] = {}
+    for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True, errors="strict"):
+        values[name] = f"{values[name]},{value}" if name in values else value
+    return QueryString(values)
+
+
+def _success(result: object) -> Answer:
+    if isinstance(result, Raw):
+        headers = {"content-type": result.media_type}
+        if result.file_name is not None:
+            headers["content-disposition"] = f'attachment; filename="{result.file_name}"'
+        return 200, headers, result.body
+    return 200, {}, wire.encode(result)

@@ -1,0 +1,166 @@
+"""What is answered without an organisation: health, tokens, the published description, and the operator's desk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from tallystick import __version__
+from tallystick.api import auth
+from tallystick.api.errors import ErrorReply
+from tallystick.api.openapi import describe
+from tallystick.api.routes import ROUTES
+from tallystick.control.organizations import create_organization
+from tallystick.core import wire
+from tallystick.core.period import Instant
+from tallystick.errors import Refusal
+
+if TYPE_CHECKING:
+    from tallystick.app import App
+
+
+class TokenRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client sends for a token; form bodies have the same names."""
+
+    grant_type: str
+    scope: str | None = None
+
+
+class TokenReply(msgspec.Struct, frozen=True, kw_only=True):
+    """A token and how many seconds it is good for."""
+
+    access_token: str
+    expires_in: int
+    token_type: str = "Bearer"
+    scope: str = ""
+
+
+class OrganizationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator says of a new organisation."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    currency: str = "USD"
+
+
+class OrganizationReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A new organisation's id and the credentials of its first service user, told once."""
+
+    org_id: str
+    api_key: str
+    api_secret: str
+
+
+class OrganizationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One organisation as the operator's list shows it."""
+
+    id: str
+    name: str
+    created: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCall:
+    """A request that belongs to no organisation."""
+
+    app: App
+    now: Instant
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRoute:
+    """One operation outside the organisations."""
+
+    method: str
+    path: str
+    run: Callable[[OpenCall], object]
+    summary: str
+
+
+def health(_: OpenCall) -> object:
+    """Answers once everything is open."""
+    return {"status": "ready", "version": __version__}
+
+
+def token(call: OpenCall) -> object:
+    """The client-credentials grant, with a JSON or a form body."""
+    if call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        form = dict(parse_qsl(call.body.decode("utf-8", "replace")))
+        request = msgspec.convert(form, TokenRequest)
+    else:
+        request = wire.decode(TokenRequest, call.body)
+    if request.grant_type != "client_credentials":
+        raise Refusal("invalid_request", "grant_type: must be client_credentials", field="grant_type")
+    seconds = call.app.settings.token_seconds
+    signed = auth.sign_in(call.app.records, call.app.key, call.headers.get("authorization"), call.now, seconds)
+    return TokenReply(access_token=signed, expires_in=seconds)
+
+
+def add_organization(call: OpenCall) -> object:
+    """A new organisation with its first service user."""
+    _require_operator(call)
+    wanted = wire.decode(OrganizationRequest, call.body)
+    made = create_organization(call.app.records, wanted.name, wanted.currency, call.now)
+    return OrganizationReply(org_id=made.organization.id, api_key=made.api_key, api_secret=made.api_secret)
+
+
+def list_organizations(call: OpenCall) -> object:
+    """Every organisation of this server."""
+    _require_operator(call)
+    rows = call.app.records.organizations()
+    return {"data": [OrganizationRow(id=each.id, name=each.name, created=Instant.of(each.created)) for each in rows]}
+
+
+def published(_: OpenCall) -> object:
+    """The description of the whole API."""
+    return describe(ROUTES, _open_paths())
+
+
+def _require_operator(call: OpenCall) -> None:
+    grant = auth.read_token(call.app.key, call.headers.get("authorization"), call.now)
+    if grant.actor.kind != "OPERATOR":
+        raise Refusal("forbidden", "Authorization: this needs the operator's token")
+
+
+OPEN_ROUTES = (
+    OpenRoute("GET", "/health", health, "Say whether the server is ready"),
+    OpenRoute("POST", "/oauth/token", token, "Exchange access key and secret for a token"),
+    OpenRoute("GET", "/openapi.json", published, "Describe the API"),
+    OpenRoute("POST", "/operator/organizations", add_organization, "Create an organisation"),
+    OpenRoute("GET", "/operator/organizations", list_organizations, "List the organisations"),
+)
+_BODIES: dict[object, type] = {token: TokenRequest, add_organization: OrganizationRequest}
+_REPLIES: dict[object, type] = {token: TokenReply, add_organization: OrganizationReply}
+_SECURITY: dict[object, list[dict[str, list[str]]]] = {health: [], published: [], token: [{"serviceUser": []}]}
+
+
+def _open_paths() -> dict[str, Any]:
+    paths: dict[str, Any] = {}
+    for route in OPEN_ROUTES:
+        operation: dict[str, Any] = {
+            "operationId": route.run.__name__,
+            "summary": route.summary,
+            "tags": ["Operator"],
+            "responses": {
+                "200": {"description": "Done.", "content": _content(_REPLIES.get(route.run))},
+                "default": {"description": "Refused; the message says why.", "content": _content(ErrorReply)},
+            },
+        }
+        if route.run in _BODIES:
+            operation["requestBody"] = {"required": True, "content": _content(_BODIES[route.run])}
+        if route.run in _SECURITY:
+            operation["security"] = _SECURITY[route.run]
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    return paths
+
+
+def _content(of: type | None) -> dict[str, Any]:
+    if of is None:
+        return {"application/json": {"schema": {"type": "object"}}}
+    (schema,), components = msgspec.json.schema_components([of])
+    return {"application/json": {"schema": components.get(of.__name__, schema)}}

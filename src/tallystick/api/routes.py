@@ -1,0 +1,41 @@
+"""Every route of the API, noun by noun."""
+
+from __future__ import annotations
+
+from tallystick.api import (
+    account_plans,
+    accounts,
+    aggregations,
+    bill_jobs,
+    bills,
+    currencies,
+    events,
+    measurements,
+    meters,
+    organization_config,
+    plan_templates,
+    plans,
+    pricings,
+    products,
+    service_users,
+    usage,
+)
+
+ROUTES = (
+    *organization_config.ROUTES,
+    *currencies.ROUTES,
+    *products.ROUTES,
+    *meters.ROUTES,
+    *aggregations.ROUTES,
+    *plan_templates.ROUTES,
+    *plans.ROUTES,
+    *pricings.ROUTES,
+    *accounts.ROUTES,
+    *account_plans.ROUTES,
+    *service_users.ROUTES,
+    *measurements.ROUTES,
+    *events.ROUTES,
+    *usage.ROUTES,
+    *bill_jobs.ROUTES,
+    *bills.ROUTES,
+)

@@ -1,0 +1,178 @@
+"""The HTTP server: one process that answers the API and runs the worker.
+
+`Front` stands before Litestar. It folds repeated slashes (the official client's `submit_all` sends two) and takes
+measurements the short way in: no router, no thread, only the group commit that they wait for.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from granian import Granian
+from granian.constants import Interfaces, Loops
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+
+from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler
+from tallystick.api.door import Door
+from tallystick.api.operator import OPEN_ROUTES
+from tallystick.api.routes import ROUTES
+from tallystick.app import App, build
+from tallystick.errors import Refusal
+from tallystick.pipeline.ingest import MAX_BYTES, ingest
+from tallystick.settings import Settings, read_settings
+from tallystick.worker import Worker
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+MEASUREMENTS = re.compile(r"/organizations/([^/]+)/measurements/?")
+SLASHES = re.compile("//+")
+UPLOAD_SCOPE = "measurements:upload"
+READ_ON = 16  # how many times the limit a body is still read, and thrown away, before the answer
+
+
+def litestar(app: App, door: Door) -> Litestar:
+    """The routed part of the server."""
+    return Litestar(
+        route_handlers=[
+            *(open_handler(app, route) for route in OPEN_ROUTES),
+            *(organization_handler(app, door, route) for route in ROUTES),
+        ],
+        exception_handlers={HTTPException: http_failure},
+        request_max_body_size=app.settings.request_bytes,
+        openapi_config=None,
+    )
+
+
+class Front:
+    """The ASGI application: opens the app and the worker at start-up, closes them at shutdown."""
+
+    def __init__(self, settings: Settings, open_app: Callable[[Settings], App] = build) -> None:
+        self._settings = settings
+        self._open = open_app
+        self._app: App | None = None
+        self._worker: Worker | None = None
+        self._routed: Litestar | None = None
+        self._door: Door | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        if "//" in scope["path"]:
+            scope["path"] = SLASHES.sub("/", scope["path"])
+            scope["raw_path"] = scope["path"].encode()
+        if scope["type"] == "http" and scope["method"] == "POST":
+            match = MEASUREMENTS.fullmatch(scope["path"])
+            if match is not None:
+                await self._measurements(match[1], scope, receive, send)
+                return
+        assert self._routed is not None
+        await self._routed(scope, receive, send)  # type: ignore[arg-type]  # Litestar's own ASGI types are narrower
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            self.open()
+        except Exception as problem:
+            log.exception("the server could not start")
+            await send({"type": "lifespan.startup.failed", "message": str(problem)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    def open(self) -> App:
+        """Open the stores and start the worker; the front answers from here on."""
+        self._app = self._open(self._settings)
+        self._worker = Worker(self._app)
+        self._worker.start()
+        self._door = Door(self._app.records, self._app.key)
+        self._routed = litestar(self._app, self._door)
+        return self._app
+
+    def close(self) -> None:
+        """Finish what was begun, then close the stores."""
+        if self._app is not None and self._worker is not None:
+            self._worker.stop()
+            self._app.close()
+            self._app = None
+
+    async def _measurements(self, organization_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        app, door = self._app, self._door
+        assert app is not None
+        assert door is not None
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            body = await _read(receive, MAX_BYTES)
+            _admit(app, door, headers.get("authorization"), organization_id)
+            status, extra, answer = 200, dict[str, str](), await ingest(app, organization_id, body)
+        except Exception as problem:
+            status, extra, answer = failure(problem)
+        await _send(send, status, extra, answer)
+
+
+def _admit(app: App, door: Door, authorization: str | None, organization_id: str) -> None:
+    grant = door.admit(authorization, app.clock.now())
+    grant.require_organization(organization_id)
+    grant.require_scope(UPLOAD_SCOPE)
+
+
+async def _read(receive: Receive, most: int) -> bytes:
+    """The body; Refusal `payload_too_large` when it is longer than `most`.
+
+    What is only somewhat longer is read to its end first, so that the client has sent all and reads the answer.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= most:
+            parts.append(part)
+        if not message.get("more_body", False) or size > READ_ON * most:
+            break
+    if size > most:
+        raise Refusal("payload_too_large", f"body: at most {most:,} bytes in one request")
+    return b"".join(parts)
+
+
+async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
+    head = [(b"content-type", JSON.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def application() -> Front:
+    """What Granian loads in its worker process: the settings are in the environment."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return Front(read_settings())
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. The stores are opened only in the one worker process, never before a fork."""
+    settings.directory.mkdir(parents=True, exist_ok=True)
+    os.environ.update(settings.environment())
+    Granian(
+        "tallystick.api.server:application",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=1,
+        loop=Loops.uvloop,
+        factory=True,
+        websockets=False,
+        backlog=4096,
+        workers_kill_timeout=60,
+        log_access=False,
+    ).serve()

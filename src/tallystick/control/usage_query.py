@@ -1,0 +1,301 @@
+"""Questions about usage: what a person asks in codes and names becomes a checked question to the usage store.
+
+The row keys of the answers are documented in docs/reference/usage-query.md (source of the request: reference 2.11;
+m3ter leaves the keys open).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from tallystick.core.account import Account
+from tallystick.core.aggregation import Method
+from tallystick.core.entity import Entity, Value
+from tallystick.core.meter import DataField, Meter
+from tallystick.core.organization import OrganizationConfig
+from tallystick.core.period import Instant
+from tallystick.core.quantity import divide
+from tallystick.errors import Refusal
+from tallystick.ports import (
+    OrganizationRecords,
+    OrganizationUsage,
+    UsageAnswer,
+    UsageColumn,
+    UsageFilter,
+    UsageGroup,
+    UsageQuery,
+    UsageRow,
+)
+
+MAX_ROWS = 20_000
+NUMERIC_FUNCTIONS = frozenset({"SUM", "MIN", "MAX", "COUNT", "LATEST", "MEAN"})
+TEXT_FUNCTIONS = frozenset({"COUNT", "UNIQUE"})
+
+T = TypeVar("T")
+V = TypeVar("V", bound=Value)
+
+
+class FieldType(StrEnum):
+    DIMENSION = "DIMENSION"
+    MEASURE = "MEASURE"
+
+
+class GroupType(StrEnum):
+    ACCOUNT = "ACCOUNT"
+    TIME = "TIME"
+    DIMENSION = "DIMENSION"
+
+
+class TimeFrequency(StrEnum):
+    HOUR = "HOUR"
+    DAY = "DAY"
+    WEEK = "WEEK"
+    MONTH = "MONTH"
+    QUARTER = "QUARTER"
+
+
+class QueryFunction(StrEnum):
+    SUM = "SUM"
+    MIN = "MIN"
+    MAX = "MAX"
+    COUNT = "COUNT"
+    LATEST = "LATEST"
+    MEAN = "MEAN"
+    UNIQUE = "UNIQUE"
+
+
+class DimensionFilter(Value, frozen=True, kw_only=True):
+    """Keep measurements of a meter whose text field has one of the values."""
+
+    meter_id: str
+    field_code: str
+    values: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
+class QueryAggregation(Value, frozen=True, kw_only=True):
+    """One number per row."""
+
+    meter_id: str
+    field_code: str
+    field_type: FieldType
+    function: QueryFunction
+
+
+class QueryGroup(Value, frozen=True, kw_only=True):
+    """How rows are split: by account, by time (with `frequency`), or by a text field of a meter."""
+
+    group_type: GroupType
+    frequency: TimeFrequency | None = None
+    meter_id: str | None = None
+    field_code: str | None = None
+
+
+class UsageRequest(Value, frozen=True, kw_only=True):
+    """A usage query. `end_date` is exclusive; both filter on when a measurement happened, not when it arrived."""
+
+    start_date: Instant | None = None
+    end_date: Instant | None = None
+    meter_ids: tuple[str, ...] | None = None
+    account_ids: tuple[str, ...] | None = None
+    dimension_filters: tuple[DimensionFilter, ...] = ()
+    aggregations: Annotated[tuple[QueryAggregation, ...], msgspec.Meta(max_length=30)] = ()
+    groups: Annotated[tuple[QueryGroup, ...], msgspec.Meta(max_length=10)] = ()
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = MAX_ROWS
+
+    def check(self) -> None:
+        if self.start_date is not None and self.end_date is not None and self.end_date <= self.start_date:
+            raise ValueError("endDate: must be after startDate")
+        if self.groups and not self.aggregations:
+            raise ValueError("groups: need aggregations to group; give aggregations or leave groups out")
+
+
+@dataclass(frozen=True, slots=True)
+class UsageResult:
+    """Rows as they are shown, most recent first, and whether there were more than the limit."""
+
+    rows: list[dict[str, object]]
+    has_more: bool
+
+
+def query_usage(records: OrganizationRecords, usage: OrganizationUsage, request: UsageRequest) -> UsageResult:
+    """Answer a usage query; Refusal `unknown_reference` or `rule_broken` when it cannot be asked so."""
+    named = {each.meter_id for each in request.dimension_filters} | {each.meter_id for each in request.aggregations}
+    named |= {group.meter_id for group in request.groups if group.meter_id is not None} | set(request.meter_ids or ())
+    meters = _require_all(records, Meter, named, "meterId")
+    _require_all(records, Account, set(request.account_ids or ()), "accountIds")
+    query = _checked_query(records, meters, request)
+    if not query.columns:
+        found = usage.raw(query)
+        rows = _raw_rows(records, found[: request.limit])
+        return UsageResult(rows, len(found) > request.limit)
+    answers = usage.query(query)
+    return UsageResult(_grouped_rows(records, meters, query, answers[: request.limit]), len(answers) > request.limit)
+
+
+def _checked_query(records: OrganizationRecords, meters: dict[str, Entity[Meter]], request: UsageRequest) -> UsageQuery:
+    config = records.get(OrganizationConfig, records.organization_id)
+    assert config is not None, "every organisation has its settings"
+    return UsageQuery(
+        start=request.start_date,
+        end=request.end_date,
+        meter_ids=request.meter_ids or None,
+        account_ids=request.account_ids or None,
+        filters=tuple(
+            UsageFilter(meter_id=each.meter_id, field=_text_field(meters, each, place), values=each.values)
+            for each, place in _numbered(request.dimension_filters, "dimensionFilters")
+        ),
+        columns=tuple(_column(meters, each, place) for each, place in _numbered(request.aggregations, "aggregations")),
+        groups=tuple(_group(meters, each, place) for each, place in _numbered(request.groups, "groups")),
+        limit=request.limit,
+        zone=config.value.timezone,
+    )
+
+
+def _numbered(parts: tuple[T, ...], name: str) -> list[tuple[T, str]]:
+    return [(part, f"{name}[{index}]") for index, part in enumerate(parts)]
+
+
+def _column(meters: dict[str, Entity[Meter]], asked: QueryAggregation, place: str) -> UsageColumn:
+    field = _field(meters, asked.meter_id, asked.field_code, place)
+    numeric = field.category.numeric
+    if numeric != (asked.field_type is FieldType.MEASURE):
+        raise Refusal(
+            "rule_broken",
+            f"{place}.fieldType: {asked.field_code} is a {field.category} field, so its type is"
+            f" {'MEASURE' if numeric else 'DIMENSION'}",
+            field=f"{place}.fieldType",
+        )
+    allowed = NUMERIC_FUNCTIONS if numeric else TEXT_FUNCTIONS
+    if asked.function not in allowed:
+        raise Refusal(
+            "rule_broken",
+            f"{place}.function: {asked.function} cannot be applied to a {asked.field_type} field;"
+            f" use one of {', '.join(sorted(allowed))}",
+            field=f"{place}.function",
+        )
+    return UsageColumn(meter_id=asked.meter_id, field=asked.field_code, function=asked.function)
+
+
+def _group(meters: dict[str, Entity[Meter]], asked: QueryGroup, place: str) -> UsageGroup:
+    match asked.group_type:
+        case GroupType.ACCOUNT:
+            return UsageGroup(by="ACCOUNT")
+        case GroupType.TIME:
+            if asked.frequency is None:
+                raise _missing(f"{place}.frequency", "a TIME group needs HOUR, DAY, WEEK, MONTH or QUARTER")
+            return UsageGroup(by="TIME", frequency=asked.frequency)
+        case GroupType.DIMENSION:
+            if asked.meter_id is None or asked.field_code is None:
+                raise _missing(f"{place}.fieldCode", "a DIMENSION group needs meterId and fieldCode")
+            filtered = DimensionFilter(meter_id=asked.meter_id, field_code=asked.field_code, values=("",))
+            field = _text_field(meters, filtered, place)
+            return UsageGroup(by="DIMENSION", meter_id=asked.meter_id, field=field)
+
+
+def _missing(field: str, rule: str) -> Refusal:
+    return Refusal("rule_broken", f"{field}: {rule}", field=field)
+
+
+def _text_field(meters: dict[str, Entity[Meter]], asked: DimensionFilter, place: str) -> str:
+    field = _field(meters, asked.meter_id, asked.field_code, place)
+    if field.category.numeric:
+        raise _missing(f"{place}.fieldCode", f"{asked.field_code} is a number; give a text field")
+    return asked.field_code
+
+
+def _field(meters: dict[str, Entity[Meter]], meter_id: str, code: str, place: str) -> DataField:
+    field = meters[meter_id].value.field(code)
+    if field is None:
+        meter = meters[meter_id].value.code
+        raise Refusal(
+            "unknown_reference",
+            f"{place}.fieldCode: the meter {meter} has no field {code[:80]!r}",
+            field=f"{place}.fieldCode",
+        )
+    return field
+
+
+def _require_all(records: OrganizationRecords, of: type[V], ids: set[str], field: str) -> dict[str, Entity[V]]:
+    found = records.get_many(of, ids) if ids else {}
+    for missing in sorted(ids - found.keys()):
+        raise Refusal("unknown_reference", f"{field}: there is no {of.kind} {missing[:40]!r}", field=field)
+    return found
+
+
+def _grouped_rows(
+    records: OrganizationRecords, meters: dict[str, Entity[Meter]], query: UsageQuery, answers: list[UsageAnswer]
+) -> list[dict[str, object]]:
+    accounts = _account_codes(records, answers, query)
+    several = len({column.meter_id for column in query.columns}) > 1
+    keys = [
+        f"{meters[column.meter_id].value.code}.{column.field}.{column.function}"
+        if several
+        else f"{column.field}.{column.function}"
+        for column in query.columns
+    ]
+    rows: list[dict[str, object]] = []
+    for answer in answers:
+        row: dict[str, object] = {}
+        for group, value in zip(query.groups, answer.groups, strict=True):
+            _show_group(row, group, value, accounts)
+        for key, column, measured in zip(keys, query.columns, answer.values, strict=True):
+            row[key] = None if measured is None else _number(column, *measured)
+        rows.append(row)
+    return rows
+
+
+def _show_group(
+    row: dict[str, object], group: UsageGroup, value: str | Instant | None, accounts: Callable[[str], str | None]
+) -> None:
+    match group.by:
+        case "ACCOUNT":
+            row["accountId"] = value
+            row["accountCode"] = accounts(str(value))
+        case "TIME":
+            row["startDate"] = value
+        case _:
+            assert group.field is not None
+            row[group.field] = value
+
+
+def _number(column: UsageColumn, total: Decimal, count: int) -> Decimal:
+    return divide(total, Decimal(count)) if column.function == Method.MEAN else total
+
+
+def _account_codes(
+    records: OrganizationRecords, answers: list[UsageAnswer], query: UsageQuery
+) -> Callable[[str], str | None]:
+    places = [index for index, group in enumerate(query.groups) if group.by == "ACCOUNT"]
+    ids = {str(answer.groups[index]) for answer in answers for index in places}
+    found = records.get_many(Account, ids) if ids else {}
+    return lambda account: found[account].value.code if account in found else None
+
+
+def _raw_rows(records: OrganizationRecords, found: list[UsageRow]) -> list[dict[str, object]]:
+    meters = records.get_many(Meter, {row.meter_id for row in found}) if found else {}
+    accounts = records.get_many(Account, {row.account_id for row in found}) if found else {}
+    return [_raw_row(row, meters.get(row.meter_id), accounts.get(row.account_id)) for row in found]
+
+
+def _raw_row(row: UsageRow, meter: Entity[Meter] | None, account: Entity[Account] | None) -> dict[str, object]:
+    shown: dict[str, object] = {
+        "uid": row.uid,
+        "meterId": row.meter_id,
+        "meterCode": None if meter is None else meter.value.code,
+        "accountId": row.account_id,
+        "accountCode": None if account is None else account.value.code,
+        "ts": row.ts,
+        "dtReceived": row.received,
+        "fields": {**row.texts, **row.numbers},
+    }
+    if row.ets is not None:
+        shown["ets"] = row.ets
+    if row.extra is not None:
+        shown["undeclared"] = msgspec.Raw(row.extra.encode())
+    return shown

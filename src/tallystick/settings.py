@@ -1,0 +1,87 @@
+"""Every setting, read once from the environment into one frozen record. `tallystick settings` lists them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+PREFIX = "TALLYSTICK_"
+
+MEANINGS = {
+    "data": "Directory that holds the journal, the usage store, the records and the keys.",
+    "host": "Address the server listens on.",
+    "port": "Port the server listens on.",
+    "records_url": "Where records are kept, as a postgresql+psycopg:// or sqlite:/// URL; empty: SQLite in the data directory.",
+    "token_seconds": "How long an access token is good for, in seconds.",
+    "request_bytes": "Largest body of a request that is no measurement batch, in bytes.",
+    "waiting_measurements": "Most measurements that may wait for the journal before new requests are told to retry.",
+    "project_rows": "Most measurements projected into the usage store at once.",
+    "segment_bytes": "Size at which the journal starts a new segment file, in bytes.",
+    "bill_chunk": "Accounts that a bill job computes and stores in one transaction.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one process; each is the environment variable TALLYSTICK_ with its name in capitals."""
+
+    data: str = "tallystick-data"
+    host: str = "127.0.0.1"
+    port: int = 8400
+    records_url: str = ""
+    token_seconds: int = 18_000
+    request_bytes: int = 1_048_576
+    waiting_measurements: int = 200_000
+    project_rows: int = 100_000
+    segment_bytes: int = 268_435_456
+    bill_chunk: int = 500
+
+    @property
+    def directory(self) -> Path:
+        """The data directory as an absolute path."""
+        return Path(self.data).absolute()
+
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables, for a process of one's own."""
+        return {PREFIX + each.name.upper(): str(getattr(self, each.name)) for each in fields(self)}
+
+    @property
+    def records(self) -> str:
+        """The records URL in force."""
+        return self.records_url or f"sqlite:///{self.directory / 'records.sqlite'}"
+
+
+def read_settings(environment: Mapping[str, str] = os.environ, **given: object) -> Settings:
+    """The settings that the environment and the command line give; raises ValueError naming a malformed one."""
+    values: dict[str, object] = {}
+    for each in fields(Settings):
+        text = environment.get(PREFIX + each.name.upper())
+        if text is not None:
+            values[each.name] = _parse(each.name, text, whole_number=each.type == "int")
+    values.update({name: value for name, value in given.items() if value is not None})
+    unknown = sorted(
+        name for name in environment if name.startswith(PREFIX) and name not in _KNOWN | CLIENT_VARIABLES.keys()
+    )
+    if unknown:
+        raise ValueError(f"{unknown[0]}: no such setting; `tallystick settings` lists them")
+    return Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type above
+
+
+def _parse(name: str, text: str, *, whole_number: bool) -> object:
+    if not whole_number:
+        return text
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{PREFIX}{name.upper()}: must be a whole number, got {text!r}")
+    return int(text)
+
+
+# Read by the command line when it speaks to a server.
+CLIENT_VARIABLES = {
+    "TALLYSTICK_URL": "Address of the server that commands speak to.",
+    "TALLYSTICK_API_KEY": "Access key of the service user that commands sign in with.",
+    "TALLYSTICK_API_SECRET": "Secret of that service user.",
+    "TALLYSTICK_ORG_ID": "Organisation that commands work in.",
+}
+_KNOWN = {PREFIX + each.name.upper() for each in fields(Settings)}
