@@ -1,0 +1,164 @@
+"""Documents of one organisation: bills, jobs, events, failed measurements. Bodies are kept as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Insert, Select, Table, bindparam, delete, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
+
+from tallystick.errors import Refusal
+from tallystick.ports import Document, DocumentWhere, Found, Page
+from tallystick.stores.records_sql.entities import Run
+from tallystick.stores.records_sql.paging import DocumentPlace, read_token, write_token
+from tallystick.stores.records_sql.schema import DOCUMENT_KINDS, DOCUMENT_TABLES, INTEGER, UNIQUE_KEYS
+from tallystick.stores.records_sql.statements import matches
+from tallystick.stores.records_sql.texts import require_storable, storable
+
+
+def document(run: Run, organization_id: str, kind: str, id: str) -> Document | None:
+    """One stored document."""
+    if not storable(id):
+        return None
+    rows = run(_by_id(kind), {"organization_id": organization_id, "id": id})
+    return _document(kind, rows[0]) if rows else None
+
+
+def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
+    """One page of the documents that match, in falling order of (sort, id)."""
+    assert page.size > 0, "a page has at least one row"
+    parameters: dict[str, Any] = {"organization_id": organization_id, "size": page.size + 1}
+    if page.token:
+        parameters["last_sort"], parameters["last_id"] = read_token(page.token, DocumentPlace)
+    equal, between = [], []
+    for name, wanted in (where.equal or {}).items():
+        values = [value for value in dict.fromkeys(wanted) if storable(value)]
+        if not values:
+            return Found(())
+        single = len(values) == 1
+        parameters[f"equal_{name}"] = values[0] if single else values
+        equal.append((name, single))
+    for name, (low, high) in (where.between or {}).items():
+        if low is not None:
+            parameters[f"low_{name}"] = require_storable(low, name)
+        if high is not None:
+            parameters[f"high_{name}"] = require_storable(high, name)
+        between.append((name, low is not None, high is not None))
+    rows = run(_listing(kind, tuple(equal), tuple(between), bool(page.token)), parameters)
+    shown = [_document(kind, row) for row in rows[: page.size]]
+    more = len(rows) > page.size
+    return Found(tuple(shown), write_token((shown[-1].sort, shown[-1].id)) if more else None)
+
+
+def put_documents(connection: Connection, organization_id: str, kind: str, documents: Sequence[Document]) -> None:
+    """Insert or overwrite documents by id, in one statement that runs once per row.
+
+    Refusal `invalid_request` for a text that cannot be stored, `rule_broken` when a unique key is another's.
+    """
+    if not documents:
+        return
+    rows = [_row(organization_id, kind, each) for each in documents]
+    try:
+        connection.execute(_put(kind, connection.dialect.name), rows)
+    except IntegrityError as error:
+        raise Refusal("rule_broken", f"{kind}: another one has the same {_broken(kind, error)}") from error
+
+
+def remove_document(connection: Connection, organization_id: str, kind: str, id: str) -> None:
+    """Delete one document, if it exists."""
+    connection.execute(_remove(kind), {"of_organization": organization_id, "of_id": id})
+
+
+@cache
+def _by_id(kind: str) -> Select[Any]:
+    """One document by its id."""
+    table = _table(kind)
+    return select(*_columns(table)).where(
+        table.c.organization_id == bindparam("organization_id"), table.c.id == bindparam("id")
+    )
+
+
+@cache
+def _listing(
+    kind: str,
+    equal: tuple[tuple[str, bool], ...],
+    between: tuple[tuple[str, bool, bool], ...],
+    goes_on: bool,
+) -> Select[Any]:
+    """Documents whose keys have the wanted texts and lie in the wanted ranges, from the place of the page on."""
+    table = _table(kind)
+    searchable = {"id", "sort", *DOCUMENT_KINDS[kind]}
+    statement = select(*_columns(table)).where(table.c.organization_id == bindparam("organization_id"))
+    for name, single in equal:
+        assert name in searchable, f"{kind} has no key {name}"
+        statement = statement.where(matches(table.c[name], f"equal_{name}", single=single))
+    for name, has_low, has_high in between:
+        assert name in searchable, f"{kind} has no key {name}"
+        if has_low:
+            statement = statement.where(table.c[name] >= bindparam(f"low_{name}"))
+        if has_high:
+            statement = statement.where(table.c[name] <= bindparam(f"high_{name}"))
+    if goes_on:
+        statement = statement.where(
+            tuple_(table.c.sort, table.c.id) < tuple_(bindparam("last_sort"), bindparam("last_id"))
+        )
+    return statement.order_by(table.c.sort.desc(), table.c.id.desc()).limit(bindparam("size", type_=INTEGER))
+
+
+@cache
+def _put(kind: str, dialect: str) -> Insert:
+    """Add a document, or overwrite the one with its id."""
+    table = _table(kind)
+    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    statement = build(table)
+    changed = {name: statement.excluded[name] for name in table.c.keys() if name not in {"organization_id", "id"}}
+    return statement.on_conflict_do_update(index_elements=["organization_id", "id"], set_=changed)
+
+
+@cache
+def _remove(kind: str) -> Delete:
+    """Delete one document by its id."""
+    table = _table(kind)
+    return delete(table).where(
+        table.c.organization_id == bindparam("of_organization"), table.c.id == bindparam("of_id")
+    )
+
+
+def _table(kind: str) -> Table:
+    assert kind in DOCUMENT_TABLES, f"no kind of document is called {kind}"
+    return DOCUMENT_TABLES[kind]
+
+
+def _columns(table: Table) -> list[Any]:
+    """Every column but the organisation, in the order id, sort, keys, body."""
+    return list(table.c)[1:]
+
+
+def _row(organization_id: str, kind: str, new: Document) -> dict[str, Any]:
+    keys = DOCUMENT_KINDS[kind]
+    assert new.keys.keys() <= set(keys), f"{kind} has no key {sorted(new.keys.keys() - set(keys))}"
+    for name, text in new.keys.items():
+        require_storable(text, name)
+    try:
+        body = require_storable(new.body.decode(), "body")
+    except UnicodeDecodeError:
+        raise Refusal("invalid_request", f"{kind} {new.id}: the body is not UTF-8") from None
+    row = dict.fromkeys(keys) | dict(new.keys)
+    return row | {"organization_id": organization_id, "id": new.id, "sort": new.sort, "body": body}
+
+
+def _document(kind: str, row: Any) -> Document:
+    id, sort, *texts, body = row
+    keys = {name: text for name, text in zip(DOCUMENT_KINDS[kind], texts, strict=True) if text is not None}
+    return Document(id=id, sort=sort, keys=keys, body=body.encode())
+
+
+def _broken(kind: str, error: IntegrityError) -> str:
+    """The unique key that the database complains about; any other complaint is a bug and goes on as it is."""
+    for key in UNIQUE_KEYS.get(kind, ()):
+        if key in str(error.orig):
+            return key
+    raise error

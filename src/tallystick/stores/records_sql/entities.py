@@ -1,0 +1,239 @@
+"""Reading entities of one organisation. Each statement is built once per shape and says what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
+
+from tallystick.core import wire
+from tallystick.core.entity import Entity, Value
+from tallystick.ports import Found, Page, Where
+from tallystick.stores.records_sql.paging import EntityPlace, read_token, write_token
+from tallystick.stores.records_sql.schema import INTEGER, entity, entity_reference, entity_version
+from tallystick.stores.records_sql.statements import matches
+from tallystick.stores.records_sql.texts import moment, stamp, storable
+
+V = TypeVar("V", bound=Value)
+Parameters = Mapping[str, Any]
+# Runs a statement and gives all its rows: on a pooled connection, or inside a transaction.
+Run = Callable[[Select[Any], Parameters], Sequence[Any]]
+
+CHUNK = 1_000  # rows that `every` reads at a time
+MAX_USERS = 10
+
+_ENTITY = (
+    entity.c.id,
+    entity.c.version,
+    entity.c.body,
+    entity.c.created,
+    entity.c.created_by,
+    entity.c.modified,
+    entity.c.modified_by,
+)
+_OF_KIND = and_(
+    entity.c.organization_id == bindparam("organization_id"),
+    entity.c.kind == bindparam("kind"),
+)
+
+# One entity by its id.
+BY_ID = select(*_ENTITY).where(_OF_KIND, entity.c.id == bindparam("id"))
+
+# Those of a list of ids that exist.
+BY_IDS = select(*_ENTITY).where(_OF_KIND, matches(entity.c.id, "ids", single=False))
+
+# One entity by its code.
+BY_CODE = select(*_ENTITY).where(_OF_KIND, entity.c.code == bindparam("code"))
+
+# One entity as it stood at a version, unless that version is its removal.
+AT_VERSION = select(
+    *(entity_version.c[column.name] for column in _ENTITY),
+).where(
+    entity_version.c.organization_id == bindparam("organization_id"),
+    entity_version.c.kind == bindparam("kind"),
+    entity_version.c.id == bindparam("id"),
+    entity_version.c.version == bindparam("version"),
+    entity_version.c.removed == 0,
+)
+
+# The newest sequence number of a kind: where `every` stops, however much is added meanwhile.
+NEWEST = select(func.max(entity.c.sequence)).where(_OF_KIND)
+
+# Entities other than itself that refer to an id.
+USERS_OF = (
+    select(entity.c.kind, entity.c.id)
+    .where(
+        exists().where(
+            entity_reference.c.sequence == entity.c.sequence,
+            entity_reference.c.organization_id == bindparam("organization_id"),
+            entity_reference.c.target == bindparam("target"),
+            entity_reference.c.refers == 1,
+        ),
+        entity.c.id != bindparam("target"),
+    )
+    .order_by(entity.c.sequence)
+    .limit(MAX_USERS)
+)
+
+
+def get(run: Run, organization_id: str, of: type[V], id: str) -> Entity[V] | None:
+    """The entity as it stands."""
+    if not storable(id):
+        return None
+    return _one(of, run(BY_ID, {"organization_id": organization_id, "kind": _kind(of), "id": id}))
+
+
+def get_many(run: Run, organization_id: str, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
+    """Those of the ids that exist, by id."""
+    wanted = [id for id in dict.fromkeys(ids) if storable(id)]
+    if not wanted:
+        return {}
+    rows = run(BY_IDS, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})
+    return {row.id: _entity(of, row) for row in rows}
+
+
+def by_code(run: Run, organization_id: str, of: type[V], code: str) -> Entity[V] | None:
+    """The entity with this code, compared exactly."""
+    if not storable(code):
+        return None
+    return _one(of, run(BY_CODE, {"organization_id": organization_id, "kind": _kind(of), "code": code}))
+
+
+def at_version(run: Run, organization_id: str, of: type[V], id: str, version: int) -> Entity[V] | None:
+    """The entity as it stood at a version, removed ones too."""
+    if not storable(id):
+        return None
+    parameters = {"organization_id": organization_id, "kind": _kind(of), "id": id, "version": version}
+    return _one(of, run(AT_VERSION, parameters))
+
+
+def users_of(run: Run, organization_id: str, id: str) -> list[tuple[str, str]]:
+    """(kind, id) of up to 10 other entities that refer to the id, oldest first."""
+    if not storable(id):
+        return []
+    return [(row.kind, row.id) for row in run(USERS_OF, {"organization_id": organization_id, "target": id})]
+
+
+def find(run: Run, organization_id: str, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
+    """One page of the entities that match, newest first."""
+    assert page.size > 0, "a page has at least one row"
+    parameters: dict[str, Any] = {"organization_id": organization_id, "kind": _kind(of), "size": page.size + 1}
+    if page.token:
+        (parameters["below"],) = read_token(page.token, EntityPlace)
+    conditions = _conditions(of, where, parameters)
+    if conditions is None:
+        return Found(())
+    rows = run(_newest_first(conditions, where.active_on is not None, bool(page.token)), parameters)
+    more = len(rows) > page.size
+    shown = rows[: page.size]
+    return Found(tuple(_entity(of, row) for row in shown), write_token((shown[-1].sequence,)) if more else None)
+
+
+def every(run: Run, organization_id: str, of: type[V], where: Where) -> Iterator[Entity[V]]:
+    """All entities that match and exist now, oldest first, read in chunks."""
+    parameters: dict[str, Any] = {"organization_id": organization_id, "kind": _kind(of), "size": CHUNK, "above": 0}
+    conditions = _conditions(of, where, parameters)
+    if conditions is None:
+        return
+    parameters["newest"] = run(NEWEST, parameters)[0][0]
+    while parameters["newest"] is not None:
+        rows = run(_oldest_first(conditions, where.active_on is not None), parameters)
+        for row in rows:
+            yield _entity(of, row)
+        if len(rows) < CHUNK:
+            return
+        parameters = {**parameters, "above": rows[-1].sequence}
+
+
+# A condition of a statement: the field's name, and whether one value is wanted (or a list of them).
+Condition = tuple[str, bool]
+
+
+def _conditions(of: type[Value], where: Where, parameters: dict[str, Any]) -> tuple[Condition, ...] | None:
+    """The shape of a filter; its values are added to the parameters. None when nothing can match."""
+    if where.active_on is not None:
+        parameters["active_on"] = stamp(where.active_on)
+    conditions = []
+    for index, (name, wanted) in enumerate((where.equal or {}).items()):
+        assert name in {"id", "code", *of.references, *of.filters}, f"{of.__name__} has no filter {name}"
+        values = [value for value in dict.fromkeys(wanted) if storable(value)]
+        if not values:
+            return None
+        single = len(values) == 1
+        parameters[f"name_{index}"] = name
+        parameters[f"value_{index}"] = values[0] if single else values
+        conditions.append((name if name in {"id", "code"} else "", single))
+    return tuple(conditions)
+
+
+@cache
+def _newest_first(conditions: tuple[Condition, ...], active: bool, goes_on: bool) -> Select[Any]:
+    """Entities that match, newest first, from the place of the page on."""
+    statement = _matching(conditions, active).order_by(entity.c.sequence.desc())
+    if goes_on:
+        statement = statement.where(entity.c.sequence < bindparam("below", type_=INTEGER))
+    return statement
+
+
+@cache
+def _oldest_first(conditions: tuple[Condition, ...], active: bool) -> Select[Any]:
+    """Entities that match, oldest first, above one sequence number and up to another."""
+    return (
+        _matching(conditions, active)
+        .where(entity.c.sequence > bindparam("above", type_=INTEGER))
+        .where(entity.c.sequence <= bindparam("newest", type_=INTEGER))
+        .order_by(entity.c.sequence)
+    )
+
+
+def _matching(conditions: tuple[Condition, ...], active: bool) -> Select[Any]:
+    """Entities for which every condition holds, and which are active on an instant."""
+    statement = select(*_ENTITY, entity.c.sequence).where(_OF_KIND).limit(bindparam("size", type_=INTEGER))
+    for index, (column, single) in enumerate(conditions):
+        if column:
+            statement = statement.where(matches(entity.c[column], f"value_{index}", single=single))
+        else:
+            statement = statement.where(_refers(index, single))
+    if active:
+        at = bindparam("active_on")
+        statement = statement.where(
+            or_(entity.c.starts_at.is_(None), entity.c.starts_at <= at),
+            or_(entity.c.ends_at.is_(None), entity.c.ends_at > at),
+        )
+    return statement
+
+
+def _refers(index: int, single: bool) -> ColumnElement[bool]:
+    """The entity has one of the wanted values in the field that a parameter names."""
+    return entity.c.sequence.in_(
+        select(entity_reference.c.sequence).where(
+            entity_reference.c.organization_id == bindparam("organization_id"),
+            entity_reference.c.kind == bindparam("kind"),
+            entity_reference.c.name == bindparam(f"name_{index}"),
+            matches(entity_reference.c.target, f"value_{index}", single=single),
+        )
+    )
+
+
+def _kind(of: type[Value]) -> str:
+    assert of.kind, f"{of.__name__} is not kept as an entity"
+    return of.kind
+
+
+def _one(of: type[V], rows: Sequence[Any]) -> Entity[V] | None:
+    return _entity(of, rows[0]) if rows else None
+
+
+def _entity(of: type[V], row: Any) -> Entity[V]:
+    id, version, body, created, created_by, modified, modified_by = row[:7]
+    return Entity(
+        id=id,
+        version=version,
+        value=wire.decode(of, body),
+        created=moment(created),
+        created_by=created_by,
+        modified=moment(modified),
+        modified_by=modified_by,
+    )

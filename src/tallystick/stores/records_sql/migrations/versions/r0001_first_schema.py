@@ -1,0 +1,146 @@
+"""The first schema: organisations, entities with their versions and references, numbers, documents.
+
+A migration is history: it repeats the tables as they were, whatever `schema.py` says today.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+DOCUMENTS = {
+    "bill": (
+        "account_id",
+        "status",
+        "locked",
+        "billing_frequency",
+        "bill_date",
+        "external_invoice_date",
+        "job_id",
+        "start_date",
+        "end_date",
+        "period_key",
+    ),
+    "billjob": ("status", "active"),
+    "event": ("event_name", "event_type", "account_id", "resource_id"),
+    "failedmeasurement": ("status", "code", "meter", "uid"),
+}
+
+
+def upgrade() -> None:
+    _organizations()
+    _entities()
+    _references()
+    for kind, keys in DOCUMENTS.items():
+        _documents(kind, keys)
+
+
+def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
+    return sa.Column(name, TEXT, nullable=nullable)
+
+
+def _integer(name: str) -> sa.Column[int]:
+    return sa.Column(name, INTEGER, nullable=False)
+
+
+def _of_organization() -> sa.Column[str]:
+    return sa.Column("organization_id", TEXT, sa.ForeignKey("organization.id"), nullable=False)
+
+
+def _organizations() -> None:
+    op.create_table(
+        "organization", sa.Column("id", TEXT, primary_key=True), _text("name"), _text("created"), sqlite_strict=True
+    )
+    op.create_table(
+        "service_user",
+        sa.Column("id", TEXT, primary_key=True),
+        _of_organization(),
+        *(_text(name) for name in ("name", "access_key", "secret_digest", "scopes", "created")),
+        _text("revoked", nullable=True),
+        sqlite_strict=True,
+    )
+    op.create_index("service_user_by_access_key", "service_user", ["access_key"], unique=True)
+    op.create_index("service_user_by_organization", "service_user", ["organization_id", "created"])
+    op.create_table(
+        "sequence_number",
+        _of_organization(),
+        _text("name"),
+        _integer("last"),
+        sa.PrimaryKeyConstraint("organization_id", "name"),
+        sqlite_strict=True,
+    )
+
+
+def _entities() -> None:
+    written = ("body", "created", "created_by", "modified", "modified_by")
+    op.create_table(
+        "entity",
+        sa.Column("sequence", INTEGER, primary_key=True, autoincrement=True),
+        _of_organization(),
+        _text("kind"),
+        _text("id"),
+        _text("code", nullable=True),
+        _integer("version"),
+        _text("starts_at", nullable=True),
+        _text("ends_at", nullable=True),
+        *(_text(name) for name in written),
+        sa.UniqueConstraint("organization_id", "kind", "id", name="entity_by_id"),
+        sqlite_strict=True,
+        sqlite_autoincrement=True,
+    )
+    op.create_index("entity_by_code", "entity", ["organization_id", "kind", "code"], unique=True)
+    op.create_index("entity_by_sequence", "entity", ["organization_id", "kind", "sequence"])
+    op.create_table(
+        "entity_version",
+        _of_organization(),
+        _text("kind"),
+        _text("id"),
+        _integer("version"),
+        _integer("removed"),
+        *(_text(name) for name in written),
+        sa.PrimaryKeyConstraint("organization_id", "kind", "id", "version"),
+        sqlite_strict=True,
+    )
+
+
+def _references() -> None:
+    op.create_table(
+        "entity_reference",
+        _text("organization_id"),
+        _text("kind"),
+        _text("name"),
+        _text("target"),
+        sa.Column("sequence", INTEGER, sa.ForeignKey("entity.sequence"), nullable=False),
+        _integer("refers"),
+        sa.PrimaryKeyConstraint("organization_id", "kind", "name", "target", "sequence"),
+        sqlite_strict=True,
+    )
+    op.create_index("entity_reference_by_target", "entity_reference", ["organization_id", "target", "refers"])
+    op.create_index("entity_reference_by_entity", "entity_reference", ["sequence"])
+
+
+def _documents(kind: str, keys: tuple[str, ...]) -> None:
+    op.create_table(
+        kind,
+        _of_organization(),
+        _text("id"),
+        _text("sort"),
+        *(_text(key, nullable=True) for key in keys),
+        _text("body"),
+        sa.PrimaryKeyConstraint("organization_id", "id"),
+        sqlite_strict=True,
+    )
+    op.create_index(f"{kind}_by_sort", kind, ["organization_id", "sort", "id"])
+    for key in keys:
+        if key == "period_key":
+            op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key], unique=True)
+        else:
+            op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key, "sort", "id"])

@@ -1,0 +1,42 @@
+"""The nextToken of a list: the place of the last row that was shown, as opaque text that is safe in a URL."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from tallystick.errors import Refusal
+from tallystick.stores.records_sql.texts import storable
+
+T = TypeVar("T")
+
+# Where a list of entities goes on: below this sequence number.
+EntityPlace = tuple[Annotated[int, msgspec.Meta(ge=0, lt=2**63)]]
+# Where a list of documents goes on: below this (sort, id).
+DocumentPlace = tuple[str, str]
+
+
+def write_token(place: EntityPlace | DocumentPlace) -> str:
+    """The token that names a place."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
+
+
+def read_token(token: str, of: type[T]) -> T:
+    """The place that a token names. Refusal `invalid_page` for anything that `write_token` did not write."""
+    try:
+        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
+        place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=of)
+    except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError):
+        raise _malformed(token) from None
+    if isinstance(place, tuple) and not all(storable(part) for part in place if isinstance(part, str)):
+        raise _malformed(token)
+    return place
+
+
+def _malformed(token: str) -> Refusal:
+    return Refusal(
+        "invalid_page", f"nextToken: {token[:80]!r} is not a token of this list; pass it unchanged", field="nextToken"
+    )

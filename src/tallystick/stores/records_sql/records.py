@@ -1,0 +1,113 @@
+"""The port `Records` on a SQL database: `open_records(url)`."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Select
+
+from tallystick.errors import Refusal
+from tallystick.ports import Organization, ServiceUser
+from tallystick.stores.records_sql import organizations as statements
+from tallystick.stores.records_sql.engine import Database, connect
+from tallystick.stores.records_sql.entities import Parameters
+from tallystick.stores.records_sql.migrate import migrate
+from tallystick.stores.records_sql.texts import storable
+from tallystick.stores.records_sql.view import SqlOrganization, SqlTransaction
+
+
+def open_records(url: str) -> SqlRecords:
+    """Open the records at `sqlite:////absolute/path` or `postgresql+psycopg://…`, and bring them to the present
+    schema. Raises ValueError for another URL, Refusal `busy` when another process has the SQLite file open, and
+    RuntimeError when a newer version of the program wrote them."""
+    database = connect(url)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return SqlRecords(database)
+
+
+class SqlRecords:
+    """All organisations. May be used from many threads.
+
+    `revision` of an organisation counts the commits of this process; several processes on one PostgreSQL would
+    need to tell each other, which is left to the day when they exist.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._revisions: defaultdict[str, int] = defaultdict(int)
+        self._guard = threading.Lock()
+
+    def organization(self, id: str) -> SqlOrganization:
+        """The view bound to one organisation; nothing is asked of the database yet."""
+        return SqlOrganization(id, self._run, lambda: self._revisions.get(id, 0), lambda: self._transaction(id))
+
+    def organizations(self) -> list[Organization]:
+        """All organisations, oldest first."""
+        return [statements.read_organization(row) for row in self._run(statements.ORGANIZATIONS, {})]
+
+    def add_organization(self, organization: Organization) -> None:
+        """Keep a new organisation."""
+        with self._database.writing(organization.id) as connection:
+            connection.execute(statements.ADD_ORGANIZATION, statements.organization_row(organization))
+
+    def find_organization(self, id: str) -> Organization | None:
+        """The organisation with this id."""
+        rows = self._run(statements.ORGANIZATION_BY_ID, {"id": id}) if storable(id) else ()
+        return statements.read_organization(rows[0]) if rows else None
+
+    def add_service_user(self, user: ServiceUser) -> None:
+        """Keep a new service user of an organisation that exists."""
+        with self._database.writing(user.organization_id) as connection:
+            connection.execute(statements.ADD_USER, statements.user_row(user))
+
+    def replace_service_user(self, user: ServiceUser) -> None:
+        """Overwrite a service user; only `created` and the organisation stay. Refusal `not_found` without one."""
+        row = statements.user_row(user)
+        with self._database.writing(user.organization_id) as connection:
+            parameters = {**row, "of_id": row.pop("id"), "of_organization": row.pop("organization_id")}
+            if connection.execute(statements.REPLACE_USER, parameters).rowcount == 0:
+                raise Refusal("not_found", f"service user {user.id} does not exist")
+
+    def service_user(self, id: str) -> ServiceUser | None:
+        """The service user with this id."""
+        rows = self._run(statements.USER_BY_ID, {"id": id}) if storable(id) else ()
+        return statements.read_user(rows[0]) if rows else None
+
+    def service_user_by_key(self, access_key: str) -> ServiceUser | None:
+        """The service user that signs in with this key, revoked ones too."""
+        rows = self._run(statements.USER_BY_KEY, {"access_key": access_key}) if storable(access_key) else ()
+        return statements.read_user(rows[0]) if rows else None
+
+    def service_users(self, organization_id: str) -> list[ServiceUser]:
+        """The service users of an organisation, oldest first."""
+        if not storable(organization_id):
+            return []
+        return [statements.read_user(row) for row in self._run(statements.USERS, {"organization_id": organization_id})]
+
+    def close(self) -> None:
+        """Close the database. Nothing may be using it."""
+        self._database.close()
+
+    def _run(self, statement: Select[Any], parameters: Parameters) -> Sequence[Any]:
+        with self._database.reading() as connection:
+            return connection.execute(statement, parameters).all()
+
+    @contextmanager
+    def _transaction(self, organization_id: str) -> Iterator[SqlTransaction]:
+        with self._database.writing(organization_id) as connection:
+            transaction = SqlTransaction(organization_id, connection, self._revisions.get(organization_id, 0))
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+        if transaction.wrote_entities:
+            with self._guard:
+                self._revisions[organization_id] += 1

@@ -1,0 +1,168 @@
+"""The tables, once for both databases. What changes here needs a migration; a test compares the two.
+
+Only TEXT and INTEGER columns: SQLite's STRICT tables want no others. PostgreSQL compares the texts by bytes (COLLATE
+"C"), as SQLite does, so that order and equality are the same on both. Instants are texts of fixed width (`texts.py`).
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_REVISION = "0001"  # the newest file of migrations/versions
+
+# Each kind of document and the keys that it can be looked up by: every key is an indexed column.
+# A new kind, or a new key of a kind, needs a line here and a migration.
+DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
+    "bill": (
+        "account_id",
+        "status",
+        "locked",
+        "billing_frequency",
+        "bill_date",
+        "external_invoice_date",
+        "job_id",
+        "start_date",
+        "end_date",
+        "period_key",
+    ),
+    "billjob": ("status", "active"),
+    "event": ("event_name", "event_type", "account_id", "resource_id"),
+    "failedmeasurement": ("status", "code", "meter", "uid"),
+}
+# Keys of which an organisation has each value at most once.
+UNIQUE_KEYS: dict[str, tuple[str, ...]] = {"bill": ("period_key",)}
+
+STRICT = {"sqlite_strict": True}
+TEXT = Text().with_variant(Text(collation="C"), "postgresql")
+INTEGER = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData()
+
+organization = Table(
+    "organization",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("name", TEXT, nullable=False),
+    Column("created", TEXT, nullable=False),
+    **STRICT,
+)
+
+service_user = Table(
+    "service_user",
+    metadata,
+    Column("id", TEXT, primary_key=True),
+    Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("access_key", TEXT, nullable=False),
+    Column("secret_digest", TEXT, nullable=False),
+    Column("scopes", TEXT, nullable=False),  # a JSON array of texts
+    Column("created", TEXT, nullable=False),
+    Column("revoked", TEXT),
+    Index("service_user_by_access_key", "access_key", unique=True),
+    Index("service_user_by_organization", "organization_id", "created"),
+    **STRICT,
+)
+
+# The entities as they stand. `sequence` rises with creation: it gives lists their order and pages their place.
+entity = Table(
+    "entity",
+    metadata,
+    Column("sequence", INTEGER, primary_key=True, autoincrement=True),
+    Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("code", TEXT),
+    Column("version", INTEGER, nullable=False),
+    Column("starts_at", TEXT),
+    Column("ends_at", TEXT),
+    Column("body", TEXT, nullable=False),
+    Column("created", TEXT, nullable=False),
+    Column("created_by", TEXT, nullable=False),
+    Column("modified", TEXT, nullable=False),
+    Column("modified_by", TEXT, nullable=False),
+    UniqueConstraint("organization_id", "kind", "id", name="entity_by_id"),
+    Index("entity_by_code", "organization_id", "kind", "code", unique=True),
+    Index("entity_by_sequence", "organization_id", "kind", "sequence"),
+    **STRICT,
+    # A number once given is never given again, even after the newest entity was removed.
+    sqlite_autoincrement=True,
+)
+
+# Every version of every entity, for ever. The removal of an entity is a version of its own, with `removed` 1.
+entity_version = Table(
+    "entity_version",
+    metadata,
+    Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("version", INTEGER, nullable=False),
+    Column("removed", INTEGER, nullable=False),
+    Column("body", TEXT, nullable=False),
+    Column("created", TEXT, nullable=False),
+    Column("created_by", TEXT, nullable=False),
+    Column("modified", TEXT, nullable=False),
+    Column("modified_by", TEXT, nullable=False),
+    PrimaryKeyConstraint("organization_id", "kind", "id", "version"),
+    **STRICT,
+)
+
+# What entities can be filtered by: a row per value of each field of `references` (refers = 1) and `filters`.
+entity_reference = Table(
+    "entity_reference",
+    metadata,
+    Column("organization_id", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("target", TEXT, nullable=False),
+    Column("sequence", INTEGER, ForeignKey("entity.sequence"), nullable=False),
+    Column("refers", INTEGER, nullable=False),
+    PrimaryKeyConstraint("organization_id", "kind", "name", "target", "sequence"),
+    Index("entity_reference_by_target", "organization_id", "target", "refers"),
+    Index("entity_reference_by_entity", "sequence"),
+    **STRICT,
+)
+
+# Named numbers without gaps, such as those of invoices: the last one that was given.
+sequence_number = Table(
+    "sequence_number",
+    metadata,
+    Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+    Column("name", TEXT, nullable=False),
+    Column("last", INTEGER, nullable=False),
+    PrimaryKeyConstraint("organization_id", "name"),
+    **STRICT,
+)
+
+
+def _document_table(kind: str, keys: tuple[str, ...], unique: tuple[str, ...]) -> Table:
+    """The table of a kind of document: an index per key that also gives the order of lists."""
+    return Table(
+        kind,
+        metadata,
+        Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+        Column("id", TEXT, nullable=False),
+        Column("sort", TEXT, nullable=False),
+        *(Column(key, TEXT) for key in keys),
+        Column("body", TEXT, nullable=False),
+        PrimaryKeyConstraint("organization_id", "id"),
+        Index(f"{kind}_by_sort", "organization_id", "sort", "id"),
+        *(Index(f"{kind}_by_{key}", "organization_id", key, "sort", "id") for key in keys if key not in unique),
+        *(Index(f"{kind}_by_{key}", "organization_id", key, unique=True) for key in unique),
+        **STRICT,
+    )
+
+
+DOCUMENT_TABLES = {
+    kind: _document_table(kind, keys, UNIQUE_KEYS.get(kind, ())) for kind, keys in DOCUMENT_KINDS.items()
+}

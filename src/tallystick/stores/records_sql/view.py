@@ -1,0 +1,147 @@
+"""One organisation: the reading view, and the transaction that also writes.
+
+Every statement binds the organisation's id, so that an id of another organisation is simply not found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from tallystick.core.entity import Entity, Value
+from tallystick.ports import Document, DocumentWhere, Found, Page, Where
+from tallystick.stores.records_sql import documents, entities, entity_writes
+from tallystick.stores.records_sql.entities import Parameters, Run
+from tallystick.stores.records_sql.schema import sequence_number
+from tallystick.stores.records_sql.texts import require_storable
+
+V = TypeVar("V", bound=Value)
+
+
+class SqlOrganization:
+    """What one organisation holds, as it is committed."""
+
+    def __init__(
+        self,
+        organization_id: str,
+        run: Run,
+        revision: Callable[[], int],
+        transaction: Callable[[], AbstractContextManager[SqlTransaction]],
+    ) -> None:
+        self._organization_id = organization_id
+        self._run = run
+        self._revision = revision
+        self._transaction = transaction
+
+    @property
+    def organization_id(self) -> str:
+        return self._organization_id
+
+    @property
+    def revision(self) -> int:
+        """The number of transactions of this process that wrote an entity here."""
+        return self._revision()
+
+    def get(self, of: type[V], id: str) -> Entity[V] | None:
+        return entities.get(self._run, self._organization_id, of, id)
+
+    def get_many(self, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
+        return entities.get_many(self._run, self._organization_id, of, ids)
+
+    def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
+        return entities.at_version(self._run, self._organization_id, of, id, version)
+
+    def by_code(self, of: type[V], code: str) -> Entity[V] | None:
+        return entities.by_code(self._run, self._organization_id, of, code)
+
+    def find(self, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
+        return entities.find(self._run, self._organization_id, of, where, page)
+
+    def every(self, of: type[V], where: Where = Where()) -> Iterator[Entity[V]]:
+        return entities.every(self._run, self._organization_id, of, where)
+
+    def users_of(self, id: str) -> list[tuple[str, str]]:
+        return entities.users_of(self._run, self._organization_id, id)
+
+    def document(self, kind: str, id: str) -> Document | None:
+        return documents.document(self._run, self._organization_id, kind, id)
+
+    def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
+        return documents.documents(self._run, self._organization_id, kind, where, page)
+
+    def transaction(self) -> AbstractContextManager[SqlTransaction]:
+        return self._transaction()
+
+
+class SqlTransaction(SqlOrganization):
+    """The same view inside a transaction, which sees its own writes, and the writes.
+
+    It is a kind of view because the port says so: whatever reads an organisation can be handed a transaction.
+    """
+
+    def __init__(self, organization_id: str, connection: Connection, revision: int) -> None:
+        super().__init__(organization_id, self._read, lambda: revision, _never_nested)
+        self._connection: Connection | None = connection
+        self.wrote_entities = False
+
+    def insert(self, entity: Entity[Any]) -> None:
+        entity_writes.insert_entity(self._open(), self._organization_id, entity)
+        self.wrote_entities = True
+
+    def replace(self, entity: Entity[Any]) -> None:
+        entity_writes.replace_entity(self._open(), self._organization_id, entity)
+        self.wrote_entities = True
+
+    def remove(self, entity: Entity[Any], *, at: datetime, by: str) -> None:
+        entity_writes.remove_entity(self._open(), self._organization_id, entity, at=at, by=by)
+        self.wrote_entities = True
+
+    def put_documents(self, kind: str, documents: Sequence[Document]) -> None:
+        _put(self._open(), self._organization_id, kind, documents)
+
+    def remove_document(self, kind: str, id: str) -> None:
+        _remove(self._open(), self._organization_id, kind, id)
+
+    def next_number(self, sequence: str, start: int) -> int:
+        """Given back when the transaction is rolled back, so that numbers have no gaps."""
+        parameters = {
+            "organization_id": self._organization_id,
+            "name": require_storable(sequence, "sequence"),
+            "last": start,
+        }
+        connection = self._open()
+        number: int = connection.execute(NEXT_NUMBER[connection.dialect.name], parameters).scalar_one()
+        return number
+
+    def end(self) -> None:
+        """Forget the connection: a transaction that was kept beyond its block is a bug."""
+        self._connection = None
+
+    def _open(self) -> Connection:
+        assert self._connection is not None, "the transaction has ended"
+        return self._connection
+
+    def _read(self, statement: Select[Any], parameters: Parameters) -> Sequence[Any]:
+        return self._open().execute(statement, parameters).all()
+
+
+def _next_number(build: Callable[[Table], Any]) -> Any:
+    """Start a sequence of numbers or move it on by one, and give the number."""
+    statement = build(sequence_number)
+    return statement.on_conflict_do_update(
+        index_elements=["organization_id", "name"], set_={"last": sequence_number.c.last + 1}
+    ).returning(sequence_number.c.last)
+
+
+NEXT_NUMBER = {"sqlite": _next_number(sqlite.insert), "postgresql": _next_number(postgresql.insert)}
+_put = documents.put_documents
+_remove = documents.remove_document
+
+
+def _never_nested() -> AbstractContextManager[SqlTransaction]:
+    raise AssertionError("a transaction inside a transaction")
