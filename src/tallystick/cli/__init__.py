@@ -1,1 +1,1 @@
-"""The command line: `tallystick <noun> <verb>`."""
+"""The command line: `tallystick <noun> <verb>`. One noun a file; every command speaks HTTP."""

@@ -1,0 +1,249 @@
+"""`tallystick bill`: run bills, list them, show one, take it through its states."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import Annotated, Any
+
+import typer
+
+from tallystick.cli.client import Client
+from tallystick.cli.connection import Connection, connected
+from tallystick.cli.failure import Failure, Refused
+from tallystick.cli.printing import JsonOption, print_json, print_table, progress, say
+
+POLL_SECONDS = 0.1
+SLOWEST_POLL_SECONDS = 2.0
+ENDED = {"COMPLETE", "CANCELLED"}
+UUID_LENGTH = 36
+
+app = typer.Typer(help="Run bills, list them, show one, take it through its states.", no_args_is_help=True)
+
+BillArgument = Annotated[
+    str, typer.Argument(help="Id of a bill, or the code of an account for its latest bill.", metavar="BILL")
+]
+BillsArgument = Annotated[
+    list[str], typer.Argument(help="Ids of bills, or codes of accounts for their latest bills.", metavar="BILL...")
+]
+
+
+@app.command("run")
+@connected
+def run(
+    connection: Connection,
+    account: Annotated[list[str] | None, typer.Option(help="Code of an account to bill; all if absent.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Last day of the billing period, such as 2025-01-31.", metavar="DATE")
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option(help="Bill date: periods that ended by it are billed.", metavar="DATE")
+    ] = None,
+    frequency: Annotated[
+        str | None, typer.Option(help="DAILY, WEEKLY, MONTHLY, ANNUALLY or AD_HOC; every frequency if absent.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Run a bill job and wait for it. Running it again gives the same bills; locked ones are left alone."""
+    with connection.open() as client:
+        body: dict[str, object] = {}
+        if account:
+            body["accountIds"] = [account_id(client, code) for code in account]
+        if until is not None:
+            body["lastDateInBillingPeriod"] = _day("--until", until)
+        if date is not None:
+            body["billDate"] = _day("--date", date)
+        if frequency is not None:
+            body["billingFrequency"] = frequency.upper()
+        job = wait_for(client, client.post("/billjobs", body))
+        if job["status"] != "COMPLETE":
+            raise Failure(f"the bill job {job['id']} ended as {job['status']}")
+        bills = [client.get(f"/bills/{bill}") for bill in job.get("billIds") or ()]
+    if json:
+        print_json(job)
+    else:
+        print_bills(bills)
+
+
+@app.command("list")
+@connected
+def list_(
+    connection: Connection,
+    account: Annotated[str | None, typer.Option(help="Code of an account.")] = None,
+    status: Annotated[str | None, typer.Option(help="PENDING or APPROVED.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List bills, newest first."""
+    with connection.open() as client:
+        only = None if account is None else account_id(client, account)
+        bills = list(client.every("/bills", accountId=only, status=status and status.upper()))
+    if json:
+        print_json(bills)
+    else:
+        print_bills(bills)
+
+
+@app.command("show")
+@connected
+def show(connection: Connection, bill: BillArgument, json: JsonOption = False) -> None:
+    """Show a bill with its lines."""
+    with connection.open() as client:
+        found = find_bill(client, bill)
+    if json:
+        print_json(found)
+    else:
+        print_bill(found)
+
+
+@app.command("approve")
+@connected
+def approve(connection: Connection, bills: BillsArgument) -> None:
+    """Approve bills: checked, and ready to be locked and sent."""
+    with connection.open() as client:
+        ids = [find_bill(client, bill)["id"] for bill in bills]
+        client.post("/bills/approve", {"billIds": ids})
+    say(f"{len(ids)} approved")
+
+
+@app.command("reopen")
+@connected
+def reopen(connection: Connection, bills: BillsArgument) -> None:
+    """Take approved bills back to PENDING."""
+    _each(
+        connection, bills, lambda client, bill: client.put(f"/bills/{bill}/status", {"status": "PENDING"}), "reopened"
+    )
+
+
+@app.command("lock")
+@connected
+def lock(connection: Connection, bills: BillsArgument) -> None:
+    """Lock approved bills. A locked bill is final."""
+    _each(connection, bills, lambda client, bill: client.put(f"/bills/{bill}/lock"), "locked")
+
+
+@app.command("recalculate")
+@connected
+def recalculate(connection: Connection, bills: BillsArgument, json: JsonOption = False) -> None:
+    """Calculate bills again from the usage and the prices of now; approved ones go back to PENDING."""
+    with connection.open() as client:
+        ids = [find_bill(client, bill)["id"] for bill in bills]
+        job = wait_for(client, client.post("/billjobs/recalculate", {"billIds": ids}))
+        found = [client.get(f"/bills/{bill}") for bill in ids]
+    if json:
+        print_json(job)
+    else:
+        print_bills(found)
+
+
+def wait_for(client: Client, job: dict[str, Any]) -> dict[str, Any]:
+    """Poll a bill job until it has ended, with a progress bar; answers its last state."""
+    pause = POLL_SECONDS
+    with progress(of="accounts") as bar:
+        task = bar.add_task("billing", total=None)
+        while job["status"] not in ENDED:
+            time.sleep(pause)
+            pause = min(pause * 1.5, SLOWEST_POLL_SECONDS)
+            job = client.get(f"/billjobs/{job['id']}")
+            total = job.get("total") or 0
+            bar.update(task, total=total or None, completed=total - (job.get("pending") or 0))
+    return job
+
+
+def account_id(client: Client, code: str) -> str:
+    """The id of the account with this code."""
+    rows = client.get("/accounts", codes=code)["data"]
+    found = [row for row in rows if row["code"] == code]
+    if not found:
+        raise Failure(f"there is no account with the code {code!r}")
+    return str(found[0]["id"])
+
+
+def find_bill(client: Client, named: str) -> dict[str, Any]:
+    """The bill with this id, or the latest bill of the account with this code."""
+    if len(named) == UUID_LENGTH and named.count("-") == 4:
+        bill: dict[str, Any] = client.get(f"/bills/{named}")
+        return bill
+    try:
+        latest: dict[str, Any] = client.get(f"/bills/latest/{account_id(client, named)}")
+    except Refused as refused:
+        if refused.code == "not_found":
+            raise Failure(f"the account {named!r} has no bill yet") from None
+        raise
+    return latest
+
+
+def print_bills(bills: list[dict[str, Any]]) -> None:
+    """A table of bills."""
+    print_table(
+        ("bill", "account", "from", "to", "total", "currency", "status"),
+        [
+            (
+                bill["id"],
+                bill["accountCode"],
+                bill["startDate"],
+                bill["endDate"],
+                money(bill["billTotal"]),
+                bill["currency"],
+                state(bill),
+            )
+            for bill in bills
+        ],
+        right=("total",),
+    )
+
+
+def print_bill(bill: dict[str, Any]) -> None:
+    """A bill with its lines, in their order."""
+    say(f"Bill {bill['id']}")
+    say(f"{bill['accountCode']}, {bill['startDate']} to {bill['endDate']} (exclusive), {state(bill)}")
+    lines = sorted(bill["lineItems"], key=lambda line: int(line["sequenceNumber"]))
+    print_table(
+        ("line", "description", "quantity", "unit", "average price", bill["currency"]),
+        [
+            *(
+                (
+                    line["sequenceNumber"],
+                    line["description"],
+                    plain(line["units"]),
+                    line["unit"],
+                    plain(line["averageUnitPrice"]),
+                    money(line["convertedSubtotal"]),
+                )
+                for line in lines
+            ),
+            ("", "Total", "", "", "", money(bill["billTotal"])),
+        ],
+        right=("quantity", "average price", bill["currency"]),
+    )
+
+
+def state(bill: dict[str, Any]) -> str:
+    """PENDING, APPROVED or LOCKED."""
+    return "LOCKED" if bill["locked"] else str(bill["status"])
+
+
+def money(amount: Any) -> str:
+    """An amount with at least two decimals."""
+    return f"{amount:,.2f}" if amount == round(amount, 2) else f"{amount:,f}"
+
+
+def plain(number: Any) -> str:
+    """A number without exponent and without needless zeros."""
+    text = f"{number:,f}" if not isinstance(number, int) else f"{number:,}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _each(connection: Connection, bills: list[str], act: Callable[[Client, str], object], done: str) -> None:
+    with connection.open() as client:
+        for bill in bills:
+            found = find_bill(client, bill)
+            act(client, found["id"])
+            say(f"{found['id']} {done}")
+
+
+def _day(option: str, text: str) -> str:
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise Failure(f"{option} {text}: must be a date such as 2025-01-31") from None

@@ -1,0 +1,62 @@
+"""The `tallystick` program: its commands, and how a failure leaves it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from tallystick import __version__
+from tallystick.cli import bill, measurements, org, serve, settings_list
+
+app = typer.Typer(
+    name="tallystick",
+    help="Self-hosted metering, rating and billing: usage in, bills out, every line explained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.add_typer(org.app, name="org")
+app.command("import")(measurements.import_)
+app.add_typer(bill.app, name="bill")
+app.command("settings")(settings_list.settings)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; answers its exit code: 0 done, 1 failed, 2 called wrongly."""
+    try:
+        answer = app(arguments, prog_name="tallystick", standalone_mode=False)
+    except typer.TyperException as problem:
+        sentence = problem.format_message()
+        if sentence:
+            print(f"error: {sentence}", file=sys.stderr)
+        return problem.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output is gone: nothing is left to say
+        return 1
+    return answer if isinstance(answer, int) else 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())
