@@ -32,7 +32,8 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     assert page.size > 0, "a page has at least one row"
     parameters: dict[str, Any] = {"organization_id": organization_id, "size": page.size + 1}
     if page.token:
-        parameters["last_sort"], parameters["last_id"] = read_token(page.token, DocumentPlace)
+        place = read_token(page.token, DocumentPlace)
+        parameters |= {"last_sort": place.sort, "last_id": place.id}
     equal, between = [], []
     for name, wanted in (where.equal or {}).items():
         values = [value for value in dict.fromkeys(wanted) if storable(value)]
@@ -50,7 +51,7 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     rows = run(_listing(kind, tuple(equal), tuple(between), bool(page.token)), parameters)
     shown = [_document(kind, row) for row in rows[: page.size]]
     more = len(rows) > page.size
-    return Found(tuple(shown), write_token((shown[-1].sort, shown[-1].id)) if more else None)
+    return Found(tuple(shown), write_token(DocumentPlace(shown[-1].sort, shown[-1].id)) if more else None)
 
 
 def put_documents(connection: Connection, organization_id: str, kind: str, documents: Sequence[Document]) -> None:
@@ -114,7 +115,9 @@ def _put(kind: str, dialect: str) -> Insert:
     table = _table(kind)
     build = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = build(table)
-    changed = {name: statement.excluded[name] for name in table.c.keys() if name not in {"organization_id", "id"}}
+    changed = {
+        name: statement.excluded[name] for column in table.c if (name := column.name) not in {"organization_id", "id"}
+    }
     return statement.on_conflict_do_update(index_elements=["organization_id", "id"], set_=changed)
 
 
@@ -151,9 +154,9 @@ def _row(organization_id: str, kind: str, new: Document) -> dict[str, Any]:
 
 
 def _document(kind: str, row: Any) -> Document:
-    id, sort, *texts, body = row
+    id_, sort, *texts, body = row
     keys = {name: text for name, text in zip(DOCUMENT_KINDS[kind], texts, strict=True) if text is not None}
-    return Document(id=id, sort=sort, keys=keys, body=body.encode())
+    return Document(id=id_, sort=sort, keys=keys, body=body.encode())
 
 
 def _broken(kind: str, error: IntegrityError) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, StaticPool, create_en
 from tallystick.errors import Refusal
 
 BUSY_SECONDS = 30  # how long a statement waits for another connection before it fails
+CHECKPOINT_PAGES = 8_000  # SQLite folds its log into the file at 32 MB: a page that many commits touch moves once
 PAGE_CACHE_KIB = 16_384  # of each SQLite connection
 
 
@@ -134,6 +135,7 @@ def _prepare_writer(connection: Any, _record: object) -> None:
         "foreign_keys=ON",
         f"cache_size=-{PAGE_CACHE_KIB}",
         "temp_store=MEMORY",
+        f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, exists, func, or_, select
 
 from tallystick.core import wire
 from tallystick.core.entity import Entity, Value
@@ -87,7 +87,7 @@ def get(run: Run, organization_id: str, of: type[V], id: str) -> Entity[V] | Non
 
 def get_many(run: Run, organization_id: str, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
     """Those of the ids that exist, by id."""
-    wanted = [id for id in dict.fromkeys(ids) if storable(id)]
+    wanted = [each for each in dict.fromkeys(ids) if storable(each)]
     if not wanted:
         return {}
     rows = run(BY_IDS, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})
@@ -121,14 +121,16 @@ def find(run: Run, organization_id: str, of: type[V], where: Where, page: Page) 
     assert page.size > 0, "a page has at least one row"
     parameters: dict[str, Any] = {"organization_id": organization_id, "kind": _kind(of), "size": page.size + 1}
     if page.token:
-        (parameters["below"],) = read_token(page.token, EntityPlace)
+        parameters["below"] = read_token(page.token, EntityPlace).sequence
     conditions = _conditions(of, where, parameters)
     if conditions is None:
         return Found(())
     rows = run(_newest_first(conditions, where.active_on is not None, bool(page.token)), parameters)
     more = len(rows) > page.size
     shown = rows[: page.size]
-    return Found(tuple(_entity(of, row) for row in shown), write_token((shown[-1].sequence,)) if more else None)
+    return Found(
+        tuple(_entity(of, row) for row in shown), write_token(EntityPlace(shown[-1].sequence)) if more else None
+    )
 
 
 def every(run: Run, organization_id: str, of: type[V], where: Where) -> Iterator[Entity[V]]:
@@ -197,7 +199,7 @@ def _matching(conditions: tuple[Condition, ...], active: bool) -> Select[Any]:
         else:
             statement = statement.where(_refers(index, single))
     if active:
-        at = bindparam("active_on")
+        at: BindParameter[str] = bindparam("active_on")
         statement = statement.where(
             or_(entity.c.starts_at.is_(None), entity.c.starts_at <= at),
             or_(entity.c.ends_at.is_(None), entity.c.ends_at > at),
@@ -227,9 +229,9 @@ def _one(of: type[V], rows: Sequence[Any]) -> Entity[V] | None:
 
 
 def _entity(of: type[V], row: Any) -> Entity[V]:
-    id, version, body, created, created_by, modified, modified_by = row[:7]
+    id_, version, body, created, created_by, modified, modified_by = row[:7]
     return Entity(
-        id=id,
+        id=id_,
         version=version,
         value=wire.decode(of, body),
         created=moment(created),

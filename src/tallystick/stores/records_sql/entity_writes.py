@@ -142,7 +142,7 @@ def _mismatch(connection: Connection, row: dict[str, Any], sent: int) -> Refusal
 
 
 def _keep_version(connection: Connection, row: dict[str, Any], removed: int = 0) -> None:
-    columns = {name: row[name] for name in entity_version.c.keys() if name != "removed"}
+    columns = {column.name: row[column.name] for column in entity_version.c if column.name != "removed"}
     connection.execute(KEEP_VERSION, {**columns, "removed": removed})
 
 

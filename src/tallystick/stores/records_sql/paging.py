@@ -11,12 +11,21 @@ import msgspec
 from tallystick.errors import Refusal
 from tallystick.stores.records_sql.texts import storable
 
-T = TypeVar("T")
 
-# Where a list of entities goes on: below this sequence number.
-EntityPlace = tuple[Annotated[int, msgspec.Meta(ge=0, lt=2**63)]]
-# Where a list of documents goes on: below this (sort, id).
-DocumentPlace = tuple[str, str]
+class EntityPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a list of entities goes on: below this sequence number."""
+
+    sequence: Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+
+
+class DocumentPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Where a list of documents goes on: below this (sort, id)."""
+
+    sort: str
+    id: str
+
+
+Place = TypeVar("Place", EntityPlace, DocumentPlace)
 
 
 def write_token(place: EntityPlace | DocumentPlace) -> str:
@@ -24,14 +33,14 @@ def write_token(place: EntityPlace | DocumentPlace) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
 
 
-def read_token(token: str, of: type[T]) -> T:
+def read_token(token: str, of: type[Place]) -> Place:
     """The place that a token names. Refusal `invalid_page` for anything that `write_token` did not write."""
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
         place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=of)
     except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError):
         raise _malformed(token) from None
-    if isinstance(place, tuple) and not all(storable(part) for part in place if isinstance(part, str)):
+    if not all(storable(part) for part in msgspec.structs.astuple(place) if isinstance(part, str)):
         raise _malformed(token)
     return place
 

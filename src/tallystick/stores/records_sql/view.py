@@ -21,6 +21,7 @@ from tallystick.stores.records_sql.schema import sequence_number
 from tallystick.stores.records_sql.texts import require_storable
 
 V = TypeVar("V", bound=Value)
+EVERYTHING = Where()
 
 
 class SqlOrganization:
@@ -62,7 +63,7 @@ class SqlOrganization:
     def find(self, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
         return entities.find(self._run, self._organization_id, of, where, page)
 
-    def every(self, of: type[V], where: Where = Where()) -> Iterator[Entity[V]]:
+    def every(self, of: type[V], where: Where = EVERYTHING) -> Iterator[Entity[V]]:
         return entities.every(self._run, self._organization_id, of, where)
 
     def users_of(self, id: str) -> list[tuple[str, str]]:
