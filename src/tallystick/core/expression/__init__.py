@@ -4,6 +4,7 @@
 """
 
 from tallystick.core.expression.checking import check
+from tallystick.core.expression.compilable import is_compilable
 from tallystick.core.expression.evaluation import evaluate, type_of
 from tallystick.core.expression.functions import FUNCTIONS, Function, table
 from tallystick.core.expression.parsing import MAX_DEPTH, MAX_NODES, parse
@@ -28,7 +29,6 @@ from tallystick.core.expression.tree import (
     Type,
     Unary,
     UnaryOperator,
-    is_compilable,
     references,
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from decimal import Decimal, DecimalException
-from typing import Any
+from typing import Any, assert_never
 
 from tallystick.core.expression.arithmetic import bounded, compute
 from tallystick.core.expression.functions import FUNCTIONS, Function
@@ -54,6 +54,8 @@ def type_of(value: Scalar) -> Type:
             return Type.TEXT
         case None:
             return Type.NULL
+        case _:
+            assert_never(value)
 
 
 def evaluate(

@@ -229,37 +229,3 @@ def nodes(expression: Expression) -> Iterator[tuple[Expression, int]]:
 def references(expression: Expression) -> frozenset[str]:
     """The names of the fields and other values that the expression reads."""
     return frozenset(node.name for node, _ in nodes(expression) if isinstance(node, Reference))
-
-
-_COMPILABLE_OPERATORS = frozenset(BinaryOperator) - {
-    BinaryOperator.DIVIDE,
-    BinaryOperator.REMAINDER,
-    BinaryOperator.POWER,
-}
-_COMPILABLE_FUNCTIONS = frozenset({"isnull", "IN"})
-
-
-def is_compilable(expression: Expression) -> bool:
-    """Whether a usage store may compute the expression itself and get exactly what `evaluate` gets.
-
-    True for literals, bare field codes, comparisons, AND, OR, NOT, signs, + - *, IN and isnull. Never for
-    division, remainder, power, rounding, choices, constants, dotted names, or a text written beside a +: those
-    are computed only in Python decimals. A + between two text fields is told apart by `check` alone.
-    """
-    return all(_compilable(node) for node, _ in nodes(expression))
-
-
-def _compilable(node: Expression) -> bool:
-    match node:
-        case Reference(name=name):
-            return "." not in name
-        case Binary(operator=BinaryOperator.ADD, left=left, right=right):
-            return not isinstance(left, Text) and not isinstance(right, Text)
-        case Binary(operator=operator):
-            return operator in _COMPILABLE_OPERATORS
-        case Call(function=function):
-            return function in _COMPILABLE_FUNCTIONS
-        case Conditional() | Constant():
-            return False
-        case _:
-            return True
