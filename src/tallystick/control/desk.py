@@ -56,6 +56,7 @@ LABELS: Mapping[str, str] = {
     "currency": "currency",
     "organizationconfig": "organisation configuration",
     "customfields": "custom fields",
+    "billconfig": "bill settings",
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import uuid4
 
-from tallystick.control import organization_config, service_users
+from tallystick.control import bills, organization_config, service_users
+from tallystick.control.desk import Desk
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Organization, Records
@@ -29,6 +30,9 @@ def create_organization(records: Records, name: str, currency: str, now: Instant
     organization = Organization(id=str(uuid4()), name=name.strip(), created=now)
     organization_config.require_currency_code(currency)
     records.add_organization(organization)
-    organization_config.initialise(records.organization(organization.id), currency, now)
+    bound = records.organization(organization.id)
+    organization_config.initialise(bound, currency, now)
+    with bound.transaction() as write:
+        bills.initialise(write, Desk(records=bound, actor=organization_config.OPERATOR, now=now))
     user, secret = service_users.create(records, organization.id, "first service user", ("all",), now)
     return NewOrganization(organization=organization, api_key=user.access_key, api_secret=secret)

@@ -1,0 +1,229 @@
+"""What people do with bills: look at them, approve, lock, delete, and close a stretch of time for good.
+
+Source: reference 3.11. Calculating bills is the flow's work (`pipeline/bill.py`); nothing here changes an amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import msgspec
+
+from tallystick.control.desk import Desk, Noun
+from tallystick.core import wire
+from tallystick.core.bill import (
+    Bill,
+    BillRecord,
+    BillStatus,
+    LineItem,
+    approve,
+    document_keys,
+    lock,
+    reopen,
+)
+from tallystick.core.entity import Entity
+from tallystick.core.organization import BillConfig
+from tallystick.core.period import Frequency
+from tallystick.errors import Refusal
+from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
+
+KIND = "bill"
+LOCKED_BY_DATE = "billLockDate"  # who locked a bill that the lock date locked
+CHUNK = 200
+BILL_CONFIG = Noun(of=BillConfig)
+
+
+class StoredBill(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of a stored bill that lists need: reading it skips working and evidence."""
+
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillFilter:
+    """Which bills a list shows; every part that is given must hold. Dates are inclusive."""
+
+    ids: Collection[str] | None = None
+    account_ids: Collection[str] | None = None
+    job_id: str | None = None
+    status: BillStatus | None = None
+    locked: bool | None = None
+    frequency: Frequency | None = None
+    bill_dates: tuple[date | None, date | None] = (None, None)
+    external_invoice_dates: tuple[date | None, date | None] = (None, None)
+
+
+def where(wanted: BillFilter) -> DocumentWhere:
+    """The filter in the keys that stored bills have."""
+    equal: dict[str, Collection[str]] = {}
+    if wanted.ids is not None:
+        equal["id"] = wanted.ids
+    if wanted.account_ids is not None:
+        equal["account_id"] = wanted.account_ids
+    if wanted.job_id is not None:
+        equal["job_id"] = (wanted.job_id,)
+    if wanted.status is not None:
+        equal["status"] = (wanted.status.value,)
+    if wanted.locked is not None:
+        equal["locked"] = ("true" if wanted.locked else "false",)
+    if wanted.frequency is not None:
+        equal["billing_frequency"] = (wanted.frequency.value,)
+    between = {
+        key: (_text(first), _text(last))
+        for key, (first, last) in (
+            ("bill_date", wanted.bill_dates),
+            ("external_invoice_date", wanted.external_invoice_dates),
+        )
+        if first is not None or last is not None
+    }
+    return DocumentWhere(equal=equal, between=between)
+
+
+def list_bills(records: OrganizationRecords, wanted: BillFilter, page: Page) -> Found[Bill]:
+    """One page of bills, latest period first."""
+    found = records.documents(KIND, where(wanted), page)
+    return Found(tuple(_read(each) for each in found.rows), found.next_token)
+
+
+def get_bill(records: OrganizationRecords, id: str) -> BillRecord:
+    """A bill with its working and evidence; Refusal `not_found`."""
+    document = records.document(KIND, id)
+    if document is None:
+        raise Refusal("not_found", f"id: there is no bill {id[:40]!r} in this organization", field="id")
+    return wire.decode(BillRecord, document.body)
+
+
+def latest_bill(records: OrganizationRecords, account_id: str) -> Bill:
+    """The account's bill of the latest period; Refusal `not_found` when it has none."""
+    found = list_bills(records, BillFilter(account_ids=(account_id,)), Page(size=1))
+    if not found.rows:
+        raise Refusal("not_found", f"accountId: the account {account_id[:40]!r} has no bill", field="accountId")
+    return found.rows[0]
+
+
+def get_line_item(record: BillRecord, id: str) -> LineItem:
+    """One line of a bill, by its id or its sequence number; Refusal `not_found`."""
+    for line in record.bill.line_items:
+        if id in {line.id, str(line.sequence_number)}:
+            return line
+    raise Refusal("not_found", f"id: the bill {record.bill.id} has no line {id[:40]!r}", field="id")
+
+
+def approve_bills(desk: Desk, wanted: BillFilter) -> int:
+    """Approve the bills that match, all or none; returns how many. Refusals `not_found`, `bill_locked`."""
+    with desk.records.transaction() as write:
+        if wanted.ids is not None:
+            for each in wanted.ids:
+                get_bill(write, each)
+        return _change_all(write, where(wanted), lambda bill: approve(bill, by=desk.actor.id, at=desk.now))
+
+
+def set_status(desk: Desk, id: str, status: BillStatus) -> Bill:
+    """Bring a bill into PENDING or APPROVED; Refusal `bill_locked` for a locked one."""
+    act = approve if status is BillStatus.APPROVED else reopen
+    return _change(desk, id, lambda bill: act(bill, by=desk.actor.id, at=desk.now))
+
+
+def lock_bill(desk: Desk, id: str) -> Bill:
+    """Make an APPROVED bill final; Refusal `bill_state` while it is PENDING."""
+    return _change(desk, id, lambda bill: lock(bill, by=desk.actor.id, at=desk.now))
+
+
+def delete_bill(desk: Desk, id: str) -> Bill:
+    """Delete a bill that is not locked and return it as it was; the next run may make it again."""
+    with desk.records.transaction() as write:
+        bill = get_bill(write, id).bill
+        if bill.locked:
+            raise Refusal("bill_locked", f"bill {id} is locked and stays: correct it on the next bill")
+        write.remove_document(KIND, id)
+        return bill
+
+
+def initialise(write: Transaction, desk: Desk) -> None:
+    """Give a new organisation its bill settings: nothing is locked by date."""
+    BILL_CONFIG.create_within(desk, write, BillConfig(), write.organization_id)
+
+
+def get_bill_config(records: OrganizationRecords) -> Entity[BillConfig]:
+    """The organisation's bill settings."""
+    config = records.get(BillConfig, records.organization_id)
+    assert config is not None, "every organisation has its bill settings from the start"
+    return config
+
+
+def set_bill_config(desk: Desk, value: BillConfig, version: int | None) -> Entity[BillConfig]:
+    """Set the lock date: bills that end on or before it are locked; moved back, it unlocks what only it had locked.
+
+    Refusals: `version_mismatch`, and `bill_state` while a bill in the range is PENDING.
+    """
+    with desk.records.transaction() as write:
+        _lock_until(desk, write, value.bill_lock_date)
+        return BILL_CONFIG.update_within(desk, write, get_bill_config(write), value, version)
+
+
+def _lock_until(desk: Desk, write: Transaction, day: date | None) -> None:
+    def locked_by_date(bill: Bill) -> Bill:
+        return lock(bill, by=LOCKED_BY_DATE, at=desk.now)
+
+    def unlocked(bill: Bill) -> Bill:
+        if bill.locked_by != LOCKED_BY_DATE:
+            return bill
+        return msgspec.structs.replace(bill, version=bill.version + 1, locked=False, dt_locked=None, locked_by=None)
+
+    first_open = None if day is None else day + timedelta(days=1)
+    if first_open is not None:
+        ended = {"end_date": (None, _text(first_open))}
+        pending = write.documents(KIND, DocumentWhere({"status": ("PENDING",)}, ended), Page(size=1)).rows
+        if pending:
+            bill = _read(pending[0])
+            raise Refusal(
+                "bill_state",
+                f"billLockDate: the bill {bill.id} of {bill.account_code}, which ends on"
+                f" {bill.end_date - timedelta(days=1)}, is PENDING; approve or delete it first",
+                field="billLockDate",
+            )
+        _change_all(write, DocumentWhere({"locked": ("false",)}, ended), locked_by_date)
+    still_open = {} if first_open is None else {"end_date": (_text(first_open + timedelta(days=1)), None)}
+    _change_all(write, DocumentWhere({"locked": ("true",)}, still_open), unlocked)
+
+
+def _change(desk: Desk, id: str, act: Callable[[Bill], Bill]) -> Bill:
+    with desk.records.transaction() as write:
+        record = get_bill(write, id)
+        changed = act(record.bill)
+        if changed is not record.bill:
+            write.put_documents(KIND, [_document(write, msgspec.structs.replace(record, bill=changed))])
+        return changed
+
+
+def _change_all(write: Transaction, matching: DocumentWhere, act: Callable[[Bill], Bill]) -> int:
+    """Apply an act to every bill that matches, read to the end before anything is written."""
+    records: list[BillRecord] = []
+    page: Page | None = Page(size=CHUNK)
+    while page is not None:
+        found = write.documents(KIND, matching, page)
+        records += [wire.decode(BillRecord, each.body) for each in found.rows]
+        page = None if found.next_token is None else Page(size=CHUNK, token=found.next_token)
+    changed: list[Document] = []
+    for record in records:
+        bill = act(record.bill)
+        if bill is not record.bill:
+            changed.append(_document(write, msgspec.structs.replace(record, bill=bill)))
+    write.put_documents(KIND, changed)
+    return len(records)
+
+
+def _document(read: OrganizationRecords, record: BillRecord) -> Document:
+    stored = read.document(KIND, record.bill.id)
+    assert stored is not None, "a bill that is changed was read in the same transaction"
+    return Document(id=record.bill.id, sort=stored.sort, keys=document_keys(record.bill), body=wire.encode(record))
+
+
+def _read(document: Document) -> Bill:
+    return wire.decode(StoredBill, document.body).bill
+
+
+def _text(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
