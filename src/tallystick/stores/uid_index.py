@@ -1,0 +1,76 @@
+"""The uid index on RocksDB: which uids were ever claimed, with what content, and where in the journal.
+
+16-byte key → 16-byte digest of the content and 8-byte position. The key MARK, which is no 16 bytes long, holds the
+journal position up to which the index is complete; it is written in the same batch as the claims, so that after a
+crash index and mark agree and the tail of the journal is claimed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
+
+from tallystick.ports import Claim
+
+MARK = b"mark"
+DIGEST_BYTES = 16
+CACHE_BYTES = 256 * 1024 * 1024
+MEMTABLE_BYTES = 64 * 1024 * 1024
+
+
+class RocksUidIndex:
+    """`ports.UidIndex` on a directory. One process may have it open."""
+
+    def __init__(self, directory: Path, *, cache_bytes: int = CACHE_BYTES) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._store = Rdict(str(directory), _options(cache_bytes))
+        mark = self._store.get(MARK)
+        self._mark = 0 if mark is None else int.from_bytes(mark, "big")
+
+    def look_up(self, keys: Sequence[bytes]) -> list[Claim | None]:
+        """The claims on the keys, in order; None where there is none."""
+        found: list[bytes | None] = (self._store.get(list(keys)) or []) if keys else []
+        return [
+            None if each is None else Claim(each[:DIGEST_BYTES], int.from_bytes(each[DIGEST_BYTES:], "big"))
+            for each in found
+        ]
+
+    def put(self, claims: Mapping[bytes, Claim], mark: int) -> None:
+        """Add claims and move the mark, in one atomic write, which outlives the process but perhaps not the power."""
+        batch = WriteBatch(raw_mode=True)
+        for key, claim in claims.items():
+            batch.put(key, claim.content + claim.position.to_bytes(8, "big"))
+        batch.put(MARK, mark.to_bytes(8, "big"))
+        self._store.write(batch)
+        self._mark = mark
+
+    @property
+    def mark(self) -> int:
+        """The journal position up to which the index is complete; 0 when empty."""
+        return self._mark
+
+    def close(self) -> None:
+        """Write out and let another process open the index."""
+        self._store.close()
+
+
+def _options(cache_bytes: int) -> Options:
+    """Point look-ups of random keys, mostly of ones that are not there: filters in memory and in the memtable."""
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(cache_bytes))
+    table.set_bloom_filter(10, False)
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    table.set_format_version(5)
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(DBCompressionType.none())  # hashes do not shrink
+    options.set_write_buffer_size(MEMTABLE_BYTES)
+    options.set_memtable_whole_key_filtering(True)
+    options.set_memtable_prefix_bloom_ratio(0.1)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(1024 * 1024)
+    return options

@@ -1,0 +1,75 @@
+"""The uid index: claims and mark move together, and are there after a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tallystick.ports import Claim
+from tallystick.stores.uid_index import RocksUidIndex
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def claim(position: int) -> Claim:
+    return Claim(bytes([position % 256]) * 16, position)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[RocksUidIndex]:
+    opened = RocksUidIndex(tmp_path / "uids")
+    yield opened
+    opened.close()
+
+
+def test_a_new_index_is_empty(index: RocksUidIndex) -> None:
+    assert index.mark == 0
+    assert index.look_up([]) == []
+    assert index.look_up([key(1), key(2)]) == [None, None]
+
+
+def test_claims_come_back_in_the_order_asked(index: RocksUidIndex) -> None:
+    index.put({key(1): claim(1), key(2): claim(2)}, 2)
+    assert index.look_up([key(2), key(3), key(1), key(2)]) == [claim(2), None, claim(1), claim(2)]
+
+
+@pytest.mark.parametrize("position", [1, 2**32, 2**63 - 1])
+def test_positions_of_any_size_are_kept(index: RocksUidIndex, position: int) -> None:
+    index.put({key(1): claim(position)}, position)
+    assert index.look_up([key(1)]) == [claim(position)]
+    assert index.mark == position
+
+
+def test_the_mark_moves_without_claims(index: RocksUidIndex) -> None:
+    index.put({}, 7)
+    assert index.mark == 7
+
+
+def test_the_mark_is_no_key(index: RocksUidIndex) -> None:
+    index.put({b"mark".ljust(16, b"\0"): claim(1)}, 9)
+    assert index.mark == 9
+    assert index.look_up([b"mark".ljust(16, b"\0")]) == [claim(1)]
+
+
+def test_claims_and_mark_outlive_the_process(tmp_path: Path) -> None:
+    opened = RocksUidIndex(tmp_path / "uids")
+    opened.put({key(number): claim(number) for number in range(1, 10_001)}, 10_000)
+    opened.close()
+    opened = RocksUidIndex(tmp_path / "uids")
+    assert opened.mark == 10_000
+    assert opened.look_up([key(number) for number in range(10_002)]) == [
+        None,
+        *(claim(number) for number in range(1, 10_001)),
+        None,
+    ]
+    opened.close()
+
+
+def test_one_process_at_a_time(index: RocksUidIndex, tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="lock"):
+        RocksUidIndex(tmp_path / "uids")
+    assert index.mark == 0
