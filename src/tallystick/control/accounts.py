@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken
+from tallystick.control.search import Field, Search, sorted_rows
 from tallystick.core.account import Account
 from tallystick.core.entity import Entity
 from tallystick.ports import DocumentWhere, Found, OrganizationRecords, Page, Transaction, Where
@@ -20,6 +22,71 @@ def children(records: OrganizationRecords, id: str, page: Page) -> Found[Entity[
     """One page of the accounts whose parent this is, newest first; Refusal `not_found` for an unknown parent."""
     parent = ACCOUNTS.retrieve(records, id)
     return records.find(Account, _children_of(parent.id), page)
+
+
+# The keys of a search. `ids` and `codes` take a comma-joined list.
+SEARCH_KEYS = (
+    "name",
+    "code",
+    "codes",
+    "currency",
+    "purchaseOrderNumber",
+    "parentAccountId",
+    "id",
+    "ids",
+    "createdBy",
+    "lastModifiedBy",
+    "dtCreated",
+)
+SORT_KEYS = (
+    "name",
+    "code",
+    "currency",
+    "purchaseOrderNumber",
+    "parentAccountId",
+    "emailAddress",
+    "id",
+    "createdBy",
+    "lastModifiedBy",
+    "dtCreated",
+    "dtLastModified",
+)
+
+
+def search(records: OrganizationRecords, wanted: Search) -> Found[Entity[Account]]:
+    """One page of a search, newest first unless it is sorted; the token is the offset of the next page."""
+    rows = [each for each in records.every(Account, _narrowed(wanted)) if wanted.holds(_fields(each))]
+    rows.reverse()
+    sort_by = wanted.sort_by
+    if sort_by is not None:
+        rows = sorted_rows(rows, lambda row: _fields(row)(sort_by), descending=wanted.descending)
+    end = wanted.offset + wanted.size
+    return Found(rows=tuple(rows[wanted.offset : end]), next_token=str(end) if end < len(rows) else None)
+
+
+def _narrowed(wanted: Search) -> Where:
+    """What the store can filter by itself; the rest is looked at here."""
+    stored = {"id": "id", "code": "code", "currency": "currency", "parentAccountId": "parent_account_id"}
+    equal = {stored[key]: (value,) for key in stored if (value := wanted.equal_to(key)) is not None}
+    return Where(equal=equal)
+
+
+def _fields(entity: Entity[Account]) -> Callable[[str], Field]:
+    value = entity.value
+    fields: dict[str, Field] = {
+        "name": value.name,
+        "code": value.code,
+        "currency": value.currency,
+        "purchaseOrderNumber": value.purchase_order_number,
+        "parentAccountId": value.parent_account_id,
+        "emailAddress": value.email_address,
+        "id": entity.id,
+        "createdBy": entity.created_by,
+        "lastModifiedBy": entity.modified_by,
+        "dtCreated": entity.created,
+        "dtLastModified": entity.modified,
+    }
+    return fields.__getitem__
 
 
 def _check(draft: Draft[Account]) -> Account:

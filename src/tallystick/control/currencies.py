@@ -1,4 +1,4 @@
-"""Currencies: the units of money an organisation knows. USD is there from the start and stays (source: reference 2.9)."""
+"""Currencies: the units of money of an organisation. USD is there from the start and stays (source: reference 2.9)."""
 
 from __future__ import annotations
 

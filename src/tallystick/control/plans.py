@@ -8,7 +8,7 @@ from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
 from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.entity import Entity
-from tallystick.ports import OrganizationRecords, Page, Where
+from tallystick.ports import OrganizationRecords, Where
 
 
 def product_of(read: OrganizationRecords, plan: Plan) -> str:
@@ -45,8 +45,8 @@ def _check_change(draft: Draft[Plan], before: Plan) -> None:
         message = f"the plan was made for the account {before.account_id}; that cannot change, make another plan"
         raise rule_broken("accountId", message)
     if value.account_id is not None and before.account_id is None:
-        attached = draft.read.find(AccountPlan, Where(equal={"plan_id": (draft.id,)}), Page(size=100)).rows
-        others = [("accountplan", each.id) for each in attached if each.value.account_id != value.account_id]
+        attached = draft.read.every(AccountPlan, Where(equal={"plan_id": (draft.id,)}))
+        others = [(AccountPlan.kind, each.id) for each in attached if each.value.account_id != value.account_id]
         if others:
             raise in_use("plan", draft.id, others[:10], field="accountId")
     if value.plan_template_id != before.plan_template_id:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
-from tallystick.ports import Records, ServiceUser
+from tallystick.ports import Actor, Records, ServiceUser
 
 # What a service user may be allowed to do; "all" is every one of them (source: reference 2.13).
 SCOPES = (
@@ -93,6 +93,15 @@ def check_secret(user: ServiceUser, secret: str) -> bool:
 def allows(user_scopes: Sequence[str], scope: str) -> bool:
     """Whether these scopes include the one that is asked for."""
     return "all" in user_scopes or scope in user_scopes
+
+
+def require_grantable(actor: Actor, scopes: Sequence[str]) -> None:
+    """Refuse to hand out more than the actor may do itself: `forbidden`, naming the scope."""
+    for scope in scopes:
+        if not allows(actor.scopes, scope):
+            raise Refusal(
+                "forbidden", f"scopes: you may not grant {scope[:40]!r}, which you do not have", field="scopes"
+            )
 
 
 def retrieve(records: Records, organization_id: str, id: str) -> ServiceUser:

@@ -53,7 +53,7 @@ class Aggregation(Value, frozen=True, kw_only=True):
     references: ClassVar[tuple[str, ...]] = ("meter_id", "accounting_product_id")
 
     name: Name
-    code: Annotated[str, msgspec.Meta(max_length=80, pattern=r"^([A-Za-z_$][A-Za-z0-9_$]*)?$")] | None = None
+    code: FieldCode | None = None
     meter_id: Id
     target_field: FieldCode
     aggregation: Method
@@ -77,7 +77,26 @@ class Aggregation(Value, frozen=True, kw_only=True):
             raise ValueError("percentile: give it with the aggregation PERCENTILE and with no other")
         if self.percentile is not None and not 0 < self.percentile <= 100:
             raise ValueError("percentile: must be above 0 and at most 100")
+        if self.custom_sql is not None:
+            raise ValueError("customSql: custom SQL is not supported; use a filter or a derived field of the meter")
+        self._check_segments()
         require_custom_fields(self.custom_fields)
+
+    def _check_segments(self) -> None:
+        fields = self.segmented_fields or ()
+        if len(set(fields)) < len(fields):
+            raise ValueError("segmentedFields: each field once")
+        seen: set[frozenset[tuple[str, str]]] = set()
+        for index, segment in enumerate(self.segments or ()):
+            if set(segment) != set(fields):
+                wanted = ", ".join(fields) or "none, as segmentedFields is empty"
+                raise ValueError(f"segments[{index}]: must name exactly the segmented fields ({wanted})")
+            if "" in segment.values():
+                raise ValueError(f"segments[{index}]: a segment's value must not be empty")
+            values = frozenset(segment.items())
+            if values in seen:
+                raise ValueError(f"segments[{index}]: the same segment is given twice")
+            seen.add(values)
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):

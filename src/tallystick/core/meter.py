@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 import msgspec
 
 from tallystick.core.entity import CustomFields, EntityCode, FieldCode, Id, Name, Value, require_custom_fields
+from tallystick.core.expression import Type
 
 MAX_FIELDS = 15
 
@@ -65,12 +67,22 @@ class Meter(Value, frozen=True, kw_only=True):
 
     def check(self) -> None:
         seen: set[str] = set()
-        for field in (*self.data_fields, *self.derived_fields):
+        for field in self.fields:
             if field.code in seen:
                 raise ValueError(f"dataFields: the code {field.code!r} is declared twice")
             seen.add(field.code)
         require_custom_fields(self.custom_fields)
 
+    @property
+    def fields(self) -> tuple[DataField, ...]:
+        """The data fields, then the derived ones."""
+        return (*self.data_fields, *self.derived_fields)
+
     def field(self, code: str) -> DataField | None:
         """The data or derived field with this code, if the meter declares it."""
-        return next((each for each in (*self.data_fields, *self.derived_fields) if each.code == code), None)
+        return next((each for each in self.fields if each.code == code), None)
+
+
+def field_types(fields: Iterable[DataField]) -> dict[str, Type]:
+    """What each field is in a calculation: a number or a text, by its category."""
+    return {field.code: Type.NUMBER if field.category.numeric else Type.TEXT for field in fields}

@@ -1,0 +1,77 @@
+"""Aggregations: the numbers that are priced, each counted from one meter field (source: reference 2.2)."""
+
+from __future__ import annotations
+
+from tallystick.control.desk import Draft, Noun, rule_broken, the
+from tallystick.control.pricings import pricings_of, require_fit
+from tallystick.core.aggregation import Aggregation, Method
+from tallystick.core.expression import ExpressionError, Type, check, is_compilable, parse
+from tallystick.core.meter import Category, Meter, field_types
+from tallystick.errors import Refusal
+
+_NUMERIC = {Method.SUM, Method.MIN, Method.MAX, Method.LATEST, Method.MEAN, Method.PERCENTILE}
+
+
+def require_countable(aggregation: Aggregation, meter: Meter) -> None:
+    """Refuse an aggregation that its meter cannot feed; pure, so that a change of the meter can ask it again."""
+    _require_target(aggregation, meter)
+    _require_segments(aggregation, meter)
+    if aggregation.filter is not None:
+        _require_filter(aggregation.filter, meter)
+
+
+def _require_target(aggregation: Aggregation, meter: Meter) -> None:
+    code, method = aggregation.target_field, aggregation.aggregation
+    target = meter.field(code)
+    if target is None:
+        known = ", ".join(field_types(meter.fields))
+        raise rule_broken("targetField", f"the meter {meter.code} has no field {code!r}; it has {known}")
+    if method in _NUMERIC and not target.category.numeric:
+        message = f"{method} needs a numeric field (MEASURE, INCOME or COST); {code!r} is {target.category}"
+        raise rule_broken("targetField", message)
+    if method is Method.UNIQUE and target.category.numeric:
+        raise rule_broken("targetField", f"UNIQUE counts the values of a text field; {code!r} is {target.category}")
+
+
+def _require_segments(aggregation: Aggregation, meter: Meter) -> None:
+    for index, code in enumerate(aggregation.segmented_fields or ()):
+        field = meter.field(code)
+        if field is None:
+            raise rule_broken(f"segmentedFields[{index}]", f"the meter {meter.code} has no field {code!r}")
+        if field.category.numeric or field.category is Category.METADATA:
+            message = f"only text fields other than METADATA make segments; {code!r} is {field.category}"
+            raise rule_broken(f"segmentedFields[{index}]", message)
+
+
+def _require_filter(text: str, meter: Meter) -> None:
+    try:
+        tree = parse(text)
+        found = check(tree, field_types(meter.fields))
+    except ExpressionError as error:
+        raise rule_broken("filter", str(error)) from None
+    if found is not Type.BOOLEAN:
+        raise rule_broken(
+            "filter", f"must be true or false for each measurement, such as region == 'eu'; it is {found}"
+        )
+    if not is_compilable(tree):
+        message = "may use fields, literals, comparisons, AND, OR, NOT, + - *, IN and isnull only"
+        raise rule_broken("filter", f"{message}; put anything else into a derived field of the meter")
+
+
+def _check(draft: Draft[Aggregation]) -> Aggregation:
+    require_countable(draft.value, the(draft.read, Meter, draft.value.meter_id))
+    if draft.before is not None:
+        _require_pricings_fit(draft)
+    return draft.value
+
+
+def _require_pricings_fit(draft: Draft[Aggregation]) -> None:
+    for pricing in pricings_of(draft.read, draft.id):
+        try:
+            require_fit(draft.read, pricing.value, draft.value)
+        except Refusal as refusal:
+            field = "segments" if refusal.field == "segment" else "meterId"
+            raise rule_broken(field, f"the pricing {pricing.id} would no longer hold: {refusal.message}") from None
+
+
+AGGREGATIONS = Noun(of=Aggregation, check=_check)

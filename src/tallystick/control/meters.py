@@ -1,0 +1,56 @@
+"""Meters: the schemas of measurements. What an aggregation or a pricing stands on cannot be taken away."""
+
+from __future__ import annotations
+
+from tallystick.control.aggregations import require_countable
+from tallystick.control.desk import Draft, Noun, rule_broken
+from tallystick.control.pricings import priced_product, pricings_of
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.expression import ExpressionError, Type, check, parse
+from tallystick.core.meter import Meter, field_types
+from tallystick.errors import Refusal
+from tallystick.ports import Transaction, Where
+
+
+def require_calculable(meter: Meter) -> None:
+    """Refuse derived fields whose calculation is no expression over the data fields, or of another type."""
+    types = field_types(meter.data_fields)
+    for index, field in enumerate(meter.derived_fields):
+        place = f"derivedFields[{index}].calculation"
+        try:
+            found = check(parse(field.calculation), types)
+        except ExpressionError as error:
+            raise rule_broken(place, f"{field.code}: {error}") from None
+        wanted = Type.NUMBER if field.category.numeric else Type.TEXT
+        if found not in {wanted, Type.ANY}:
+            message = f"{field.code} is {field.category} and so a {wanted}, but its calculation gives a {found}"
+            raise rule_broken(place, message)
+
+
+def _check(draft: Draft[Meter]) -> Meter:
+    require_calculable(draft.value)
+    if draft.before is not None:
+        for aggregation in draft.read.every(Aggregation, Where(equal={"meter_id": (draft.id,)})):
+            _require_still_countable(aggregation.value, aggregation.id, draft.value)
+            if draft.value.product_id is not None and draft.value.product_id != draft.before.value.product_id:
+                _require_priced_in(draft.read, aggregation.id, draft.value.product_id)
+    return draft.value
+
+
+def _require_still_countable(aggregation: Aggregation, id: str, meter: Meter) -> None:
+    try:
+        require_countable(aggregation, meter)
+    except Refusal as refusal:
+        message = f"the aggregation {aggregation.code or aggregation.name} ({id}) stands on it: {refusal.message}"
+        raise rule_broken("dataFields", message) from None
+
+
+def _require_priced_in(read: Transaction, aggregation_id: str, product_id: str) -> None:
+    for pricing in pricings_of(read, aggregation_id):
+        sold = priced_product(read, pricing.value)
+        if sold != product_id:
+            message = f"the pricing {pricing.id} prices it in the product {sold}; end or move that first"
+            raise rule_broken("productId", message)
+
+
+METERS = Noun(of=Meter, check=_check)
