@@ -75,6 +75,9 @@ class Account(Value, frozen=True, kw_only=True):
     custom_fields: CustomFields | None = None
 
     def check(self) -> None:
+        order = self.credit_application_order or ()
+        if len(set(order)) < len(order):
+            raise ValueError("creditApplicationOrder: each kind of credit once")
         require_custom_fields(self.custom_fields)
 
 

@@ -23,15 +23,16 @@ _NUMBERS = Context(prec=2 * MAX_DECIMALS, traps=[InvalidOperation])  # every num
 Id = Annotated[str, msgspec.Meta(min_length=36, max_length=36)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Description = Annotated[str, msgspec.Meta(max_length=200)]
-# Letters, digits, _ and $, not starting with a digit: fields, aggregations, pick-lists.
-FieldCode = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[A-Za-z_$][A-Za-z0-9_$]*$")]
+# Letters, digits, _ and $, not starting with a digit: fields, aggregations, pick-lists. (A `$` in Python's patterns
+# matches before a last line feed too, so the line feed is shut out by name.)
+FieldCode = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[A-Za-z_$][A-Za-z0-9_$]*$(?!\n)")]
 # Printable text with spaces only inside it: every other code.
 EntityCode = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
         max_length=80,
-        pattern=r"^[^\x00-\x20\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f])?$",
+        pattern=r"^[^\x00-\x20\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f])?$(?!\n)",
     ),
 ]
 CurrencyCode = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]

@@ -14,6 +14,10 @@ from tallystick.core.entity import CurrencyCode, FieldCode, Name, Value
 from tallystick.core.money import RoundingMode
 from tallystick.core.period import require_zone
 
+DAY_HOURS = 24
+# Hours between scheduled bill runs; 0 is never (source: reference 2.9).
+BILL_INTERVALS = tuple(Decimal(hours) for hours in ("0", "0.25", "0.5", "1", "2", "3", "4", "6", "8", "12", "24"))
+
 
 class CurrencyConversion(Value, frozen=True, kw_only=True):
     """One unit of `from_` is worth `multiplier` units of `to`."""
@@ -25,6 +29,8 @@ class CurrencyConversion(Value, frozen=True, kw_only=True):
     def check(self) -> None:
         if self.multiplier <= 0:
             raise ValueError("multiplier: must be above 0")
+        if self.from_ == self.to:
+            raise ValueError("to: must be another currency than from")
 
 
 class ExternalInvoiceDate(StrEnum):
@@ -81,6 +87,24 @@ class OrganizationConfig(Value, frozen=True, kw_only=True):
 
     def check(self) -> None:
         require_zone(self.timezone)
+        self._check_bill_schedule()
+        if (self.auto_approve_bills_grace_period is None) != (self.auto_approve_bills_grace_period_unit is None):
+            raise ValueError("autoApproveBillsGracePeriod: give it together with autoApproveBillsGracePeriodUnit")
+        if len(set(self.credit_application_order)) < len(self.credit_application_order):
+            raise ValueError("creditApplicationOrder: each kind of credit once")
+        seen: set[tuple[str, str]] = set()
+        for index, rate in enumerate(self.currency_conversions):
+            if (rate.from_, rate.to) in seen:
+                raise ValueError(f"currencyConversions[{index}]: {rate.from_} to {rate.to} is given twice")
+            seen.add((rate.from_, rate.to))
+
+    def _check_bill_schedule(self) -> None:
+        interval, offset = self.scheduled_bill_interval, self.scheduled_bill_offset
+        if interval is not None and interval not in BILL_INTERVALS:
+            hours = ", ".join(str(each) for each in BILL_INTERVALS)
+            raise ValueError(f"scheduledBillInterval: must be one of {hours} hours, got {interval:f}")
+        if offset is not None and interval != DAY_HOURS:
+            raise ValueError("scheduledBillOffset: only with a scheduledBillInterval of 24")
 
 
 class Currency(Value, frozen=True, kw_only=True):
