@@ -55,6 +55,9 @@ CODES = _table(
     ),
     Code("request_too_large", Family.TOO_LARGE, "Send a smaller body."),
     Code("busy", Family.BUSY, "Wait for the Retry-After seconds and send the same again.", retry=True),
+    Code("missing_conversion_rate", Family.INVALID, "Add the rate to the organisation's currencyConversions."),
+    Code("rounding_forbidden", Family.INVALID, "Give the currency more decimal places or another rounding mode."),
+    Code("no_billing_period", Family.INVALID, "Name the last day of a billing period of the account's plans."),
     # Measurements: a verdict of one member, never of the batch
     Code("undefined_meter", Family.INVALID, "Create the meter, or correct its code, then replay."),
     Code("missing_field", Family.INVALID, "Send every field that the meter declares."),

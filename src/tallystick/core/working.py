@@ -46,15 +46,16 @@ class Divided(Step, frozen=True, kw_only=True, tag="divided"):
     quantity_per_unit: Decimal
     rounding: UnitRounding
     units: Decimal
+    unit: str
 
 
 class PricedBand(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The arithmetic of one band: units x unitPrice + fixedPrice = amount."""
+    """The arithmetic of one band: units x unitPrice + fixed = amount. `fixed` is what is charged of the fixed price."""
 
     lower_limit: Decimal
     units: Decimal
     unit_price: Decimal
-    fixed_price: Decimal
+    fixed: Decimal
     amount: Decimal
 
 
@@ -68,13 +69,18 @@ class Priced(Step, frozen=True, kw_only=True, tag="priced"):
 
 
 class Spanned(Step, frozen=True, kw_only=True, tag="spanned"):
-    """Bands that span the plan: the price of all units so far, less the price of the units before this window."""
+    """Bands that span the plan: this window takes the units from `units_before` (since `start`) to `units_after`.
 
+    Its amount is the price of all units so far less the price of those before; the step `priced` that follows shows
+    the difference band by band. `value_before` is the quantity before the window where it can be added to (SUM, COUNT).
+    """
+
+    start: Instant
+    value_before: Decimal | None = None
     units_before: Decimal
     amount_before: Decimal
     units_after: Decimal
     amount_after: Decimal
-    amount: Decimal
 
 
 class Credited(Step, frozen=True, kw_only=True, tag="credited"):
@@ -92,8 +98,8 @@ class Prorated(Step, frozen=True, kw_only=True, tag="prorated"):
     full: Decimal
     start: Instant
     end: Instant
-    days: Decimal
-    of_days: Decimal
+    days: int
+    of_days: int
     amount: Decimal
 
 
@@ -114,12 +120,12 @@ class Refunded(Step, frozen=True, kw_only=True, tag="refunded"):
 
 
 class Rounded(Step, frozen=True, kw_only=True, tag="rounded"):
-    """The one rounding: the exact amount becomes money of a currency. Without `places` nothing is rounded."""
+    """The one rounding: the exact amount becomes money of a currency."""
 
     exact: Decimal
     currency: str
     mode: RoundingMode
-    places: int | None
+    decimals: int
     amount: Decimal
 
 

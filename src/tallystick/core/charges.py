@@ -1,0 +1,213 @@
+"""Charges that recur by themselves: the standing charge and the minimums, in arrears or in advance.
+
+Source: reference 3.4. Each billing period is charged exactly once. In arrears its charge stands on its own bill; in
+advance on the bill before it, if there was anything to bill then, else on its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from tallystick.core.bill import LineItemType
+from tallystick.core.catalog import Product
+from tallystick.core.entity import Entity
+from tallystick.core.period import Grid, Period, day_share, intersect
+from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract, tidy
+from tallystick.core.scope import clip
+from tallystick.core.terms import AccountPlanTerms, Conversion, PriceTerms, Terms
+from tallystick.core.working import Prorated, Refunded, Steps, ToppedUp
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """An exact amount in the plan's currency that is due for a service period, before it becomes a line."""
+
+    type: LineItemType
+    description: str
+    service: Period
+    exact: Decimal
+    working: tuple[Steps, ...]
+    accounting_product: Entity[Product]
+
+
+class Share(msgspec.Struct, frozen=True):
+    """The part of a billing period that is served: from the first to the last instant, and its days of all days."""
+
+    whole: Period
+    service: Period
+    days: int
+    of_days: int
+
+
+def share_of(whole: Period, life: Sequence[Period], zone: str) -> Share | None:
+    """How much of a billing period lies within a life, which may have gaps; None when nothing does."""
+    parts = [part for part in (intersect(whole, each) for each in life) if part]
+    if not parts:
+        return None
+    days = sum(day_share(part, whole, zone)[0] for part in parts)
+    return Share(whole, Period(parts[0].start, parts[-1].end), days, day_share(whole, whole, zone)[1])
+
+
+def billed_on(period: Period, life: Sequence[Period], grid: Grid, *, in_advance: bool) -> list[Share]:
+    """The billing periods whose recurring charge stands on the bill of `period`."""
+    own = share_of(period, life, grid.zone)
+    if own is None:
+        return []
+    if not in_advance:
+        return [own]
+    following = share_of(grid.next(period), life, grid.zone)
+    first = share_of(grid.previous(period), life, grid.zone) is None
+    return [share for share in (own if first else None, following) if share]
+
+
+def prorated(full: Decimal, share: Share) -> tuple[Decimal, tuple[Steps, ...]]:
+    """The exact amount for a share of a period, by days, and its working."""
+    amount = (
+        tidy(full)
+        if share.days == share.of_days
+        else divide(multiply(full, Decimal(share.days)), Decimal(share.of_days))
+    )
+    step = Prorated(
+        full=tidy(full),
+        start=share.service.start,
+        end=share.service.end,
+        days=share.days,
+        of_days=share.of_days,
+        amount=amount,
+    )
+    return amount, (step,)
+
+
+def in_advance(*flags: bool | None) -> bool:
+    """The first flag that is set: the plan's, the template's, the organisation's."""
+    return next((flag for flag in flags if flag is not None), False)
+
+
+def standing_charges(terms: Terms, account_plan: AccountPlanTerms) -> list[Charge]:
+    """The standing charges of an account plan that stand on this bill."""
+    plan, template = account_plan.plan.plan.value, account_plan.plan.template.value
+    advance = in_advance(
+        plan.standing_charge_bill_in_advance,
+        template.standing_charge_bill_in_advance,
+        terms.config.value.standing_charge_bill_in_advance,
+    )
+    shares = billed_on(terms.period, [account_plan.life], account_plan.grid, in_advance=advance)
+    charges = (standing_charge(account_plan, share) for share in shares)
+    return [charge for charge in charges if charge]
+
+
+def standing_charge(account_plan: AccountPlanTerms, share: Share) -> Charge | None:
+    """The standing charge for one billing period; None when there is none, or when the interval passes it over.
+
+    Interval and offset count bills from the one of the account plan's first billing period.
+    """
+    plan = account_plan.plan
+    number = account_plan.grid.index_of(share.whole.start) - account_plan.grid.index_of(account_plan.life.start)
+    offset, interval = plan.template.value.standing_charge_offset, plan.template.value.standing_charge_interval
+    if not plan.standing_charge or number < offset or (number - offset) % interval:
+        return None
+    exact, working = prorated(plan.standing_charge, share)
+    return Charge(
+        type=LineItemType.STANDING_CHARGE,
+        description=plan.standing_charge_description or "Standing Charge",
+        service=share.service,
+        exact=exact,
+        working=working,
+        accounting_product=plan.standing_charge_product,
+    )
+
+
+class Minimum(msgspec.Struct, frozen=True, kw_only=True):
+    """A minimum spend of a plan or of a pricing, over the life in which it holds."""
+
+    amount: Decimal
+    description: str
+    in_advance: bool
+    life: tuple[Period, ...]
+    accounting_product: Entity[Product]
+
+
+def plan_minimum(terms: Terms, account_plan: AccountPlanTerms) -> Minimum | None:
+    """The minimum spend of the plan or its template."""
+    plan = account_plan.plan
+    if not plan.minimum_spend:
+        return None
+    return Minimum(
+        amount=plan.minimum_spend,
+        description=plan.minimum_spend_description or f"{plan.product.value.name} Minimum Spend Adjustment",
+        in_advance=in_advance(
+            plan.plan.value.minimum_spend_bill_in_advance,
+            plan.template.value.minimum_spend_bill_in_advance,
+            terms.config.value.minimum_spend_bill_in_advance,
+        ),
+        life=(account_plan.life,),
+        accounting_product=plan.minimum_spend_product,
+    )
+
+
+def price_minimum(account_plan: AccountPlanTerms, price: PriceTerms) -> Minimum | None:
+    """The minimum spend of a pricing, over the time in which the pricing and the account plan hold."""
+    pricing = price.pricing.value
+    if not pricing.minimum_spend:
+        return None
+    name = price.aggregation.value.name
+    return Minimum(
+        amount=pricing.minimum_spend,
+        description=pricing.minimum_spend_description or f"{name} Minimum Spend Adjustment",
+        in_advance=pricing.minimum_spend_bill_in_advance,
+        life=tuple(piece.window for piece in clip(price.pieces, account_plan.life)),
+        accounting_product=price.accounting_product,
+    )
+
+
+def minimum_charges(
+    minimum: Minimum, period: Period, grid: Grid, charges: Decimal, conversion: Conversion
+) -> list[Charge]:
+    """The lines of a minimum on the bill of a period in which `charges` (money) count towards it.
+
+    In arrears the customer pays what is missing. In advance the minimum itself is paid, and on the period's own bill
+    given back as far as there were charges: either way max(minimum, charges).
+    """
+    found: list[Charge] = []
+
+    def line(type_: LineItemType, share: Share, exact: Decimal, working: tuple[Steps, ...]) -> None:
+        found.append(
+            Charge(
+                type=type_,
+                description=minimum.description,
+                service=share.service,
+                exact=exact,
+                working=working,
+                accounting_product=minimum.accounting_product,
+            )
+        )
+
+    own = share_of(period, minimum.life, grid.zone)
+    if own is None:
+        return found
+    amount, working = prorated(minimum.amount, own)
+    if not minimum.in_advance:
+        missing = tidy(subtract(amount, charges))
+        if missing > 0 and conversion.money(missing):
+            step = ToppedUp(minimum=amount, charges=charges, amount=missing)
+            line(LineItemType.MINIMUM_SPEND, own, missing, (*working, step))
+        return found
+    for share in billed_on(period, minimum.life, grid, in_advance=True):
+        line(LineItemType.MINIMUM_SPEND, share, *prorated(minimum.amount, share))
+    paid = conversion.money(amount)
+    if charges > 0:
+        back = negate(min(paid, charges))
+        step_back = Refunded(minimum=paid, charges=charges, amount=back)
+        line(LineItemType.MINIMUM_SPEND_REFUND, own, back, (*working, step_back))
+    return found
+
+
+def topped_up(minimum: Minimum | None, period: Period, grid: Grid, charges: Decimal, conversion: Conversion) -> Decimal:
+    """What a minimum adds to the charges of a period, whichever bills it stands on: max(minimum − charges, 0)."""
+    own = share_of(period, minimum.life, grid.zone) if minimum else None
+    if minimum is None or own is None:
+        return ZERO
+    missing = subtract(prorated(minimum.amount, own)[0], charges)
+    return conversion.money(missing) if missing > 0 else ZERO

@@ -1,0 +1,117 @@
+"""Which usage each pricing of a plan charges, and when, so that no measurement is charged twice.
+
+Pricings of one aggregation compete: the one that names more of the segment wins over the one with wildcards, the
+plan's wins over the template's, and the one that starts later over the one before it. A pricing therefore holds in
+pieces of time, and in each piece it leaves alone the segments that a stronger one charges.
+(source: reference 2.2 segments and wildcards, 2.4, 3.2; the order among pricings is our decision.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.catalog import Pricing
+from tallystick.core.entity import Entity
+from tallystick.core.period import Instant, Period, intersect, stretch
+
+WILDCARD = "*"
+
+# Per segmented field of the aggregation the value that is charged, or None for any; () when it has no segments.
+Pattern = tuple[str | None, ...]
+
+
+class Piece(NamedTuple):
+    """A stretch of time in which a pricing holds, and the patterns that stronger pricings charge meanwhile."""
+
+    window: Period
+    taken: tuple[Pattern, ...]
+
+
+def pattern_of(pricing: Pricing, aggregation: Aggregation) -> Pattern:
+    """The segments a pricing is for. A field that it leaves out, or gives as `*`, stands for any value."""
+    fields = aggregation.segmented_fields or ()
+    values = pricing.segment or {}
+    return tuple(None if values.get(field, WILDCARD) == WILDCARD else values[field] for field in fields)
+
+
+def matches(pattern: Pattern, segment: Sequence[str]) -> bool:
+    """Whether a pattern stands for the segment with these values."""
+    return all(want is None or want == value for want, value in zip(pattern, segment, strict=True))
+
+
+def named(pattern: Pattern) -> tuple[str, ...] | None:
+    """The one segment that a pattern without wildcards stands for; None when it stands for many."""
+    values = tuple(want for want in pattern if want is not None)
+    return values if len(values) == len(pattern) else None
+
+
+def charges(piece: Piece, pattern: Pattern, segment: Sequence[str]) -> bool:
+    """Whether a pricing with this pattern charges a segment in this piece of time."""
+    return matches(pattern, segment) and not any(matches(other, segment) for other in piece.taken)
+
+
+def pieces_of(
+    pricing: Entity[Pricing], among: Sequence[Entity[Pricing]], aggregation: Aggregation
+) -> tuple[Piece, ...]:
+    """The pieces of time in which a pricing holds among all the pricings of its plan and template, in order."""
+    pattern, window = pattern_of(pricing.value, aggregation), _window(pricing)
+    stronger = [
+        (_window(other), pattern_of(other.value, aggregation))
+        for other in among
+        if _competes(other.value, pricing.value) and _strength(other, aggregation) > _strength(pricing, aggregation)
+    ]
+    rivals = [(when, what) for when, what in stronger if intersect(when, window) and _overlap(what, pattern)]
+    edges = {window.start, window.end}
+    edges |= {edge for when, _ in rivals for edge in when if window.start < edge < window.end}
+    found: list[Piece] = []
+    for part in (Period(start, end) for start, end in pairwise(sorted(edges))):
+        taken = tuple(sorted({what for when, what in rivals if intersect(when, part)}, key=_sortable))
+        if any(_covers(other, pattern) for other in taken):
+            continue
+        if found and found[-1].window.end == part.start and found[-1].taken == taken:
+            found[-1] = Piece(Period(found[-1].window.start, part.end), taken)
+        else:
+            found.append(Piece(part, taken))
+    return tuple(found)
+
+
+def clip(pieces: Sequence[Piece], to: Period | None) -> list[Piece]:
+    """The parts of the pieces that lie inside a period."""
+    if to is None:
+        return []
+    parts = ((intersect(piece.window, to), piece.taken) for piece in pieces)
+    return [Piece(window, taken) for window, taken in parts if window]
+
+
+def segment_map(fields: Sequence[str], values: Sequence[str]) -> dict[str, str] | None:
+    """The values of a segment by field code; None without segments."""
+    return dict(zip(fields, values, strict=True)) or None
+
+
+def _window(pricing: Entity[Pricing]) -> Period:
+    return stretch(pricing.value.start_date, pricing.value.end_date)
+
+
+def _competes(one: Pricing, other: Pricing) -> bool:
+    return one.aggregation_id == other.aggregation_id and one.type is other.type
+
+
+def _strength(pricing: Entity[Pricing], aggregation: Aggregation) -> tuple[int, bool, Instant, str]:
+    pattern = pattern_of(pricing.value, aggregation)
+    fixed = sum(want is not None for want in pattern)
+    return fixed, pricing.value.plan_id is not None, pricing.value.start_date, pricing.id
+
+
+def _overlap(one: Pattern, other: Pattern) -> bool:
+    return all(a is None or b is None or a == b for a, b in zip(one, other, strict=True))
+
+
+def _covers(one: Pattern, other: Pattern) -> bool:
+    return all(a is None or a == b for a, b in zip(one, other, strict=True))
+
+
+def _sortable(pattern: Pattern) -> list[str]:
+    return ["" if want is None else "=" + want for want in pattern]
