@@ -280,7 +280,12 @@ def test_with_types_joined_text_fields_are_told_from_added_numbers() -> None:
 
 def test_further_functions_come_by_an_argument() -> None:
     length = Function(
-        name="length", parameters=(Type.TEXT,), result=Type.NUMBER, implementation=len, minimum=1, maximum=1
+        name="length",
+        parameters=(Type.TEXT,),
+        result=Type.NUMBER,
+        implementation=lambda text: Decimal(len(text)),
+        minimum=1,
+        maximum=1,
     )
     wider = {**FUNCTIONS, **table(length)}
     assert parse("length(a)", wider) == Call("length", (Reference("a"),))

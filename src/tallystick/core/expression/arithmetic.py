@@ -83,7 +83,7 @@ def power(base: Decimal, exponent: Decimal) -> Decimal:
     if base < 0 and exponent != exponent.to_integral_value():
         raise CalculationError(operation, "a negative number has no power with a fractional exponent")
     try:
-        return divide(_POWER.power(base, exponent), ONE)
+        return divide(bounded(_POWER.power(base, exponent), operation), ONE)
     except (Overflow, Underflow) as error:
         raise CalculationError(operation, "the number is too large or too small") from error
 
@@ -115,6 +115,6 @@ def round_half_up(value: Decimal, scale: Decimal = ZERO) -> Decimal:
 
 def _rounded(value: Decimal, scale: Decimal, mode: str, shift: Decimal) -> Decimal:
     if scale != scale.to_integral_value() or scale.copy_abs() > MAX_SCALE:
-        raise CalculationError("scale", f"must be a whole number between -{MAX_SCALE} and {MAX_SCALE}")
+        raise CalculationError("scale", f"the scale must be a whole number between -{MAX_SCALE} and {MAX_SCALE}")
     moved = EXACT.add(EXACT.scaleb(value, scale), shift)
     return tidy(EXACT.scaleb(moved.to_integral_value(mode), negate(scale)))

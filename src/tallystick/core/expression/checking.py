@@ -109,7 +109,9 @@ class _Check:
             return Type.TEXT
         if Type.BOOLEAN in sides and Type.ANY not in sides:
             raise ExpressionError("+ needs two numbers, or a text; found a boolean", binary.position)
-        return Type.ANY if Type.ANY in sides else Type.NUMBER
+        if Type.ANY in sides:
+            return Type.ANY
+        return Type.NULL if sides == {Type.NULL} else Type.NUMBER
 
     def _call(self, call: Call) -> Type:
         function = self._functions.get(call.function)
