@@ -5,20 +5,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SOURCES := src tests $(wildcard bench)
+SOURCES := src tests docs $(wildcard bench)
 # Tests start servers and engines of their own: as many at once as there are processors, at most four.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n" -gt 4 ] && n=4; echo $$n)
 PYTEST_FLAGS ?=
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 
-.PHONY: help setup check test demo bench format lock clean
+.PHONY: help setup check test demo bench docs format lock clean
 
 help:
 	@echo 'make demo     start a server with a month of sample traffic and bills  (DEMO_FLAGS="--exit --data DIR")'
 	@echo 'make test     run the tests                                            (PYTEST_FLAGS="-k quote")'
 	@echo 'make check    format, lint, types and import contracts'
 	@echo 'make bench    measure throughput, into bench/results.json              (BENCH_FLAGS=…)'
+	@echo 'make docs     write the reference pages from the code'
 	@echo 'make format   rewrite the sources in the house format'
 	@echo 'make lock     resolve requirements/dev.txt anew from pyproject.toml (needs uv)'
 	@echo 'make clean    remove the environment and every cache'
@@ -50,6 +51,9 @@ demo: $(READY)
 
 bench: $(READY)
 	$(BIN)/python bench/run.py $(BENCH_FLAGS)
+
+docs: $(READY)
+	$(BIN)/python docs/generate.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -60,7 +60,7 @@ class Client:
 
     def submit(self, body: bytes) -> Any:
         """Send one encoded batch of measurements. Sent again when the connection breaks: each carries its uid."""
-        return wire.decode(object, self.raw("POST", self._place("/measurements"), body, again=True).content)
+        return wire.decode(dict[str, Any], self.raw("POST", self._place("/measurements"), body, again=True).content)
 
     def raw(
         self, method: str, path: str, body: bytes | None = None, *, again: bool, authorization: str | None = None
@@ -87,7 +87,7 @@ class Client:
         address = self._place(path) + (f"?{urlencode(given)}" if given else "")
         encoded = None if body is None else wire.encode(body)
         content = self.raw(method, address, encoded, again=again).content
-        return wire.decode(object, content) if content else None
+        return wire.decode(dict[str, Any], content) if content else None
 
     def _place(self, path: str) -> str:
         if self.organization is None:

@@ -91,7 +91,7 @@ class Connection:
             if self.key is None or self.secret is None:
                 raise Failure("sign in with --key and --secret (or TALLYSTICK_API_KEY and TALLYSTICK_API_SECRET)")
             with line.over_network() as send:
-                yield Client(send, self.url, functools.partial(_sign_in, self.key, self.secret))
+                yield signed_in(send, self.url, self.key, self.secret)
             return
         if self.data is None:
             raise Failure("say which server: --data DIR for a data directory here, or --url, --key and --secret")
@@ -119,6 +119,11 @@ class Connection:
         raise Failure(
             f"name the organisation with --org: {'there are' if wanted is None else 'not found among'} {names}"
         )
+
+
+def signed_in(send: line.Send, url: str, key: str, secret: str) -> Client:
+    """A client that signs in as a service user."""
+    return Client(send, url, functools.partial(_sign_in, key, secret))
 
 
 def organizations(client: Client) -> list[dict[str, Any]]:

@@ -22,8 +22,6 @@ def serve(
 
     What is not given here comes from the environment: `tallystick settings` lists every setting.
     """
-    from tallystick.api.server import serve as run  # here: it loads every engine, which other commands do not need
-
     try:
         settings = read_settings(data=None if data is None else str(data), host=host, port=port)
     except ValueError as problem:
@@ -32,6 +30,8 @@ def serve(
     if other is not None:
         raise Failure(f"a server already runs on {settings.directory}: {other}")
     url = browsable(settings.host, settings.port)
+    from tallystick.api.server import serve as run  # here: it loads every engine, which other commands do not need
+
     remark(f"serving {settings.directory} at {url}")
     with announced(settings.directory, url):
         run(settings)

@@ -1,0 +1,189 @@
+"""Writes the parts of the documentation that repeat what the code says, between their marks.
+
+`make docs` runs it. `tests/test_docs.py` fails when a part is not what this would write, so that nothing in the
+code goes undocumented and nothing documented is gone.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from tallystick.api.errors import STATUS
+from tallystick.api.operator import OPEN_ROUTES
+from tallystick.api.routes import ROUTES
+from tallystick.cli.main import app
+from tallystick.errors import CODES
+from tallystick.settings import CLIENT_VARIABLES, MEANINGS, PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "tallystick"
+# From what knows nothing to what knows all; what is not named here comes last.
+ORDER = [
+    "errors.py",
+    "settings.py",
+    "core",
+    "ports.py",
+    "pipeline",
+    "control",
+    "stores",
+    "integrations",
+    "app.py",
+    "worker.py",
+    "api",
+    "console",
+    "cli",
+]
+
+
+def tree() -> str:
+    """Every module with the first sentence of its docstring, folder by folder."""
+    parts = []
+    for folder, modules in _folders():
+        heading = f"**`src/tallystick/{folder}`**" if folder else "**`src/tallystick/`**"
+        parts.append("\n".join([heading, "", *(f"- `{path.name}` {_purpose(path)}" for path in modules)]))
+    return "\n\n".join(parts)
+
+
+def settings() -> str:
+    """Every setting of the server, and what commands read."""
+    standard = Settings()
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for name, meaning in MEANINGS.items():
+        default = str(getattr(standard, name))
+        rows.append(f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {meaning} |")
+    rows += [f"| `{name}` | | {meaning} |" for name, meaning in CLIENT_VARIABLES.items()]
+    return "\n".join(rows)
+
+
+def errors() -> str:
+    """Every error code with its HTTP status."""
+    rows = ["| code | status | try again | what to do |", "|---|---|---|---|"]
+    rows += [
+        f"| `{code.name}` | {STATUS[code.family]} | {'yes' if code.retry else 'no'} | {code.hint} |"
+        for code in CODES.values()
+    ]
+    return "\n".join(rows)
+
+
+def routes() -> str:
+    """Every route, noun by noun, with its scope and its query."""
+    parts = ["## Without an organisation\n\n" + "\n".join(["| route | what it does |", "|---|---|", *_open_routes()])]
+    for tag in dict.fromkeys(route.tag for route in ROUTES):
+        rows = ["| route | scope | what it does |", "|---|---|---|"]
+        queries: dict[str, str] = {}
+        for route in ROUTES:
+            if route.tag == tag:
+                rows.append(f"| `{route.method} {route.path}` | `{route.scope}` | {route.summary} |")
+                queries |= route.query
+        told = [f"- `{name}`: {meaning}" for name, meaning in sorted(queries.items())]
+        parts.append("\n".join([f"## {tag}", "", *rows, *(["", "Query:", "", *told] if told else [])]))
+    return "\n\n".join(parts)
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    parts = []
+    for words, command in sorted(_commands()):
+        parameters = [each for each in command.params if each.name != "help"]
+        own = [each for each in parameters if getattr(each, "rich_help_panel", None) != "Connection"]
+        lines = [f"## `tallystick {' '.join(words)}`", "", *_paragraphs(command.help), ""]
+        lines += [f"- `{_spelled(each)}` {each.help}{_default(each)}" for each in own]
+        if len(own) < len(parameters):
+            names = ", ".join(f"`{each.opts[0]}`" for each in parameters if each not in own)
+            lines.append(f"- connection: {names}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {
+    "ARCHITECTURE.md": ("tree", tree),
+    "docs/reference/settings.md": ("settings", settings),
+    "docs/reference/errors.md": ("errors", errors),
+    "docs/reference/routes.md": ("routes", routes),
+    "docs/reference/commands.md": ("commands", commands),
+}
+
+
+def written(path: str) -> tuple[str, str]:
+    """A document as it is, and as it should be."""
+    name, make = PARTS[path]
+    present = (ROOT / path).read_text(encoding="utf-8")
+    begin, end = f"<!-- {name}: written by `make docs` -->\n", f"\n<!-- end of {name} -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    assert pattern.search(present), f"{path} has no part marked {begin.strip()}"
+    return present, pattern.sub(lambda _: f"{begin}\n{make()}\n{end}", present)
+
+
+def _folders() -> Iterator[tuple[str, list[Path]]]:
+    yield "", sorted((path for path in SOURCE.glob("*.py") if path.stem != "__init__"), key=_place)
+    folders = sorted((path for path in SOURCE.rglob("*") if (path / "__init__.py").exists()), key=_place)
+    for folder in folders:
+        modules = sorted(path for path in folder.glob("*.py") if path.stem != "__init__" or _speaks(path))
+        yield f"{folder.relative_to(SOURCE)}/", modules
+
+
+def _place(path: Path) -> tuple[int, str]:
+    first = path.relative_to(SOURCE).parts[0]
+    return (ORDER.index(first) if first in ORDER else len(ORDER), str(path))
+
+
+def _speaks(path: Path) -> bool:
+    return bool(path.read_text(encoding="utf-8").strip())
+
+
+def _purpose(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(docstring.partition("\n\n")[0].split())
+
+
+def _open_routes() -> list[str]:
+    return [f"| `{route.method} {route.path}` | {route.summary} |" for route in OPEN_ROUTES]
+
+
+def _commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    groups: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
+    while groups:
+        words, group = groups.pop()
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                groups.append(((*words, name), command))
+            else:
+                yield (*words, name), command
+
+
+def _paragraphs(text: str | None) -> list[str]:
+    return "\n\n".join(" ".join(part.split()) for part in (text or "").split("\n\n")).split("\n")
+
+
+def _spelled(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper())
+    flag = getattr(parameter, "is_flag", False)
+    value = "" if flag else f" {parameter.metavar or parameter.name.upper()}"
+    return f"{parameter.opts[0]}{value}"
+
+
+def _default(parameter: Any) -> str:
+    value = parameter.default
+    if value in (None, "", False, ()) or callable(value) or parameter.param_type_name == "argument":
+        return ""
+    return f" Default: `{getattr(value, 'value', value)}`."
+
+
+def main() -> None:
+    """Rewrite every part."""
+    for path in PARTS:
+        present, wanted = written(path)
+        if present != wanted:
+            (ROOT / path).write_text(wanted, encoding="utf-8")
+            print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    main()
