@@ -143,7 +143,7 @@ def _common(types: Iterable[Type], operation: str, rule: str, position: int) -> 
 def _unknown(name: str, types: Mapping[str, Type]) -> str:
     close = get_close_matches(name, types, n=1)
     if close:
-        return f"unknown field {name!r}; did you mean {close[0]}?"
+        return f"unknown field {name[:80]!r}; did you mean {close[0]}?"
     known = sorted(types)
     listed = ", ".join(known[:_MAX_NAMES]) + (", …" if len(known) > _MAX_NAMES else "")
-    return f"unknown field {name!r}; " + (f"there are {listed}" if known else "there are none to refer to")
+    return f"unknown field {name[:80]!r}; " + (f"there are {listed}" if known else "there are none to refer to")
