@@ -1,0 +1,18 @@
+"""Ingest: measurements come in, each gets a verdict, and what was accepted is on disk before the answer."""
+
+from tallystick.pipeline.ingest.claim import Claimer, JournalCutShort, Outcome, recover
+from tallystick.pipeline.ingest.intake import MAX_BYTES, MAX_MEASUREMENTS, HasIntake, Intake, Reply, Verdict, ingest
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_MEASUREMENTS",
+    "Claimer",
+    "HasIntake",
+    "Intake",
+    "JournalCutShort",
+    "Outcome",
+    "Reply",
+    "Verdict",
+    "ingest",
+    "recover",
+]

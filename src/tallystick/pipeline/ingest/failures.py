@@ -1,0 +1,144 @@
+"""Writing down what did not count, before the answer goes out: the queue of failed measurements, and events.
+
+A rejected measurement waits in the queue and has an event. A conflicting one has an event that holds it. Duplicates
+of one request share one event: a client that sends everything again must not drown the records
+(docs/decisions/0042-events-of-ingest.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import quote
+
+from tallystick.core import wire
+from tallystick.core.ingest_failure import (
+    EVENT_TYPE,
+    Event,
+    FailedMeasurement,
+    FailureStatus,
+    as_text,
+    failure_event,
+)
+from tallystick.core.period import Instant
+from tallystick.errors import Rejection
+from tallystick.ports import Document, OrganizationRecords
+
+EVENT = "event"
+FAILED = "failedmeasurement"
+NAMED_DUPLICATES = 100  # how many uids the event of a request's duplicates names; it counts them all
+
+
+class Failed(NamedTuple):
+    """A member of a request that did not count: where it stood, what it was, and why."""
+
+    place: int
+    original: bytes
+    uid: str
+    rejection: Rejection | None  # None: its uid was claimed before, with other content
+    meter: str | None = None
+    account: str | None = None
+    account_id: str | None = None
+
+
+class Repeated(NamedTuple):
+    """A member whose uid was claimed before with the same content."""
+
+    place: int
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Where and when failures are written down."""
+
+    records: OrganizationRecords
+    received: Instant
+    new_id: Callable[[], str]
+
+    def write(self, failed: Sequence[Failed], repeated: Sequence[Repeated]) -> dict[int, str]:
+        """Keep everything in one transaction; gives place → id of the failed measurement for what now waits."""
+        queue: dict[int, Document] = {}
+        events: list[Document] = []
+        for each in failed:
+            event_id = self.new_id()
+            file = f"event/{event_id}"
+            if each.rejection is not None:
+                kept = self._queue_entry(each, each.rejection, event_id)
+                queue[each.place] = kept
+                file = f"{FAILED}/{kept.id}"
+            events.append(self._failure_event(each, event_id, file))
+        if repeated:
+            events.append(self._repeated_event(repeated))
+        with self.records.transaction() as write:
+            if queue:
+                write.put_documents(FAILED, list(queue.values()))
+            write.put_documents(EVENT, events)
+        return {place: document.id for place, document in queue.items()}
+
+    def _queue_entry(self, failed: Failed, rejection: Rejection, event_id: str) -> Document:
+        text, in_base64 = as_text(failed.original)
+        entry = FailedMeasurement(
+            id=self.new_id(),
+            status=FailureStatus.OPEN,
+            code=rejection.code,
+            reason=rejection.reason,
+            field=rejection.field,
+            received=self.received,
+            uid=failed.uid,
+            meter=failed.meter,
+            account=failed.account,
+            event_id=event_id,
+            original=text,
+            original_base64=in_base64,
+        )
+        return failed_document(entry)
+
+    def _failure_event(self, failed: Failed, event_id: str, file: str) -> Document:
+        about: dict[str, object] = {"uid": failed.uid, "meter": failed.meter, "account": failed.account}
+        if failed.rejection is None:
+            code = "conflict"
+            reason = f"uid: {failed.uid!r} was counted before with other content; the first stays"
+            about["measurement"], about["measurementBase64"] = as_text(failed.original)
+        else:
+            code, reason = failed.rejection.code, failed.rejection.reason
+            about["field"] = failed.rejection.field
+            about["failedMeasurementId"] = file.rpartition("/")[2]
+        event = self._event(event_id, code, reason, file, about)
+        return event_document(event, account_id=failed.account_id, resource_id=file.rpartition("/")[2])
+
+    def _repeated_event(self, repeated: Sequence[Repeated]) -> Document:
+        event_id = self.new_id()
+        uids = [each.uid for each in repeated[:NAMED_DUPLICATES]]
+        reason = f"measurements of this request that were counted before and not counted again: {len(repeated)}"
+        about: dict[str, object] = {"count": len(repeated), "uids": uids}
+        return event_document(self._event(event_id, "duplicate", reason, f"event/{event_id}", about))
+
+    def _event(self, id: str, code: str, reason: str, file: str, about: dict[str, object]) -> Event:
+        return failure_event(
+            id,
+            self.received,
+            code,
+            reason,
+            organization_id=self.records.organization_id,
+            file=quote(file, safe=""),
+            about=about,
+        )
+
+
+def event_document(
+    event: Event, *, event_type: str = EVENT_TYPE, account_id: str | None = None, resource_id: str | None = None
+) -> Document:
+    """An event as it is stored: found by name, type, account and resource, newest first."""
+    keys = {"event_name": event.event_name, "event_type": event_type}
+    if account_id is not None:
+        keys["account_id"] = account_id
+    if resource_id is not None:
+        keys["resource_id"] = resource_id
+    return Document(id=event.id, sort=event.sort, keys=keys, body=wire.encode(event))
+
+
+def failed_document(entry: FailedMeasurement) -> Document:
+    """A failed measurement as it is stored: found by status, code, meter and uid, newest first."""
+    return Document(id=entry.id, sort=entry.sort, keys=entry.keys, body=wire.encode(entry))
