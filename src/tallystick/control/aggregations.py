@@ -53,7 +53,7 @@ def _require_filter(text: str, meter: Meter) -> None:
         raise rule_broken(
             "filter", f"must be true or false for each measurement, such as region == 'eu'; it is {found}"
         )
-    if not is_compilable(tree):
+    if not is_compilable(tree, field_types(meter.fields)):
         message = "may use fields, literals, comparisons, AND, OR, NOT, + - *, IN and isnull only"
         raise rule_broken("filter", f"{message}; put anything else into a derived field of the meter")
 

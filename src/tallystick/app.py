@@ -1,0 +1,84 @@
+"""The wiring: settings in, an `App` (a frozen bundle of ports) out. The only module that names a concrete store."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from queue import SimpleQueue
+
+from tallystick.core.period import Instant
+from tallystick.pipeline.ingest import Claimer, Intake
+from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
+from tallystick.settings import Settings
+from tallystick.stores.journal_file import FileJournal
+from tallystick.stores.key_file import signing_key
+from tallystick.stores.records_sql import open_records
+from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores.usage_clickhouse import ClickHouseUsage
+
+log = logging.getLogger(__name__)
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> Instant:
+        return Instant.of(datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class JobToRun:
+    """A bill job that the worker shall run."""
+
+    organization_id: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """Everything that requests and the worker use. `jobs` is how a request hands a bill job to the worker."""
+
+    settings: Settings
+    clock: Clock
+    key: bytes
+    records: Records
+    journal: Journal
+    uids: UidIndex
+    usage: UsageStore
+    claimer: Claimer
+    intake: Intake
+    jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
+
+    def close(self) -> None:
+        """Commit what is waiting for the journal, then close every store."""
+        self.claimer.close()
+        self.usage.close()
+        self.uids.close()
+        self.journal.close()
+        self.records.close()
+
+
+def build(settings: Settings, clock: Clock | None = None) -> App:
+    """Open the stores of the data directory. The journal goes first: its lock keeps a second server out."""
+    clock = clock or SystemClock()
+    directory = settings.directory
+    directory.mkdir(parents=True, exist_ok=True)
+    journal = FileJournal(directory / "journal", segment_bytes=settings.segment_bytes)
+    records = open_records(settings.records)
+    uids = RocksUidIndex(directory / "uids")
+    usage = ClickHouseUsage(directory / "usage")
+    claimer = Claimer(journal, uids, max_waiting=settings.waiting_measurements)
+    claimer.start()
+    log.info("journal at %d, uid index at %d, usage at %d", journal.last, uids.mark, usage.mark)
+    return App(
+        settings=settings,
+        clock=clock,
+        key=signing_key(directory),
+        records=records,
+        journal=journal,
+        uids=uids,
+        usage=usage,
+        claimer=claimer,
+        intake=Intake(records, claimer, clock),
+    )
