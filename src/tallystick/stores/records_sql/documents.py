@@ -143,12 +143,12 @@ def _columns(table: Table) -> list[Any]:
 def _row(organization_id: str, kind: str, new: Document) -> dict[str, Any]:
     keys = DOCUMENT_KINDS[kind]
     assert new.keys.keys() <= set(keys), f"{kind} has no key {sorted(new.keys.keys() - set(keys))}"
-    for name, text in new.keys.items():
+    for name, text in (("id", new.id), ("sort", new.sort), *new.keys.items()):
         require_storable(text, name)
     try:
         body = require_storable(new.body.decode(), "body")
     except UnicodeDecodeError:
-        raise Refusal("invalid_request", f"{kind} {new.id}: the body is not UTF-8") from None
+        raise Refusal("invalid_request", f"body: the body of {kind} {new.id} is not UTF-8", field="body") from None
     row = dict.fromkeys(keys) | dict(new.keys)
     return row | {"organization_id": organization_id, "id": new.id, "sort": new.sort, "body": body}
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from tallystick.core import wire
 from tallystick.core.entity import Entity, Value, wire_name
@@ -24,12 +25,12 @@ _THIS = and_(
 # Add an entity, and give its place in the order of creation.
 INSERT = insert(entity).returning(entity.c.sequence)
 
+REPLACED = ("code", "version", "starts_at", "ends_at", "body", "modified", "modified_by")
 # Put the next version in place of the present one.
 REPLACE = (
     update(entity)
     .where(_THIS, entity.c.version == bindparam("expected"))
-    .values({name: bindparam(name) for name in ("code", "version", "starts_at", "ends_at", "body")})
-    .values(modified=bindparam("modified"), modified_by=bindparam("modified_by"))
+    .values({name: bindparam(name) for name in REPLACED})
     .returning(entity.c.sequence)
 )
 
@@ -54,7 +55,12 @@ def insert_entity(connection: Connection, organization_id: str, new: Entity[Any]
     assert new.version == 1, f"a new entity has version 1, got {new.version}"
     row = _row(organization_id, new)
     _require_free_code(connection, row)
-    sequence = connection.execute(INSERT, row).scalar_one()
+    try:
+        sequence = connection.execute(INSERT, row).scalar_one()
+    except IntegrityError as error:
+        raise AssertionError(
+            f"{row['kind']} {new.id}: organisation {organization_id} does not exist, or the id is taken"
+        ) from error
     _keep_version(connection, row)
     _keep_references(connection, row, sequence, new.value)
 
@@ -62,10 +68,10 @@ def insert_entity(connection: Connection, organization_id: str, new: Entity[Any]
 def replace_entity(connection: Connection, organization_id: str, new: Entity[Any]) -> None:
     """Keep the next version. Refusal `version_mismatch` when another than `version - 1` is stored."""
     row = _row(organization_id, new)
-    sequence = connection.execute(REPLACE, {**row, **_this(row), "expected": new.version - 1}).scalar()
-    if sequence is None:
-        raise _mismatch(connection, row, new.version - 1)
+    _require_version(connection, row, new.version - 1)
     _require_free_code(connection, row)
+    changes = {name: row[name] for name in REPLACED}
+    sequence = connection.execute(REPLACE, {**changes, **_this(row), "expected": new.version - 1}).scalar_one()
     _keep_version(connection, row)
     connection.execute(FORGET_REFERENCES, {"of_sequence": sequence})
     _keep_references(connection, row, sequence, new.value)
@@ -74,11 +80,9 @@ def replace_entity(connection: Connection, organization_id: str, new: Entity[Any
 def remove_entity(connection: Connection, organization_id: str, old: Entity[Any], *, at: datetime, by: str) -> None:
     """Take an entity out of use. The removal is kept as one more version, which `at_version` does not give."""
     row = _row(organization_id, old)
-    stored = connection.execute(STORED, _this(row)).first()
-    if stored is None or stored.version != old.version:
-        raise _mismatch(connection, row, old.version)
-    connection.execute(FORGET_REFERENCES, {"of_sequence": stored.sequence})
-    connection.execute(REMOVE, {"of_sequence": stored.sequence})
+    sequence = _require_version(connection, row, old.version)
+    connection.execute(FORGET_REFERENCES, {"of_sequence": sequence})
+    connection.execute(REMOVE, {"of_sequence": sequence})
     removal = {**row, "version": old.version + 1, "modified": stamp(at), "modified_by": by}
     _keep_version(connection, removal, removed=1)
 
@@ -94,7 +98,7 @@ def _row(organization_id: str, new: Entity[Any]) -> dict[str, Any]:
         "organization_id": organization_id,
         "kind": value.kind,
         "id": new.id,
-        "code": getattr(value, "code", None) or None,  # an empty code is none: any number may have it
+        "code": getattr(value, "code", None),
         "version": new.version,
         "starts_at": _edge(value, "start_date"),
         "ends_at": _edge(value, "end_date"),
@@ -130,15 +134,19 @@ def _require_free_code(connection: Connection, row: dict[str, Any]) -> None:
         raise Refusal("code_in_use", f"code: the {row['kind']} {owner} has the code {row['code']!r}", field="code")
 
 
-def _mismatch(connection: Connection, row: dict[str, Any], sent: int) -> Refusal:
+def _require_version(connection: Connection, row: dict[str, Any], expected: int) -> int:
+    """The place of the stored entity in the order of creation; refuse when it has another version or is gone."""
     stored = connection.execute(STORED, _this(row)).first()
     if stored is None:
-        return Refusal("not_found", f"{row['kind']} {row['id']} does not exist")
-    return Refusal(
-        "version_mismatch",
-        f"version: the {row['kind']} {row['id']} has version {stored.version}, the request has {sent}",
-        field="version",
-    )
+        raise Refusal("not_found", f"{row['kind']} {row['id']} does not exist")
+    if stored.version != expected:
+        raise Refusal(
+            "version_mismatch",
+            f"version: the {row['kind']} {row['id']} has version {stored.version}, the request has {expected}",
+            field="version",
+        )
+    sequence: int = stored.sequence
+    return sequence
 
 
 def _keep_version(connection: Connection, row: dict[str, Any], removed: int = 0) -> None:

@@ -15,7 +15,7 @@ from tallystick.stores.records_sql.texts import storable
 class EntityPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where a list of entities goes on: below this sequence number."""
 
-    sequence: Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class DocumentPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

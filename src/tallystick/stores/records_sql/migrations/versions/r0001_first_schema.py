@@ -30,6 +30,7 @@ DOCUMENTS = {
         "period_key",
     ),
     "billjob": ("status", "active"),
+    "billjobchunk": ("job_id", "status"),
     "event": ("event_name", "event_type", "account_id", "resource_id"),
     "failedmeasurement": ("status", "code", "meter", "uid"),
 }
