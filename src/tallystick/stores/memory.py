@@ -1,0 +1,120 @@
+"""Usage kept in lists: the reference that every usage store must agree with, and the store of quick tests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from functools import cmp_to_key
+
+from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.period import Instant, stretch
+from tallystick.core.time_group import TimeFrequency, group_start
+from tallystick.ports import UsageAnswer, UsageColumn, UsageGroup, UsageQuery, UsageRow
+from tallystick.stores import plain_aggregation
+
+GroupValue = str | Instant | None
+
+
+class MemoryUsage:
+    """A UsageStore that forgets everything when it is closed."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, UsageRow] = {}
+        self._mark = 0
+
+    def organization(self, id: str) -> MemoryOrganizationUsage:
+        """The view bound to one organisation."""
+        return MemoryOrganizationUsage(self, id)
+
+    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
+        """Keep rows up to the journal position `mark`; rows at or below the present mark are known already."""
+        self._rows |= {row.position: row for row in rows if row.position > self._mark}
+        self._mark = max(self._mark, mark)
+
+    @property
+    def mark(self) -> int:
+        """The journal position up to which the store is complete."""
+        return self._mark
+
+    def rows(self, organization_id: str) -> Iterator[UsageRow]:
+        """Every measurement of an organisation."""
+        return (row for row in list(self._rows.values()) if row.organization_id == organization_id)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class MemoryOrganizationUsage:
+    """Measurements of one organisation."""
+
+    def __init__(self, store: MemoryUsage, organization_id: str) -> None:
+        self._store = store
+        self._organization_id = organization_id
+
+    def measure(self, question: Question) -> list[Measured]:
+        """See ports.OrganizationUsage."""
+        return plain_aggregation.measure(self._store.rows(self._organization_id), question)
+
+    def query(self, query: UsageQuery) -> list[UsageAnswer]:
+        """See ports.OrganizationUsage."""
+        groups: dict[tuple[GroupValue, ...], list[UsageRow]] = defaultdict(list)
+        for row in self._found(query):
+            groups[tuple(_group_value(row, group, query.zone) for group in query.groups)].append(row)
+        answers = [
+            UsageAnswer(key, tuple(_column_value(members, column) for column in query.columns))
+            for key, members in groups.items()
+        ]
+        measured = [answer for answer in answers if any(value is not None for value in answer.values)]
+        measured.sort(key=cmp_to_key(lambda left, right: _order(query.groups, left.groups, right.groups)))
+        return measured[: query.limit + 1]
+
+    def raw(self, query: UsageQuery) -> list[UsageRow]:
+        """See ports.OrganizationUsage."""
+        latest_first = sorted(self._found(query), key=lambda row: (row.ts, row.position), reverse=True)
+        return latest_first[: query.limit + 1]
+
+    def _found(self, query: UsageQuery) -> Iterator[UsageRow]:
+        period = stretch(query.start, query.end)
+        return (
+            row
+            for row in self._store.rows(self._organization_id)
+            if period.start <= row.ts < period.end
+            and (query.meter_ids is None or row.meter_id in query.meter_ids)
+            and (query.account_ids is None or row.account_id in query.account_ids)
+            and all(row.texts.get(each.field) in each.values for each in query.filters if each.meter_id == row.meter_id)
+        )
+
+
+def _group_value(row: UsageRow, group: UsageGroup, zone: str) -> GroupValue:
+    if group.by == "ACCOUNT":
+        return row.account_id
+    if group.by == "TIME":
+        assert group.frequency is not None, "a time group has a frequency"
+        return group_start(row.ts, TimeFrequency(group.frequency), zone)
+    assert group.field is not None, "a dimension group has a field"
+    return row.texts.get(group.field) if row.meter_id == group.meter_id else None
+
+
+def _column_value(rows: Sequence[UsageRow], column: UsageColumn) -> tuple[Decimal, int] | None:
+    method = Method(column.function)
+    members = [
+        row
+        for row in rows
+        if row.meter_id == column.meter_id and plain_aggregation.field_value(row, column.field, method) is not None
+    ]
+    return (plain_aggregation.aggregate(members, column.field, method), len(members)) if members else None
+
+
+def _order(groups: Sequence[UsageGroup], left: Sequence[GroupValue], right: Sequence[GroupValue]) -> int:
+    """Time groups first, the latest first; then the others, rising, what has no such field last."""
+    times = [index for index, group in enumerate(groups) if group.by == "TIME"]
+    others = [index for index, group in enumerate(groups) if group.by != "TIME"]
+    for index in times:
+        if left[index] != right[index]:
+            return 1 if str(left[index]) < str(right[index]) else -1
+    for index in others:
+        one, other = left[index], right[index]
+        if one != other:
+            return -1 if other is None or (one is not None and str(one) < str(other)) else 1
+    return 0

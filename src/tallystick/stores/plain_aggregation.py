@@ -1,0 +1,87 @@
+"""Aggregating measurements in plain Python: slow, and plainly what each method means (source: reference 2.2).
+
+The reference store answers with it, and the column store where a filter goes beyond what it can compute exactly.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil
+from typing import assert_never
+
+from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.expression import Expression, evaluate, parse
+from tallystick.core.quantity import tidy, total
+from tallystick.ports import UsageRow
+
+
+def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
+    """The answer from the measurements of one organisation, ordered by account and segment.
+
+    Raises core.expression.CalculationError where the filter has no value for a measurement.
+    """
+    accepts = _filter(question.filter)
+    wanted = None if question.accounts is None else set(question.accounts)
+    groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
+    for row in rows:
+        if (
+            row.meter_id == question.meter_id
+            and question.period.start <= row.ts < question.period.end
+            and row.position <= question.up_to
+            and (wanted is None or row.account_id in wanted)
+            and field_value(row, question.field, question.method) is not None
+            and all(field in row.texts for field in question.segmented_fields)
+            and accepts(row)
+        ):
+            segment = tuple(row.texts[field] for field in question.segmented_fields)
+            groups[row.account_id, segment].append(row)
+    return [
+        Measured(
+            account_id=account,
+            segment=segment,
+            total=aggregate(members, question.field, question.method, question.percentile),
+            count=len(members),
+        )
+        for (account, segment), members in sorted(groups.items())
+    ]
+
+
+def field_value(row: UsageRow, field: str, method: Method) -> Decimal | str | None:
+    """What a method sees of a measurement: COUNT and UNIQUE take numbers and texts, all others numbers only."""
+    number = row.numbers.get(field)
+    if number is None and method in {Method.COUNT, Method.UNIQUE}:
+        return row.texts.get(field)
+    return number
+
+
+def aggregate(rows: Sequence[UsageRow], field: str, method: Method, percentile: Decimal | None = None) -> Decimal:
+    """The total of at least one measurement, all of which have a value; for MEAN the sum."""
+    match method:
+        case Method.COUNT:
+            return Decimal(len(rows))
+        case Method.UNIQUE:
+            return Decimal(len({field_value(row, field, method) for row in rows}))
+        case Method.SUM | Method.MEAN:
+            return tidy(total(row.numbers[field] for row in rows))
+        case Method.MIN:
+            return tidy(min(row.numbers[field] for row in rows))
+        case Method.MAX:
+            return tidy(max(row.numbers[field] for row in rows))
+        case Method.LATEST:
+            return tidy(max(rows, key=lambda row: (row.ts, row.uid)).numbers[field])
+        case Method.PERCENTILE:
+            assert percentile is not None, "PERCENTILE needs a rank"
+            place = ceil(Fraction(percentile) * len(rows) / 100)
+            return tidy(sorted(row.numbers[field] for row in rows)[place - 1])
+        case _:
+            assert_never(method)
+
+
+def _filter(text: str | None) -> Callable[[UsageRow], bool]:
+    if text is None:
+        return lambda row: True
+    expression: Expression = parse(text)
+    return lambda row: evaluate(expression, {**row.texts, **row.numbers}) is True

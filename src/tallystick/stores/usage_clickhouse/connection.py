@@ -1,0 +1,118 @@
+"""Engine handles, one per thread, and statements whose every value is a bound parameter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from clickhouse_connect.driver import create_client
+from clickhouse_connect.driver.client import Client
+
+from tallystick.core.period import Instant
+
+DATABASE = "tallystick"
+# What DateTime64 can hold; measurements lie between 1970 and 2262, so cutting a wider period here loses none.
+_EARLIEST = Instant.parse("1900-01-01")
+_LATEST = Instant.parse("2299-12-31")
+_EPOCH = Instant.parse("1970-01-01")
+_INSERT_SETTINGS = {
+    # A block of imported history may touch any number of months.
+    "max_partitions_per_insert_block": 0,
+    # Rows are told apart by their journal positions: an equal block is not a repeated one.
+    "insert_deduplicate": 0,
+}
+
+
+class Bindings:
+    """The values of one statement. What users wrote goes in here and never into the text of the statement."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, object] = {}
+
+    def bind(self, value: object, kind: str) -> str:
+        """Take a value of an engine type; answers the placeholder that stands for it."""
+        name = f"v{len(self.values)}"
+        self.values[name] = value
+        return f"{{{name}:{kind}}}"
+
+    def text(self, value: str) -> str:
+        return self.bind(value, "String")
+
+    def texts(self, values: Iterable[str]) -> str:
+        return self.bind(list(values), "Array(String)")
+
+    def instant(self, moment: Instant) -> str:
+        """A point in time, cut to what the engine can hold."""
+        held = min(max(moment, _EARLIEST), _LATEST)
+        return f"fromUnixTimestamp64Micro({self.bind(to_micros(held), 'Int64')}, 'UTC')"
+
+
+def to_micros(moment: Instant) -> int:
+    """Microseconds since 1970, exactly."""
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def from_micros(micros: int) -> Instant:
+    """The point in time so many microseconds after 1970."""
+    return Instant.of(_EPOCH + timedelta(microseconds=micros))
+
+
+class Connection:
+    """The engine on one directory. A handle serves one thread at a time, so each thread gets its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._clients: list[Client] = []
+        self._closed = False
+
+    @property
+    def directory(self) -> Path:
+        return self._directory
+
+    def rows(self, statement: str, bindings: Bindings | None = None) -> Sequence[Sequence[Any]]:
+        """The rows that a query answers."""
+        found: Sequence[Sequence[Any]] = (
+            self._client().query(statement, bindings.values if bindings else None).result_rows
+        )
+        return found
+
+    def command(self, statement: str) -> None:
+        """Run a statement that has no answer: definitions."""
+        self._client().command(statement)
+
+    def insert(self, table: str, block: pa.Table) -> None:
+        """Append a block of rows: durable once this returns, one part per month."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, block.schema) as stream:
+            stream.write_table(block)
+        self._client().raw_insert(
+            f"{DATABASE}.{table}",
+            column_names=block.column_names,
+            insert_block=sink.getvalue(),
+            fmt="ArrowStream",
+            settings=_INSERT_SETTINGS,
+        )
+
+    def close(self) -> None:
+        """Close the handles of all threads, waiting for what they are doing; the engine stops with the last one."""
+        with self._lock:
+            self._closed = True
+            while self._clients:
+                self._clients.pop().close()
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            with self._lock:
+                assert not self._closed, "the usage store has been closed"
+                client = create_client(interface="chdb", path=str(self._directory))
+                self._clients.append(client)
+            self._local.client = client
+        return client

@@ -1,0 +1,163 @@
+"""Usage queries of the data explorer: columns side by side, split into groups; or the measurements themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, assert_never
+
+from tallystick.core.aggregation import Method
+from tallystick.core.quantity import tidy
+from tallystick.core.time_group import TimeFrequency, group_starts
+from tallystick.ports import UsageAnswer, UsageColumn, UsageFilter, UsageGroup, UsageQuery, UsageRow
+from tallystick.stores.usage_clickhouse import reading
+from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection, from_micros, to_micros
+from tallystick.stores.usage_clickhouse.schema import Fields
+
+_EPOCH_DAY = date(1970, 1, 1)
+
+
+def query(
+    connection: Connection, organization: str, meters: Mapping[str, Fields], query: UsageQuery
+) -> list[UsageAnswer]:
+    """The rows of a query with columns. `meters` are the fields of every meter that has measurements."""
+    bindings = Bindings()
+    asked = {column.meter_id for column in query.columns}
+    searched = {meter for meter in asked & meters.keys() if query.meter_ids is None or meter in query.meter_ids}
+    if not searched:
+        return []
+    where = " AND ".join(_where(organization, meters, query, searched, bindings))
+    columns = [_column(column, meters, bindings) for column in query.columns]
+    selected = [total for total, _ in columns] + [count for _, count in columns]
+    groups = [
+        f"{_group(connection, meters, query, group, (where, bindings))} AS group{place}"
+        for place, group in enumerate(query.groups)
+    ]
+    grouped = f"GROUP BY {', '.join(f'group{place}' for place in range(len(groups)))}" if groups else ""
+    measured = " OR ".join(f"{count} > 0" for _, count in columns)
+    statement = f"""
+        SELECT {", ".join([*groups, *selected])}
+        FROM {DATABASE}.measurement WHERE {where}
+        {grouped} HAVING {measured} {_order(query.groups)}
+        LIMIT {bindings.bind(query.limit + 1, "UInt64")}"""
+    return [_answer(query, row) for row in connection.rows(statement, bindings)]
+
+
+def raw(connection: Connection, organization: str, meters: Mapping[str, Fields], query: UsageQuery) -> list[UsageRow]:
+    """The measurements of a query without columns: latest first."""
+    bindings = Bindings()
+    where = " AND ".join(_where(organization, meters, query, query.meter_ids, bindings))
+    tail = f"ORDER BY ts DESC, position DESC LIMIT {bindings.bind(query.limit + 1, 'UInt64')}"
+    asked = meters if query.meter_ids is None else {each: meters[each] for each in query.meter_ids if each in meters}
+    statement = reading.select(asked.values(), where, tail)
+    return list(reading.rows(connection, organization, asked, statement, bindings))
+
+
+def _where(
+    organization: str,
+    meters: Mapping[str, Fields],
+    query: UsageQuery,
+    searched: Collection[str] | None,
+    bindings: Bindings,
+) -> Iterator[str]:
+    yield f"organization = {bindings.text(organization)}"
+    if searched is not None:
+        yield f"meter IN {bindings.texts(sorted(searched))}"
+    if query.start is not None:
+        yield f"ts >= {bindings.instant(query.start)}"
+    if query.end is not None:
+        yield f"ts < {bindings.instant(query.end)}"
+    if query.account_ids is not None:
+        yield f"account IN {bindings.texts(query.account_ids)}"
+    for each in query.filters:
+        yield _filter(each, meters, bindings)
+
+
+def _filter(asked: UsageFilter, meters: Mapping[str, Fields], bindings: Bindings) -> str:
+    """A filter says something about its own meter only."""
+    other = f"meter != {bindings.text(asked.meter_id)}"
+    column = meters[asked.meter_id].texts.get(asked.field) if asked.meter_id in meters else None
+    return other if column is None else f"({other} OR ifNull({column} IN {bindings.texts(asked.values)}, 0))"
+
+
+def _column(column: UsageColumn, meters: Mapping[str, Fields], bindings: Bindings) -> tuple[str, str]:
+    """A column's total, and how many measurements are in it. Meters share slots, so each column names its meter."""
+    fields, method = meters.get(column.meter_id, Fields()), Method(column.function)
+    number, text = fields.numbers.get(column.field), fields.texts.get(column.field)
+    if method not in {Method.COUNT, Method.UNIQUE}:
+        text = None
+    given = " OR ".join(f"{each} IS NOT NULL" for each in (number, text) if each is not None)
+    if not given:
+        return "0", "0"
+    own = f"meter = {bindings.text(column.meter_id)} AND ({given})"
+    count = f"countIf({own})"
+    match method:
+        case Method.COUNT:
+            return count, count
+        case Method.UNIQUE:
+            return f"uniqExactIf(tuple({number or 'NULL'}, {text or 'NULL'}), {own})", count
+        case Method.SUM | Method.MEAN:
+            return f"sumIf(toDecimal256({number}, 18), {own})", count
+        case Method.MIN:
+            return f"minIf({number}, {own})", count
+        case Method.MAX:
+            return f"maxIf({number}, {own})", count
+        case Method.LATEST:
+            return f"argMaxIf({number}, (ts, uid), {own})", count
+        case Method.PERCENTILE:
+            raise AssertionError("a usage query has no percentiles")
+        case _:
+            assert_never(method)
+
+
+def _group(
+    connection: Connection,
+    meters: Mapping[str, Fields],
+    query: UsageQuery,
+    group: UsageGroup,
+    found: tuple[str, Bindings],
+) -> str:
+    where, bindings = found
+    if group.by == "ACCOUNT":
+        return "account"
+    if group.by == "TIME":
+        assert group.frequency is not None, "a time group has a frequency"
+        starts = group_starts(_days(connection, where, bindings), TimeFrequency(group.frequency), query.zone)
+        placed = bindings.bind([to_micros(start) for start in starts], "Array(Int64)")
+        return f"roundDown(toUnixTimestamp64Micro(ts), {placed})" if starts else "toInt64(0)"
+    assert group.meter_id is not None, "a dimension group has a meter"
+    assert group.field is not None, "a dimension group has a field"
+    column = meters.get(group.meter_id, Fields()).texts.get(group.field)
+    if column is None:
+        return "CAST(NULL AS Nullable(String))"
+    return f"if(meter = {bindings.text(group.meter_id)}, {column}, NULL)"
+
+
+def _days(connection: Connection, where: str, bindings: Bindings) -> list[date]:
+    """The UTC days that have measurements: time zones are Python's, so only the starts of groups go to the engine."""
+    statement = f"""
+        SELECT DISTINCT toInt32(intDiv(toUnixTimestamp64Micro(ts), 86400000000)) AS day
+        FROM {DATABASE}.measurement WHERE {where} ORDER BY day"""
+    return [_EPOCH_DAY + timedelta(days=day) for (day,) in connection.rows(statement, bindings)]
+
+
+def _order(groups: Sequence[UsageGroup]) -> str:
+    """Latest time first, then the other groups rising; what has no such field comes last."""
+    latest = [f"group{place} DESC" for place, group in enumerate(groups) if group.by == "TIME"]
+    rising = [f"group{place} ASC NULLS LAST" for place, group in enumerate(groups) if group.by != "TIME"]
+    return f"ORDER BY {', '.join(latest + rising)}" if groups else ""
+
+
+def _answer(query: UsageQuery, row: Sequence[Any]) -> UsageAnswer:
+    width, columns = len(query.groups), len(query.columns)
+    groups, totals, counts = row[:width], row[width : width + columns], row[width + columns :]
+    return UsageAnswer(
+        groups=tuple(
+            from_micros(value) if group.by == "TIME" else value
+            for group, value in zip(query.groups, groups, strict=True)
+        ),
+        values=tuple(
+            (tidy(Decimal(total)), int(count)) if count else None for total, count in zip(totals, counts, strict=True)
+        ),
+    )

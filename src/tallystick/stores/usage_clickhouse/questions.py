@@ -1,0 +1,123 @@
+"""A question as one statement: exact sums, counts and picks; nothing is divided or rounded here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import assert_never
+
+from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.quantity import tidy
+from tallystick.stores import plain_aggregation
+from tallystick.stores.usage_clickhouse import reading
+from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
+from tallystick.stores.usage_clickhouse.filters import condition
+from tallystick.stores.usage_clickhouse.schema import Fields
+
+_ACCOUNTS_AT_ONCE = 10_000
+
+
+def measure(connection: Connection, organization: str, fields: Fields, question: Question) -> list[Measured]:
+    """The answer, ordered by account and segment. `fields` are those of the question's meter."""
+    target = _target(fields, question)
+    if target is None or any(field not in fields.texts for field in question.segmented_fields):
+        return []
+    if question.accounts is None:
+        return _measure(connection, organization, fields, question, target)
+    accounts = sorted(set(question.accounts))
+    return [
+        answer
+        for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE)
+        for answer in _measure(
+            connection, organization, fields, question, target, accounts[first : first + _ACCOUNTS_AT_ONCE]
+        )
+    ]
+
+
+def _target(fields: Fields, question: Question) -> tuple[str, str] | None:
+    """The value that is aggregated, and the condition that there is one; None where no measurement has one."""
+    number, text = fields.numbers.get(question.field), fields.texts.get(question.field)
+    if text is None or question.method not in {Method.COUNT, Method.UNIQUE}:
+        return None if number is None else (f"assumeNotNull({number})", f"{number} IS NOT NULL")
+    if number is None:
+        return f"assumeNotNull({text})", f"{text} IS NOT NULL"
+    return f"tuple({number}, {text})", f"({number} IS NOT NULL OR {text} IS NOT NULL)"
+
+
+def _measure(
+    connection: Connection,
+    organization: str,
+    fields: Fields,
+    question: Question,
+    target: tuple[str, str],
+    accounts: Sequence[str] | None = None,
+) -> list[Measured]:
+    bindings = Bindings()
+    value, given = target
+    segments = [fields.texts[field] for field in question.segmented_fields]
+    where = list(_where(organization, question, accounts, bindings))
+    if question.filter is not None:
+        kept = condition(question.filter, fields, bindings)
+        if kept is None:
+            return _measure_in_python(
+                connection, organization, fields, question, (" AND ".join([*where, given]), bindings)
+            )
+        where.append(kept)
+    where += [given, *(f"{segment} IS NOT NULL" for segment in segments)]
+    keys = ", ".join(
+        ["account", *(f"assumeNotNull({segment}) AS segment{place}" for place, segment in enumerate(segments))]
+    )
+    grouped = ", ".join(["account", *(f"segment{place}" for place in range(len(segments)))])
+    statement = f"""
+        SELECT {keys}, {total(value, question.method, question.percentile, bindings)}, count()
+        FROM {DATABASE}.measurement WHERE {" AND ".join(where)}
+        GROUP BY {grouped} ORDER BY {grouped}"""
+    return [
+        Measured(account_id=account, segment=tuple(segment), total=tidy(Decimal(answer)), count=count)
+        for account, *segment, answer, count in connection.rows(statement, bindings)
+    ]
+
+
+def _where(organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings) -> Iterator[str]:
+    yield f"organization = {bindings.text(organization)}"
+    yield f"meter = {bindings.text(question.meter_id)}"
+    yield f"ts >= {bindings.instant(question.period.start)}"
+    yield f"ts < {bindings.instant(question.period.end)}"
+    yield f"position <= {bindings.bind(question.up_to, 'UInt64')}"
+    if accounts is not None:
+        yield f"account IN {bindings.texts(accounts)}"
+
+
+def total(value: str, method: Method, percentile: Decimal | None, bindings: Bindings) -> str:
+    """What a method computes of values that are not null: exact, and wide enough for any number of them."""
+    match method:
+        case Method.COUNT:
+            return "count()"
+        case Method.UNIQUE:
+            return f"uniqExact({value})"
+        case Method.SUM | Method.MEAN:
+            return f"sum(toDecimal256({value}, 18))"
+        case Method.MIN:
+            return f"min({value})"
+        case Method.MAX:
+            return f"max({value})"
+        case Method.LATEST:
+            return f"argMax({value}, (ts, uid))"
+        case Method.PERCENTILE:
+            assert percentile is not None, "PERCENTILE needs a rank"
+            rank = Fraction(percentile) / 100
+            over, under = bindings.bind(rank.numerator, "UInt256"), bindings.bind(rank.denominator, "UInt256")
+            place = f"toUInt64(intDiv(toUInt256(count()) * {over} + {under} - 1, {under}))"
+            return f"arraySort(groupArray({value}))[{place}]"
+        case _:
+            assert_never(method)
+
+
+def _measure_in_python(
+    connection: Connection, organization: str, fields: Fields, question: Question, where: tuple[str, Bindings]
+) -> list[Measured]:
+    """The same answer where only Python can compute the filter: reads every measurement that it has to look at."""
+    statement = reading.select([fields], where[0])
+    found = reading.rows(connection, organization, {question.meter_id: fields}, statement, where[1])
+    return plain_aggregation.measure(found, question)

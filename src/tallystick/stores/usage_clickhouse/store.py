@@ -1,0 +1,110 @@
+"""The usage store: what is kept, up to which journal position, and how it recovers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from tallystick.core.aggregation import Measured, Question
+from tallystick.ports import UsageAnswer, UsageQuery, UsageRow
+from tallystick.stores.usage_clickhouse import explorer, questions
+from tallystick.stores.usage_clickhouse.block import block, undeclared
+from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
+from tallystick.stores.usage_clickhouse.schema import Fields, Schema
+
+_ROWS_AT_ONCE = 100_000
+
+
+class ClickHouseUsage:
+    """A UsageStore in a directory of its own, with the engine in this process.
+
+    Rows are written first and the mark after them. An insert that touches several months may be cut short between two
+    of them, so what lies above the mark is remembered on opening (and after a failed insert) and is not added again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Open the store, creating it if need be; a process can have one such directory open."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._connection = Connection(directory)
+        try:
+            self._schema = Schema(self._connection)
+            self._mark = self._stored_mark()
+            self._ahead: frozenset[int] | None = self._stored_above(self._mark)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def organization(self, id: str) -> ClickHouseOrganizationUsage:
+        """The view bound to one organisation."""
+        return ClickHouseOrganizationUsage(self._connection, self._schema, id)
+
+    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
+        """Keep rows up to the journal position `mark`: on disk, once each, when this returns. Called by one thread.
+
+        Rows at or below the present mark are known already. After an error the same rows may be added again.
+        """
+        if mark <= self._mark:
+            return
+        assert all(row.position <= mark for row in rows), f"a row lies above the mark {mark}"
+        if self._ahead is None:
+            self._ahead = self._stored_above(self._mark)
+        ahead, self._ahead = self._ahead, None
+        fresh = [row for row in rows if row.position > self._mark and row.position not in ahead]
+        for first in range(0, len(fresh), _ROWS_AT_ONCE):
+            self._insert(fresh[first : first + _ROWS_AT_ONCE])
+        self._keep_mark(mark)
+        self._mark = mark
+        self._ahead = frozenset(position for position in ahead if position > mark)
+
+    @property
+    def mark(self) -> int:
+        """The journal position up to which the store is complete."""
+        return self._mark
+
+    def close(self) -> None:
+        """Close the handles of all threads and stop the engine."""
+        self._connection.close()
+
+    def _insert(self, rows: Sequence[UsageRow]) -> None:
+        self._schema.declare(undeclared(rows, self._schema.fields))
+        self._connection.insert("measurement", block(rows, self._schema.fields))
+
+    def _keep_mark(self, mark: int) -> None:
+        self._connection.insert("mark", pa.table({"position": pa.array([mark], pa.uint64())}))
+
+    def _stored_mark(self) -> int:
+        """The greatest mark ever kept; 0 in a new store."""
+        return int(self._connection.rows(f"SELECT max(position) FROM {DATABASE}.mark")[0][0])
+
+    def _stored_above(self, mark: int) -> frozenset[int]:
+        """Positions that are stored although the mark does not say so."""
+        bindings = Bindings()
+        statement = f"SELECT position FROM {DATABASE}.measurement WHERE position > {bindings.bind(mark, 'UInt64')}"
+        return frozenset(position for (position,) in self._connection.rows(statement, bindings))
+
+
+class ClickHouseOrganizationUsage:
+    """Measurements of one organisation. Any thread may ask."""
+
+    def __init__(self, connection: Connection, schema: Schema, organization_id: str) -> None:
+        self._connection = connection
+        self._schema = schema
+        self._organization_id = organization_id
+
+    def measure(self, question: Question) -> list[Measured]:
+        """See ports.OrganizationUsage."""
+        fields = self._schema.fields(self._organization_id, question.meter_id)
+        return questions.measure(self._connection, self._organization_id, fields, question)
+
+    def query(self, query: UsageQuery) -> list[UsageAnswer]:
+        """See ports.OrganizationUsage."""
+        return explorer.query(self._connection, self._organization_id, self._meters(), query)
+
+    def raw(self, query: UsageQuery) -> list[UsageRow]:
+        """See ports.OrganizationUsage."""
+        return explorer.raw(self._connection, self._organization_id, self._meters(), query)
+
+    def _meters(self) -> dict[str, Fields]:
+        return self._schema.meters(self._organization_id)
