@@ -69,9 +69,14 @@ def quote_line(text: bytes | str) -> bytes:
     the subtotal and is shown as `minimumSpendAdjustment`. Never raises for bad input.
     """
     try:
-        return _answer(decode(QuoteRequest, text))
+        # The JSON decoder leaves the text of what is only passed through, such as the id, unchecked.
+        line = text.decode() if isinstance(text, bytes) else text
+    except UnicodeDecodeError as error:
+        return b'{"id":null,"error":%b}' % encode(f"the line must be UTF-8 text: {error.reason} at byte {error.start}")
+    try:
+        return _answer(decode(QuoteRequest, line))
     except (ValueError, RecursionError) as error:
-        return b'{"id":%b,"error":%b}' % (_id_of(text), encode(_reason(error)))
+        return b'{"id":%b,"error":%b}' % (_id_of(line), encode(_reason(error)))
 
 
 def run(lines: Iterable[bytes], write: Callable[[bytes], object]) -> None:
@@ -128,7 +133,7 @@ def _rounded(amount: Decimal, rounding: Rounding | None) -> Decimal:
     return amount if rounding is None else round_money(amount, rounding)
 
 
-def _id_of(text: bytes | str) -> bytes:
+def _id_of(text: str) -> bytes:
     try:
         return bytes(decode(_Identified, text).id)
     except (ValueError, RecursionError):
