@@ -16,7 +16,7 @@ STATUS = {
 RETRY_AFTER = "1"
 
 
-class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
+class ErrorReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The body of every answer that is no success."""
 
     message: str

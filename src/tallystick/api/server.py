@@ -156,6 +156,7 @@ async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -
 def application() -> Front:
     """What Granian loads in its worker process: the settings are in the environment."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins announce themselves one by one
     return Front(read_settings())
 
 
