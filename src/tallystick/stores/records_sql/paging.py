@@ -38,7 +38,7 @@ def read_token(token: str, of: type[Place]) -> Place:
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
         place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=of)
-    except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError):
+    except (UnicodeError, binascii.Error, msgspec.DecodeError):
         raise _malformed(token) from None
     if not all(storable(part) for part in msgspec.structs.astuple(place) if isinstance(part, str)):
         raise _malformed(token)

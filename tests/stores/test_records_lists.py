@@ -1,0 +1,153 @@
+"""Lists of entities come in pages that neither miss nor repeat a row, whatever is written meanwhile."""
+
+from __future__ import annotations
+
+import base64
+from typing import ClassVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from records_examples import EPOCH, account_plan, bill, changed, keep, new_id, product
+
+from tallystick.core.account import Account, AccountPlan
+from tallystick.core.catalog import Product
+from tallystick.core.entity import Value
+from tallystick.errors import Refusal
+from tallystick.ports import DocumentWhere, Page, Where
+from tallystick.stores.records_sql.paging import DocumentPlace, EntityPlace, read_token, write_token
+from tallystick.stores.records_sql.view import SqlOrganization
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 5, 100])
+def test_a_list_is_newest_first_and_ends_without_a_token(organization: SqlOrganization, size: int) -> None:
+    kept = keep(organization, *(product(f"p{number}") for number in range(4)))
+    rows, token = [], None
+    while True:
+        page = organization.find(Product, Where(), Page(size, token))
+        assert len(page.rows) == size or page.next_token is None
+        rows += page.rows
+        token = page.next_token
+        if token is None:
+            break
+    assert rows == kept[::-1]
+
+
+@pytest.mark.parametrize("token", [None, ""])
+def test_no_token_is_the_first_page(organization: SqlOrganization, token: str | None) -> None:
+    (kept,) = keep(organization, product("p"))
+    assert organization.find(Product, Where(), Page(1, token)).rows == (kept,)
+    assert organization.find(Account, Where(), Page(1, token)).rows == ()
+
+
+def test_pages_over_a_thousand_rows_while_rows_come_change_and_go(organization: SqlOrganization) -> None:
+    kept = keep(organization, *(product(f"p{number}") for number in range(1_050)))
+    expected = [each.id for each in reversed(kept)]
+    seen: list[str] = []
+    token = None
+    for number in range(11):
+        page = organization.find(Product, Where(), Page(100, token))
+        seen += [each.id for each in page.rows]
+        token = page.next_token
+        keep(organization, product(f"late{number}"))  # newer than every page to come
+        with organization.transaction() as write:
+            write.replace(changed(kept[number], product(f"p{number}", name="Changed")))  # keeps its place
+            last_shown = organization.get(Product, seen[-1])
+            assert last_shown is not None
+            write.remove(last_shown, at=EPOCH, by="bob")  # the very row that the token names
+    assert token is None
+    assert seen == expected
+
+
+def test_a_filtered_list_pages_alike(organization: SqlOrganization) -> None:
+    owners = [new_id(), new_id()]
+    kept = keep(organization, *(account_plan(owners[number % 2], "2023-11-01") for number in range(50)))
+    where = Where(equal={"account_id": [owners[1]]}, active_on=None)
+    seen, token = [], None
+    for _ in range(4):
+        page = organization.find(AccountPlan, where, Page(7, token))
+        seen += page.rows
+        token = page.next_token
+    assert token is None
+    assert seen == kept[1::2][::-1]
+
+
+def _encoded(text: bytes) -> str:
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+MALFORMED = [
+    "x",
+    "not a token",
+    "%00",
+    "\0",
+    "é",
+    "null",
+    _encoded(b"null"),
+    _encoded(b"{}"),
+    _encoded(b"[]"),
+    _encoded(b"[-1]"),
+    _encoded(b"[1.5]"),
+    _encoded(b"[true]"),
+    _encoded(b'["1"]'),
+    _encoded(b"[9223372036854775808]"),
+    _encoded(b"[1,2]"),
+    _encoded(b'["a"]'),
+    _encoded(b'["a",1]'),
+    _encoded(b'["a","b","c"]'),
+    _encoded(b'["a","\\u0000"]'),
+    _encoded(b'["a","\xff"]'),
+    _encoded(b"["),
+    "A" * 10_000,
+]
+
+
+@pytest.mark.parametrize("token", MALFORMED)
+def test_a_malformed_token_is_refused(organization: SqlOrganization, token: str) -> None:
+    with pytest.raises(Refusal, match="nextToken") as refused:
+        organization.find(Product, Where(), Page(10, token))
+    assert (refused.value.code.name, refused.value.field) == ("invalid_page", "nextToken")
+    with pytest.raises(Refusal, match="nextToken"):
+        organization.documents("bill", DocumentWhere(), Page(10, token))
+
+
+def test_a_token_of_another_sort_of_list_is_refused(organization: SqlOrganization) -> None:
+    keep(organization, product("p"), product("q"))
+    with organization.transaction() as write:
+        write.put_documents("bill", [bill("a"), bill("b")])
+    of_products = organization.find(Product, Where(), Page(1)).next_token
+    of_bills = organization.documents("bill", DocumentWhere(), Page(1)).next_token
+    with pytest.raises(Refusal, match="nextToken"):
+        organization.find(Product, Where(), Page(1, of_bills))
+    with pytest.raises(Refusal, match="nextToken"):
+        organization.documents("bill", DocumentWhere(), Page(1, of_products))
+
+
+@settings(max_examples=100, deadline=None)
+@given(place=st.builds(DocumentPlace, st.text(), st.text()) | st.builds(EntityPlace, st.integers(0, 2**63 - 1)))
+def test_a_token_is_safe_in_a_url_and_names_its_place(place: DocumentPlace | EntityPlace) -> None:
+    token = write_token(place)
+    assert token.replace("-", "").replace("_", "").isalnum()
+    assert token.isascii()
+    if isinstance(place, EntityPlace) or "\0" not in place.sort + place.id:
+        assert read_token(token, type(place)) == place
+
+
+class Note(Value, frozen=True, kw_only=True):
+    """A kind that can refer to any text."""
+
+    kind: ClassVar[str] = "note"
+    references: ClassVar[tuple[str, ...]] = ("about",)
+
+    about: str
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(min_size=1, max_size=40).filter(lambda text: "\0" not in text))
+def test_any_text_is_kept_exactly_and_found_by_it(organization: SqlOrganization, text: str) -> None:
+    (kept,) = keep(organization, Note(about=text))
+    assert organization.get(Note, kept.id) == kept
+    assert organization.find(Note, Where(equal={"about": [text]}), Page()).rows[0] == kept
+    assert organization.find(Note, Where(equal={"about": [text, ""]}), Page()).rows[0] == kept
+    users = organization.users_of(text)
+    assert ("note", kept.id) in users or len(users) == 10
