@@ -122,6 +122,8 @@ def _inner(reply: object) -> Any:
 
 
 def _own_schema(of: type) -> dict[str, Any]:
+    if of is object:
+        return {"description": "Any JSON value."}
     assert of is Instant, f"no schema for {of}"
     return {"type": "string", "format": "date-time"}
 
