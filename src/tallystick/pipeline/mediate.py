@@ -1,0 +1,235 @@
+"""Mediation: from the journal's entries to the rows that usage is asked from.
+
+    normalise   times in UTC, numbers as exact decimals of at most 18 places
+    derive      the meter's derived fields, computed once and stored
+    attribute   to the account that the entry was accepted for
+    project     into the usage store, in journal order, as often as need be: the same rows come out
+
+An entry is read by the version of the meter that it was accepted against, so that a rebuilt store holds what the
+first one held, and a meter that was deleted since still has its usage.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import xxhash
+
+from tallystick.core import wire
+from tallystick.core.expression import CalculationError, Expression, Scalar, evaluate, parse
+from tallystick.core.ingest_failure import as_text, failure_event
+from tallystick.core.measurement import MAPS, Measurement, category_map, read_measurement, read_time, unpack
+from tallystick.core.meter import Meter
+from tallystick.core.period import Instant
+from tallystick.core.quantity import parse_quantity
+from tallystick.errors import Rejection
+from tallystick.pipeline.ingest.claim import MEASUREMENT
+from tallystick.pipeline.ingest.failures import EVENT, event_document
+from tallystick.ports import Block, Document, Journal, Records, UsageRow, UsageStore
+
+BLOCK_ROWS = 100_000
+
+
+class _Derived(NamedTuple):
+    """A derived field, its calculation parsed."""
+
+    code: str
+    numeric: bool
+    calculation: Expression
+
+
+class Reader(NamedTuple):
+    """How the measurements of one version of a meter are read: (code, name of its map) of the declared fields."""
+
+    meter: Meter
+    numbers: tuple[tuple[str, str], ...]
+    texts: tuple[tuple[str, str], ...]
+    derived: tuple[_Derived, ...]
+
+
+class CalculationFailure(NamedTuple):
+    """A derived field that had no value for a measurement, which is counted all the same with a null in its place."""
+
+    meter_code: str
+    field: str
+    reason: str
+    uid: str
+    original: bytes
+
+
+@dataclass(slots=True)
+class Mediated:
+    """What journal blocks became: rows for the usage store, and events that tell of failed calculations."""
+
+    rows: list[UsageRow] = field(default_factory=list)
+    events: dict[str, list[Document]] = field(default_factory=dict)  # organisation → documents
+
+
+FindMeter = Callable[[str, str, int], Meter]
+"""(organisation, meter id, version) → the meter as it stood."""
+
+
+def reader_of(meter: Meter) -> Reader:
+    """Make a meter ready for reading its measurements."""
+    return Reader(
+        meter=meter,
+        numbers=tuple((each.code, category_map(each.category)) for each in meter.data_fields if each.category.numeric),
+        texts=tuple(
+            (each.code, category_map(each.category)) for each in meter.data_fields if not each.category.numeric
+        ),
+        derived=tuple(
+            _Derived(each.code, each.category.numeric, parse(each.calculation)) for each in meter.derived_fields
+        ),
+    )
+
+
+def mediate(blocks: Iterable[Block], find_meter: FindMeter, after: int = 0) -> Mediated:
+    """The rows of the entries above position `after`, in order. Pure, given the meters."""
+    mediated = Mediated()
+    readers: dict[tuple[str, str, int], Reader] = {}
+    for block in blocks:
+        assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
+        failures: dict[tuple[str, str], list[CalculationFailure]] = {}
+        for position, packed in enumerate(block.entries, block.first):
+            if position <= after:
+                continue
+            entry = unpack(packed)
+            key = (block.organization_id, entry.meter_id, entry.meter_version)
+            reader = readers.get(key)
+            if reader is None:
+                reader = readers[key] = reader_of(find_meter(*key))
+            measurement = read_measurement(entry.original)
+            assert not isinstance(measurement, Rejection), f"position {position} holds an unreadable measurement"
+            numbers, texts, failed = read_fields(measurement, reader)
+            mediated.rows.append(
+                UsageRow(
+                    position=position,
+                    organization_id=block.organization_id,
+                    meter_id=entry.meter_id,
+                    account_id=entry.account_id,
+                    uid=entry.uid,
+                    ts=Instant.of(read_time(measurement.ts)),
+                    ets=None if measurement.ets is None else Instant.of(read_time(measurement.ets)),
+                    received=block.received,
+                    numbers=numbers,
+                    texts=texts,
+                    extra=undeclared(measurement, reader),
+                )
+            )
+            for code, reason in failed:
+                failure = CalculationFailure(reader.meter.code, code, reason, entry.uid, entry.original)
+                failures.setdefault((entry.meter_id, code), []).append(failure)
+        if failures:
+            mediated.events.setdefault(block.organization_id, []).extend(_events(block, failures))
+    return mediated
+
+
+def read_fields(
+    measurement: Measurement, reader: Reader
+) -> tuple[dict[str, Decimal], dict[str, str], list[tuple[str, str]]]:
+    """The declared and derived values of a measurement: numbers, texts, and (code, reason) of what failed."""
+    numbers = {code: parse_quantity(getattr(measurement, name)[code]) for code, name in reader.numbers}
+    texts: dict[str, str] = {code: getattr(measurement, name)[code] for code, name in reader.texts}
+    failed: list[tuple[str, str]] = []
+    if reader.derived:
+        given: dict[str, Scalar] = {**numbers, **texts}
+        for code, numeric, calculation in reader.derived:
+            try:
+                value = evaluate(calculation, given)
+                if value is None:
+                    continue
+                if numeric:
+                    numbers[code] = _number(value)
+                else:
+                    texts[code] = _text(value)
+            except CalculationError as problem:
+                failed.append((code, str(problem)))
+    return numbers, texts, failed
+
+
+def undeclared(measurement: Measurement, reader: Reader) -> str | None:
+    """What the meter does not declare, as the JSON object of its maps; None where there is nothing."""
+    sent = {name: values for name in MAPS if (values := getattr(measurement, name))}
+    if sum(map(len, sent.values())) == len(reader.numbers) + len(reader.texts):
+        return None  # every declared field is there, so nothing else is
+    declared = {code for code, _name in reader.numbers + reader.texts}
+    extra = {name: {code: values[code] for code in values if code not in declared} for name, values in sent.items()}
+    return wire.encode({name: values for name, values in extra.items() if values}).decode()
+
+
+def project(journal: Journal, usage: UsageStore, records: Records, limit: int = BLOCK_ROWS) -> int:
+    """Bring the usage store nearer to the journal's end, by about `limit` rows at most; gives its new mark.
+
+    Safe to stop anywhere and to run again: events have ids that follow from the journal, and the usage store counts
+    nothing twice.
+    """
+    after = usage.mark
+    blocks: list[Block] = []
+    rows = 0
+    for block in journal.read(after):
+        blocks.append(block)
+        rows += len(block.entries)
+        if rows >= limit:
+            break
+    if not blocks:
+        return after
+
+    def find_meter(organization_id: str, meter_id: str, version: int) -> Meter:
+        entity = records.organization(organization_id).at_version(Meter, meter_id, version)
+        assert entity is not None, f"the records have no version {version} of the meter {meter_id}"
+        return entity.value
+
+    mediated = mediate(blocks, find_meter, after)
+    for organization_id, documents in mediated.events.items():
+        with records.organization(organization_id).transaction() as write:
+            write.put_documents(EVENT, documents)
+    usage.add(mediated.rows, blocks[-1].last)
+    return blocks[-1].last
+
+
+def _number(value: Scalar) -> Decimal:
+    if not isinstance(value, Decimal):
+        raise CalculationError("calculation", f"must give a number, gave {value!r:.40}")
+    try:
+        return parse_quantity(value)
+    except ValueError as problem:
+        raise CalculationError("calculation", str(problem)) from None
+
+
+def _text(value: Scalar) -> str:
+    if not isinstance(value, str):
+        raise CalculationError("calculation", f"must give a text, gave {value!r:.40}")
+    return value
+
+
+def _events(block: Block, failures: dict[tuple[str, str], list[CalculationFailure]]) -> Sequence[Document]:
+    """One event for each derived field that failed in a block, whose id follows from the journal."""
+    documents: list[Document] = []
+    for (meter_id, code), failed in failures.items():
+        first = failed[0]
+        origin = f"{block.organization_id}/{block.first}/{meter_id}/{code}"
+        event_id = str(uuid.UUID(bytes=xxhash.xxh3_128_digest(origin.encode()), version=4))
+        text, in_base64 = as_text(first.original)
+        about: dict[str, Any] = {
+            "meter": first.meter_code,
+            "field": code,
+            "uid": first.uid,
+            "count": len(failed),
+            "measurement": text,
+            "measurementBase64": in_base64,
+        }
+        event = failure_event(
+            event_id,
+            block.received,
+            "calculation_error",
+            f"{code}: {first.reason}; the measurement is counted with no value for this field",
+            organization_id=block.organization_id,
+            file=f"event%2F{event_id}",
+            about=about,
+        )
+        documents.append(event_document(event, resource_id=meter_id))
+    return documents
