@@ -36,8 +36,8 @@ def in_process(directory: Path) -> Iterator[Send]:
         raise Failure(str(problem)) from None
     try:
         front.open()
-    except OSError as problem:
-        raise Failure(f"cannot open the data directory {directory}: {problem}") from None
+    except Exception as problem:  # whatever a store says when it is in use, damaged or not ours to read
+        raise Failure(f"cannot open the data directory {directory}: {problem}") from problem
     try:
         with start_blocking_portal() as portal:
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app=front), timeout=TIMEOUT)

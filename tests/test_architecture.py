@@ -1,0 +1,70 @@
+"""ARCHITECTURE.md is true: the walk names functions that exist, and the layers are those that imports are held to.
+
+That its tree names every module and no other is checked with the other reference pages, in `test_docs.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src" / "tallystick"
+TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+# `core/period.py: Instant.parse` names a function, a class or a method of a module.
+NAMED = re.findall(r"`([a-z_/]+\.py): ([A-Za-z_.]+)`", TEXT)
+
+
+def names_in(path: Path) -> set[str]:
+    """What a module defines: functions, classes, `Class.method`, and constants."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            members = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+            found |= {f"{node.name}.{member.name}" for member in members}
+        if isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+def test_the_walk_names_functions() -> None:
+    assert len(NAMED) >= 12, "the walk of a measurement names the function of each step"
+
+
+@pytest.mark.parametrize(("module", "name"), NAMED)
+def test_each_function_that_is_named_exists(module: str, name: str) -> None:
+    path = SOURCE / module
+    assert path.exists(), f"there is no module {module}"
+    assert name in names_in(path), f"{module} has no {name}"
+
+
+def test_each_path_that_is_named_exists() -> None:
+    written = re.sub(r"<!-- tree.*end of tree -->", "", TEXT, flags=re.DOTALL)
+    paths = re.findall(
+        r"`((?:core|pipeline|control|stores|api|cli|console|integrations)/[a-z_/.]*|[a-z_]+\.py)`", written
+    )
+    assert paths
+    assert [path for path in paths if not (SOURCE / path).exists() and not (ROOT / path).exists()] == []
+
+
+def test_the_layers_are_those_that_imports_are_held_to() -> None:
+    """The page leaves out the layers that do not exist yet; the rest stands in the same order."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = [contract for contract in contracts if contract["type"] == "layers"]
+    assert all(contract["exhaustive"] for contract in layers)
+    for contract in layers:
+        held = [re.findall(r"[a-z]+", layer) for layer in contract["layers"]]
+        folder = SOURCE / Path(*contract["containers"][0].split(".")[1:])
+        present = [
+            " | ".join(name for name in names if (folder / name).is_dir() or (folder / f"{name}.py").exists())
+            for names in held
+        ]
+        assert " > ".join(layer for layer in present if layer) in TEXT
