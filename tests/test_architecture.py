@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tallystick"
 TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 # `core/period.py: Instant.parse` names a function, a class or a method of a module.
-NAMED = re.findall(r"`([a-z_/]+\.py): ([A-Za-z_.]+)`", TEXT)
+NAMED = re.findall(r"`([a-z_/]+\.py):\s+([A-Za-z_.]+)`", TEXT)
 
 
 def names_in(path: Path) -> set[str]:
@@ -68,3 +69,30 @@ def test_the_layers_are_those_that_imports_are_held_to() -> None:
             for names in held
         ]
         assert " > ".join(layer for layer in present if layer) in TEXT
+
+
+# Declared, and used by name only through another package.
+USED_THROUGH = {
+    "chdb-core": "clickhouse_connect opens it for chdb:// addresses",
+    "psycopg[binary]": "SQLAlchemy opens it for postgresql+psycopg:// addresses",
+    "tzdata": "zoneinfo reads it where the system has no time zones",
+    "uvloop": "granian runs on it",
+}
+IMPORTED_AS = {"clickhouse-connect": "clickhouse_connect", "pyjwt": "jwt"}
+
+
+def test_every_dependency_is_used_and_everything_used_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["postgresql"]]
+    names = {re.split(r"[<>=;]", each)[0].strip() for each in wanted}
+    assert all(">=" in each for each in wanted), "each dependency has a lower bound"
+    declared = {IMPORTED_AS.get(name, name) for name in names - set(USED_THROUGH)}
+    imported: set[str] = set()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            if isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    assert imported - sys.stdlib_module_names - {"tallystick"} == declared
+    assert set(USED_THROUGH) <= names
