@@ -15,9 +15,10 @@ from tallystick.core.bill import LineItemType
 from tallystick.core.catalog import Product
 from tallystick.core.entity import Entity
 from tallystick.core.period import Grid, Period, day_share, intersect
+from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract, tidy
 from tallystick.core.scope import clip
-from tallystick.core.terms import AccountPlanTerms, Conversion, PriceTerms, Terms
+from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
 from tallystick.core.working import Prorated, Refunded, Steps, ToppedUp
 
 

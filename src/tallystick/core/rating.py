@@ -28,9 +28,10 @@ from tallystick.core.charges import (
 )
 from tallystick.core.entity import Entity
 from tallystick.core.period import Period
+from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ONE, ZERO, add, divide, multiply, negate, subtract, tidy, total
 from tallystick.core.scope import named, segment_map
-from tallystick.core.terms import AccountPlanTerms, Conversion, PriceTerms, Terms
+from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
 from tallystick.core.usage import Answers, Counting, Window, countings, questions, windows
 from tallystick.core.wire import encode
 from tallystick.core.working import (

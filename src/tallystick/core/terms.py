@@ -2,66 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from tallystick.core.account import Account, AccountPlan
-from tallystick.core.aggregation import Aggregation
 from tallystick.core.bill import BillParameters, bill_id, period_key
-from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
-from tallystick.core.entity import Entity, Used, Value
-from tallystick.core.meter import Meter
+from tallystick.core.catalog import PlanTemplate
+from tallystick.core.entity import Entity, Used
 from tallystick.core.money import Rounding, round_money, rounding_for
 from tallystick.core.organization import Currency, CurrencyConversion, OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Period, intersect, stretch
+from tallystick.core.plan_terms import PlanTerms
 from tallystick.core.quantity import ONE, multiply
-from tallystick.core.scope import Pattern, Piece, pattern_of, pieces_of
 from tallystick.errors import Refusal
 
-V = TypeVar("V", bound=Value)
 
+class AccountPeriod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One bill to make: an account, a billing frequency, one of its periods, and what the job asks for besides."""
 
-class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """One pricing, what it prices, and the pieces of time in which it holds among its rivals."""
-
-    pricing: Entity[Pricing]
-    aggregation: Entity[Aggregation]
-    meter: Entity[Meter]
-    accounting_product: Entity[Product]
-    pattern: Pattern
-    pieces: tuple[Piece, ...]
-
-
-class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """One plan with its template: what is set on the plan overrides the template (source: reference 3.4)."""
-
-    plan: Entity[Plan]
-    template: Entity[PlanTemplate]
-    product: Entity[Product]
-    standing_charge_product: Entity[Product]
-    minimum_spend_product: Entity[Product]
-    prices: tuple[PriceTerms, ...]
+    account_id: str
+    frequency: Frequency
+    interval: int
+    period: Period
+    parameters: BillParameters = BillParameters()
 
     @property
-    def standing_charge(self) -> Decimal:
-        own = self.plan.value.standing_charge
-        return self.template.value.standing_charge if own is None else own
-
-    @property
-    def standing_charge_description(self) -> str | None:
-        return self.plan.value.standing_charge_description or self.template.value.standing_charge_description
-
-    @property
-    def minimum_spend(self) -> Decimal | None:
-        own = self.plan.value.minimum_spend
-        return self.template.value.minimum_spend if own is None else own
-
-    @property
-    def minimum_spend_description(self) -> str | None:
-        return self.plan.value.minimum_spend_description or self.template.value.minimum_spend_description
+    def key(self) -> str:
+        """What makes the bill unique in its organisation."""
+        return period_key(self.account_id, self.frequency, self.interval, self.period)
 
 
 class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,10 +74,17 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     currencies: Mapping[str, Entity[Currency]]  # by code
     account: Entity[Account]
     account_plans: tuple[AccountPlanTerms, ...]  # in the order of the bill's lines
-    frequency: Frequency
-    interval: int
-    period: Period
-    parameters: BillParameters
+    of: AccountPeriod
+
+    @property
+    def period(self) -> Period:
+        """The billing period, in UTC."""
+        return self.of.period
+
+    @property
+    def parameters(self) -> BillParameters:
+        """What the bill job asked for."""
+        return self.of.parameters
 
     @property
     def zone(self) -> str:
@@ -114,12 +92,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return self.parameters.timezone or self.config.value.timezone
 
     @property
-    def key(self) -> str:
-        return period_key(self.account.id, self.frequency, self.interval, self.period)
-
-    @property
     def bill_id(self) -> str:
-        return bill_id(self.organization_id, self.key)
+        """The id that the bill has, whenever it is made."""
+        return bill_id(self.organization_id, self.of.key)
 
     @property
     def currency(self) -> str:
@@ -130,6 +105,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """How amounts of a currency are rounded; a currency without settings has two decimals."""
         found = self.currencies.get(currency)
         return rounding_for(found.value.max_decimal_places, found.value.rounding_mode) if found else Rounding()
+
+    def billed(self, amount: Decimal) -> Decimal:
+        """An amount of the bill with the decimals of its currency."""
+        return _money(amount, self.rounding(self.currency), self.currency)
 
     def conversion(self, pricing_currency: str) -> Conversion:
         """From the currency of a plan to that of the bill; codes are compared exactly.
@@ -187,64 +166,50 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(sorted(found, key=lambda used: (used.kind, used.id, used.version)))
 
 
-class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """Configured things by id, from which plan terms are put together; how they were read does not matter."""
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """What all accounts of an organisation share: its settings, its currencies, and its plans by id."""
 
-    products: Mapping[str, Entity[Product]]
-    templates: Mapping[str, Entity[PlanTemplate]]
-    plans: Mapping[str, Entity[Plan]]
-    pricings: Mapping[str, Entity[Pricing]]
-    aggregations: Mapping[str, Entity[Aggregation]]
-    meters: Mapping[str, Entity[Meter]]
+    organization_id: str
+    config: Entity[OrganizationConfig]
+    currencies: Mapping[str, Entity[Currency]]  # by code
+    plan: Callable[[str], PlanTerms]
 
 
-def plan_terms(catalogue: Catalogue) -> dict[str, PlanTerms]:
-    """The terms of every plan of a catalogue, by plan id. Refusal `unknown_reference` where something is missing."""
-    by_owner: dict[str, list[Entity[Pricing]]] = {}
-    for pricing in sorted(catalogue.pricings.values(), key=lambda each: each.id):
-        owner = pricing.value.plan_id or pricing.value.plan_template_id
-        assert owner is not None
-        by_owner.setdefault(owner, []).append(pricing)
-    return {
-        plan.id: _plan_terms(
-            catalogue, plan, [*by_owner.get(plan.id, ()), *by_owner.get(plan.value.plan_template_id, ())]
-        )
-        for plan in catalogue.plans.values()
-    }
+def terms_of(
+    setting: Setting, account: Entity[Account], account_plans: Iterable[Entity[AccountPlan]], of: AccountPeriod
+) -> Terms:
+    """The terms of one account period: the account plans that are in force in it and are billed in this very period.
 
-
-def _plan_terms(catalogue: Catalogue, plan: Entity[Plan], pricings: list[Entity[Pricing]]) -> PlanTerms:
-    template = _require(catalogue.templates, plan.value.plan_template_id, "plan template")
-    product = _require(catalogue.products, template.value.product_id, "product")
-
-    def accounting(*ids: str | None) -> Entity[Product]:
-        chosen = next((each for each in ids if each is not None), product.id)
-        return _require(catalogue.products, chosen, "accounting product")
-
-    prices = []
-    for pricing in pricings:
-        aggregation = _require(catalogue.aggregations, pricing.value.aggregation_id, "aggregation")
-        pieces = pieces_of(pricing, pricings, aggregation.value)
-        prices.append(
-            PriceTerms(
-                pricing=pricing,
-                aggregation=aggregation,
-                meter=_require(catalogue.meters, aggregation.value.meter_id, "meter"),
-                accounting_product=accounting(
-                    pricing.value.accounting_product_id, aggregation.value.accounting_product_id
-                ),
-                pattern=pattern_of(pricing.value, aggregation.value),
-                pieces=pieces,
+    Refusal `unknown_reference` when an account plan names a plan that cannot be read.
+    """
+    chosen = []
+    for entity in account_plans:
+        life = stretch(entity.value.start_date, entity.value.end_date)
+        if intersect(life, of.period) is None:
+            continue
+        if entity.value.plan_id is None:
+            raise Refusal(
+                "unknown_reference", f"the account plan {entity.id} is of a plan group, which cannot be billed"
             )
-        )
-    return PlanTerms(
-        plan=plan,
-        template=template,
-        product=product,
-        standing_charge_product=accounting(plan.value.standing_charge_accounting_product_id),
-        minimum_spend_product=accounting(plan.value.minimum_spend_accounting_product_id),
-        prices=tuple(sorted(prices, key=_price_order)),
+        plan = setting.plan(entity.value.plan_id)
+        grid = grid_of(entity.value, account.value, plan.template.value, setting.config.value, of.parameters)
+        if grid is not None and bills_in(grid, of):
+            chosen.append(AccountPlanTerms(account_plan=entity, plan=plan, grid=grid))
+    return Terms(
+        organization_id=setting.organization_id,
+        config=setting.config,
+        currencies=setting.currencies,
+        account=account,
+        account_plans=line_order(chosen),
+        of=of,
     )
+
+
+def bills_in(grid: Grid, of: AccountPeriod) -> bool:
+    """Whether a billing grid has this very period, at this frequency and interval."""
+    return (grid.frequency, grid.interval) == (of.frequency, of.interval) and grid.period_at(
+        of.period.start
+    ) == of.period
 
 
 def grid_of(
@@ -281,18 +246,6 @@ def line_order(account_plans: Iterable[AccountPlanTerms]) -> tuple[AccountPlanTe
         return product.name, product.code, plan.name, plan.code, start, each.account_plan.id
 
     return tuple(sorted(account_plans, key=order))
-
-
-def _price_order(price: PriceTerms) -> tuple[str, str, list[str], str, str]:
-    pricing, aggregation = price.pricing.value, price.aggregation
-    segment = ["" if want is None else want for want in price.pattern]
-    return aggregation.value.name, aggregation.id, segment, pricing.start_date.wire(), price.pricing.id
-
-
-def _require(found: Mapping[str, Entity[V]], id: str | None, what: str) -> Entity[V]:
-    if id is None or id not in found:
-        raise Refusal("unknown_reference", f"the {what} {id} does not exist and cannot be billed")
-    return found[id]
 
 
 def _money(exact: Decimal, rounding: Rounding, currency: str) -> Decimal:

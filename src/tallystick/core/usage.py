@@ -13,9 +13,10 @@ import msgspec
 
 from tallystick.core.aggregation import Aggregation, Measured, Method, Question
 from tallystick.core.period import Instant, Period, intersect
+from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ZERO, add, divide, subtract, tidy, to_units, total
 from tallystick.core.scope import Piece, charges, clip, named
-from tallystick.core.terms import AccountPlanTerms, PriceTerms, Terms
+from tallystick.core.terms import AccountPlanTerms, Terms
 
 Answers = Mapping[Question, Sequence[Measured]]  # of one account
 Rows = Mapping[tuple[str, ...], Measured]  # by segment

@@ -131,7 +131,7 @@ entity_reference = Table(
     Column("sequence", INTEGER, ForeignKey("entity.sequence"), nullable=False),
     Column("refers", INTEGER, nullable=False),
     PrimaryKeyConstraint("organization_id", "kind", "name", "target", "sequence"),
-    Index("entity_reference_by_target", "organization_id", "target", "refers"),
+    Index("entity_reference_by_target", "organization_id", "target", "refers", "sequence"),
     Index("entity_reference_by_entity", "sequence"),
     **STRICT,
 )

@@ -124,7 +124,9 @@ def _references() -> None:
         sa.PrimaryKeyConstraint("organization_id", "kind", "name", "target", "sequence"),
         sqlite_strict=True,
     )
-    op.create_index("entity_reference_by_target", "entity_reference", ["organization_id", "target", "refers"])
+    op.create_index(
+        "entity_reference_by_target", "entity_reference", ["organization_id", "target", "refers", "sequence"]
+    )
     op.create_index("entity_reference_by_entity", "entity_reference", ["sequence"])
 
 

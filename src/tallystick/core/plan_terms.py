@@ -1,0 +1,143 @@
+"""What a plan charges, with everything that it inherits and refers to: the same for every account that has the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.entity import Entity, Value
+from tallystick.core.meter import Meter
+from tallystick.core.scope import Pattern, Piece, pattern_of, pieces_of
+from tallystick.errors import Refusal
+
+V = TypeVar("V", bound=Value)
+
+
+class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """One pricing, what it prices, and the pieces of time in which it holds among its rivals."""
+
+    pricing: Entity[Pricing]
+    aggregation: Entity[Aggregation]
+    meter: Entity[Meter]
+    accounting_product: Entity[Product]
+    pattern: Pattern
+    pieces: tuple[Piece, ...]
+
+
+class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """One plan with its template: what is set on the plan overrides the template (source: reference 3.4)."""
+
+    plan: Entity[Plan]
+    template: Entity[PlanTemplate]
+    product: Entity[Product]
+    standing_charge_product: Entity[Product]
+    minimum_spend_product: Entity[Product]
+    prices: tuple[PriceTerms, ...]
+
+    @property
+    def standing_charge(self) -> Decimal:
+        own = self.plan.value.standing_charge
+        return self.template.value.standing_charge if own is None else own
+
+    @property
+    def standing_charge_description(self) -> str | None:
+        return self.plan.value.standing_charge_description or self.template.value.standing_charge_description
+
+    @property
+    def minimum_spend(self) -> Decimal | None:
+        own = self.plan.value.minimum_spend
+        return self.template.value.minimum_spend if own is None else own
+
+    @property
+    def minimum_spend_description(self) -> str | None:
+        return self.plan.value.minimum_spend_description or self.template.value.minimum_spend_description
+
+
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
+    """Configured things by id, from which plan terms are put together; how they were read does not matter."""
+
+    products: Mapping[str, Entity[Product]]
+    templates: Mapping[str, Entity[PlanTemplate]]
+    plans: Mapping[str, Entity[Plan]]
+    pricings: Mapping[str, tuple[Entity[Pricing], ...]]  # by the id of their plan or template, in order of id
+    aggregations: Mapping[str, Entity[Aggregation]]
+    meters: Mapping[str, Entity[Meter]]
+
+
+def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
+    """A catalogue of these entities; those of other kinds are left aside."""
+    found: dict[str, dict[str, Entity[Any]]] = {}
+    for entity in entities:
+        found.setdefault(entity.value.kind, {})[entity.id] = entity
+
+    def of(kind: type[V]) -> dict[str, Entity[V]]:
+        return cast("dict[str, Entity[V]]", found.get(kind.kind, {}))
+
+    pricings: dict[str, list[Entity[Pricing]]] = {}
+    for pricing in sorted(of(Pricing).values(), key=lambda each: each.id):
+        owner = pricing.value.plan_id or pricing.value.plan_template_id
+        assert owner is not None, "a pricing has a plan or a template"
+        pricings.setdefault(owner, []).append(pricing)
+    return Catalogue(
+        products=of(Product),
+        templates=of(PlanTemplate),
+        plans=of(Plan),
+        pricings={owner: tuple(of_owner) for owner, of_owner in pricings.items()},
+        aggregations=of(Aggregation),
+        meters=of(Meter),
+    )
+
+
+def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
+    """The terms of one plan. Refusal `unknown_reference` where something that it needs is missing."""
+    plan = _require(catalogue.plans, plan_id, "plan")
+    template_id = plan.value.plan_template_id
+    template = _require(catalogue.templates, template_id, "plan template")
+    product = _require(catalogue.products, template.value.product_id, "product")
+
+    def accounting(*ids: str | None) -> Entity[Product]:
+        chosen = next((each for each in ids if each is not None), product.id)
+        return _require(catalogue.products, chosen, "accounting product")
+
+    pricings = (*catalogue.pricings.get(plan_id, ()), *catalogue.pricings.get(template_id, ()))
+    prices = []
+    for pricing in pricings:
+        aggregation = _require(catalogue.aggregations, pricing.value.aggregation_id, "aggregation")
+        pieces = pieces_of(pricing, pricings, aggregation.value)
+        prices.append(
+            PriceTerms(
+                pricing=pricing,
+                aggregation=aggregation,
+                meter=_require(catalogue.meters, aggregation.value.meter_id, "meter"),
+                accounting_product=accounting(
+                    pricing.value.accounting_product_id, aggregation.value.accounting_product_id
+                ),
+                pattern=pattern_of(pricing.value, aggregation.value),
+                pieces=pieces,
+            )
+        )
+    return PlanTerms(
+        plan=plan,
+        template=template,
+        product=product,
+        standing_charge_product=accounting(plan.value.standing_charge_accounting_product_id),
+        minimum_spend_product=accounting(plan.value.minimum_spend_accounting_product_id),
+        prices=tuple(sorted(prices, key=_price_order)),
+    )
+
+
+def _price_order(price: PriceTerms) -> tuple[str, str, list[str], str, str]:
+    pricing, aggregation = price.pricing.value, price.aggregation
+    segment = ["" if want is None else want for want in price.pattern]
+    return aggregation.value.name, aggregation.id, segment, pricing.start_date.wire(), price.pricing.id
+
+
+def _require(found: Mapping[str, Entity[V]], id: str | None, what: str) -> Entity[V]:
+    if id is None or id not in found:
+        raise Refusal("unknown_reference", f"the {what} {id} does not exist and cannot be billed")
+    return found[id]

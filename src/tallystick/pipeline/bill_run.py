@@ -1,0 +1,204 @@
+"""Run bill jobs in chunks that survive a crash (source: reference 2.10, 3.11).
+
+First the account periods that the job covers are listed and kept, in order, in chunks. Then each chunk is rated and
+settled in one transaction together with its mark of completion. Killed at any step and run again, a job goes on where
+it stopped and makes the same bills, byte for byte.
+
+Which periods a job covers (docs/decisions/0073-periods-of-a-bill-job.md): with `lastDateInBillingPeriod` every billing
+period that ends with that day; without it, of each billing grid the latest period that has ended by the start of
+`billDate`, or by the moment of the job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID, uuid5
+
+import msgspec
+
+from tallystick.core.bill import BillRecord
+from tallystick.core.bill_job import BillFailure, BillJob, BillJobRequest, BillJobStatus, BillJobType
+from tallystick.core.ingest_failure import Event
+from tallystick.core.organization import OrganizationConfig
+from tallystick.core.period import Instant, Period, day_start
+from tallystick.core.terms import AccountPeriod
+from tallystick.pipeline.bill import Run, Settled, read_bills, settle
+from tallystick.pipeline.bill_job import (
+    CHUNK_KIND,
+    JobChunk,
+    KeptJob,
+    chunk_document,
+    put_job,
+    read_chunk,
+    read_kept,
+    whole_job,
+)
+from tallystick.pipeline.ingest.failures import event_document
+from tallystick.pipeline.rate import Choice, account_periods, ended_by, ending_on, rate_accounts
+from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
+
+CHUNK = 500  # account periods that are settled in one transaction
+EVENT_NAME = "billing.bill.failed"
+EVENT_TYPE = "BillingFailure"
+
+Failpoint = Callable[[str], None]  # told each step by name; a test raises in it
+
+
+def run_job(
+    records: OrganizationRecords,
+    usage: OrganizationUsage,
+    id: str,
+    *,
+    failpoint: Failpoint = lambda step: None,
+    chunk_size: int = CHUNK,
+) -> BillJob:
+    """Run a job to its end, from wherever it stands; returns it as it then is. Safe to call again at any time.
+
+    The usage store must hold the journal up to the job's `up_to`. An account that cannot be billed is recorded on the
+    job and as an event, and the others go on.
+    """
+    kept = read_kept(records, id)
+    if kept.job.status in {BillJobStatus.PENDING, BillJobStatus.INITIALIZING}:
+        kept = _initialise(records, kept, failpoint, chunk_size)
+    while kept.job.status is BillJobStatus.RUNNING:
+        kept = _advance(records, usage, kept, failpoint)
+    return whole_job(records, kept)
+
+
+def _initialise(records: OrganizationRecords, kept: KeptJob, failpoint: Failpoint, chunk_size: int) -> KeptJob:
+    """List the account periods of the job and keep them as chunks."""
+    with records.transaction() as write:
+        kept = read_kept(write, kept.job.id)
+        if not kept.job.status.active:
+            return kept
+        kept = put_job(write, kept, status=BillJobStatus.INITIALIZING)
+    failpoint("initialising")
+    periods, failures = _periods(records, kept)
+    with records.transaction() as write:
+        kept = read_kept(write, kept.job.id)
+        if kept.job.status is not BillJobStatus.INITIALIZING:
+            return kept
+        parts = [periods[first : first + chunk_size] for first in range(0, len(periods), chunk_size)]
+        chunks = [JobChunk(job_id=kept.job.id, number=number, periods=tuple(part)) for number, part in enumerate(parts)]
+        write.put_documents(CHUNK_KIND, [chunk_document(chunk) for chunk in chunks])
+        _put_events(write, kept.job, failures)
+        kept = msgspec.structs.replace(kept, chunks=len(chunks), failures=tuple(failures))
+        status = BillJobStatus.RUNNING if chunks else BillJobStatus.COMPLETE
+        kept = put_job(write, kept, status=status, total=len(periods), pending=len(periods))
+        failpoint("initialised, not committed")
+    failpoint("initialised")
+    return kept
+
+
+def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJob, failpoint: Failpoint) -> KeptJob:
+    """Rate and settle the next chunk."""
+    job = kept.job
+    chunk = read_chunk(records, job.id, kept.done)
+    run = Run(
+        job_id=job.id,
+        as_of=job.as_of,
+        up_to=job.up_to,
+        actor_id=job.created_by,
+        reopen=job.type is BillJobType.RECALCULATE,
+    )
+    results = rate_accounts(records, usage, chunk.periods, up_to=job.up_to)
+    failpoint("rated")
+    with records.transaction() as write:
+        now = read_kept(write, job.id)
+        if now.job.status is not BillJobStatus.RUNNING or now.done != kept.done:
+            return now  # cancelled, or settled by another run, in the meantime
+        settled = settle(write, results, run)
+        failpoint("bills written, not committed")
+        _put_events(write, job, settled.failures)
+        write.put_documents(CHUNK_KIND, [chunk_document(_settled(chunk, settled))])
+        kept = msgspec.structs.replace(now, done=now.done + 1)
+        status = BillJobStatus.COMPLETE if kept.done == kept.chunks else BillJobStatus.RUNNING
+        kept = put_job(write, kept, status=status, pending=kept.job.pending - len(chunk.periods))
+        failpoint("progress written, not committed")
+    failpoint("committed")
+    return kept
+
+
+def _settled(chunk: JobChunk, settled: Settled) -> JobChunk:
+    return msgspec.structs.replace(chunk, settled=True, bill_ids=settled.bill_ids, failures=settled.failures)
+
+
+# ------------------------------------------------------------------------------------------------------ periods
+
+
+def _periods(records: OrganizationRecords, kept: KeptJob) -> tuple[list[AccountPeriod], list[BillFailure]]:
+    """The account periods a job covers, and the accounts that it names in vain."""
+    job = kept.job
+    if job.type is BillJobType.RECALCULATE:
+        stored = read_bills(records, kept.recalculate)
+        gone = [each for each in kept.recalculate if each not in stored]
+        return [_period_of(stored[each]) for each in kept.recalculate if each in stored], [
+            _deleted(each) for each in gone
+        ]
+    request = BillJobRequest(**{name: getattr(job, name) for name in BillJobRequest.__struct_fields__})
+    periods = account_periods(
+        records,
+        _choice(records, request, job.as_of),
+        account_ids=job.account_ids,
+        frequency=job.billing_frequency,
+        interval=job.bill_frequency_interval,
+        parameters=request.parameters,
+    )
+    found = {each.account_id for each in periods}
+    named = dict.fromkeys(job.account_ids or ())
+    return periods, [_in_vain(each, request, job.as_of) for each in named if each not in found]
+
+
+def _choice(records: OrganizationRecords, request: BillJobRequest, as_of: Instant) -> Choice:
+    if request.last_date_in_billing_period is not None:
+        return ending_on(request.last_date_in_billing_period)
+    if request.bill_date is None:
+        return ended_by(as_of)
+    config = records.get(OrganizationConfig, records.organization_id)
+    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    return ended_by(day_start(request.bill_date, request.timezone or config.value.timezone))
+
+
+def _period_of(record: BillRecord) -> AccountPeriod:
+    bill = record.bill
+    return AccountPeriod(
+        account_id=bill.account_id,
+        frequency=bill.billing_frequency,
+        interval=bill.bill_frequency_interval,
+        period=Period(bill.start_date_time_utc, bill.end_date_time_utc),
+        parameters=record.evidence.parameters,
+    )
+
+
+def _deleted(id: str) -> BillFailure:
+    message = f"the bill {id} was deleted before it could be calculated again"
+    return BillFailure(account_id="", code="not_found", message=message, period_key=id)
+
+
+def _in_vain(account_id: str, request: BillJobRequest, as_of: Instant) -> BillFailure:
+    """An account that the job names and that has nothing to bill: said aloud, for it is rarely what was meant."""
+    what = f"{request.billing_frequency} billing period" if request.billing_frequency else "billing period"
+    if request.last_date_in_billing_period is not None:
+        when = f"ends on {request.last_date_in_billing_period}"
+    else:
+        when = f"was the latest to end by {request.bill_date or as_of.wire()}"
+    message = f"account {account_id} has no plan in force in a {what} that {when}"
+    return BillFailure(account_id=account_id, code="no_billing_period", message=message, period_key="")
+
+
+def _put_events(write: Transaction, job: BillJob, failures: Sequence[BillFailure]) -> None:
+    """Tell of each account period that could not be billed, once per job, whatever is run again."""
+    events = []
+    for failure in failures:
+        id_ = str(uuid5(UUID(job.id), f"failure/{failure.account_id}/{failure.period_key}"))
+        details = {
+            "eventName": EVENT_NAME,
+            "billJobId": job.id,
+            "accountId": failure.account_id,
+            "code": failure.code,
+            "reason": failure.message,
+            "periodKey": failure.period_key,
+        }
+        event = Event(id=id_, event_name=EVENT_NAME, event_time=job.as_of, m3ter_event=details)
+        events.append(event_document(event, event_type=EVENT_TYPE, account_id=failure.account_id, resource_id=job.id))
+    write.put_documents("event", events)

@@ -1,0 +1,50 @@
+"""Ask the usage store what rating needs to know, for many accounts at once.
+
+Questions that differ only in the account are one question to the store, so that a bill run over ten thousand accounts
+on one plan asks a handful of questions per batch, not ten thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from tallystick.core.aggregation import Measured, Question
+from tallystick.core.quantity import tidy
+from tallystick.ports import OrganizationUsage
+
+# Accounts named in one question to the store.
+ACCOUNTS_AT_ONCE = 1_000
+
+Measurements = dict[Question, tuple[Measured, ...]]
+
+
+def measure(usage: OrganizationUsage, asked: Mapping[str, Collection[Question]]) -> dict[str, Measurements]:
+    """The answers to each account's questions (which name no accounts), with rows in order of segment.
+
+    Every question has its answer, an empty one where nothing was measured. Numbers are in their canonical form, so
+    that every store gives the same bytes.
+    """
+    accounts_of: dict[Question, list[str]] = {}
+    for account_id, questions in asked.items():
+        for question in questions:
+            assert question.accounts is None, "rating asks about one account; which one is known here"
+            accounts_of.setdefault(question, []).append(account_id)
+    answers: dict[str, Measurements] = {account_id: {} for account_id in asked}
+    for question, account_ids in accounts_of.items():
+        rows = _rows(usage, question, sorted(account_ids))
+        for account_id in account_ids:
+            found = sorted(rows.get(account_id, ()), key=lambda row: row.segment)
+            answers[account_id][question] = tuple(found)
+    return answers
+
+
+def _rows(usage: OrganizationUsage, question: Question, account_ids: list[str]) -> dict[str, list[Measured]]:
+    found: dict[str, list[Measured]] = {}
+    for first in range(0, len(account_ids), ACCOUNTS_AT_ONCE):
+        batch = tuple(account_ids[first : first + ACCOUNTS_AT_ONCE])
+        for row in usage.measure(msgspec.structs.replace(question, accounts=batch)):
+            tidied = msgspec.structs.replace(row, total=tidy(row.total))
+            found.setdefault(row.account_id, []).append(tidied)
+    return found

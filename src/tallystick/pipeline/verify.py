@@ -1,0 +1,176 @@
+"""Replay a bill from what it recorded, and say whether it comes out the same.
+
+Everything is read as it was: configuration at the recorded versions, usage up to the recorded journal position. What
+has been edited or has arrived since makes no difference (promise 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from tallystick.core.account import Account, AccountPlan
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.bill import Answer, Bill, BillRecord, calculated_content, digest_of
+from tallystick.core.bill_job import BillFailure
+from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.entity import Entity, Used, Value
+from tallystick.core.meter import Meter
+from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.period import Period
+from tallystick.core.plan_terms import catalogue_of
+from tallystick.core.rating import ENGINE_VERSION
+from tallystick.core.terms import AccountPeriod, Terms, terms_of
+from tallystick.core.wire import canonical
+from tallystick.errors import Refusal
+from tallystick.pipeline.bill import Run, bill_of
+from tallystick.pipeline.rate import rate_terms, setting_of
+from tallystick.ports import OrganizationRecords, OrganizationUsage
+
+_KINDS: dict[str, type[Value]] = {
+    each.kind: each
+    for each in (
+        Account,
+        AccountPlan,
+        Aggregation,
+        Currency,
+        Meter,
+        OrganizationConfig,
+        Plan,
+        PlanTemplate,
+        Pricing,
+        Product,
+    )
+}
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Whether a bill stands up: `verified` when the stored bill, and the bill calculated again, have the recorded
+    digest. `difference` says in words where they part first."""
+
+    bill_id: str
+    verified: bool
+    recorded_digest: str
+    replayed_digest: str | None
+    up_to: int
+    engine_version: str
+    difference: str | None = None
+
+
+def verify_bill(records: OrganizationRecords, usage: OrganizationUsage, record: BillRecord) -> Verification:
+    """Calculate a stored bill again and compare. The usage store must hold the journal up to the recorded position."""
+    evidence, bill = record.evidence, record.bill
+    replayed, trouble = _replay(records, usage, record)
+    difference = trouble
+    if difference is None and digest_of(bill, record.workings) != evidence.digest:
+        difference = "the stored bill is not the one that its digest was made of: it was changed after calculation"
+    if replayed is not None and replayed.evidence.digest != evidence.digest:
+        difference = _first_difference(record, replayed) or difference
+    return Verification(
+        bill_id=bill.id,
+        verified=difference is None,
+        recorded_digest=evidence.digest,
+        replayed_digest=replayed.evidence.digest if replayed else None,
+        up_to=evidence.up_to,
+        engine_version=evidence.engine_version,
+        difference=difference,
+    )
+
+
+def _replay(
+    records: OrganizationRecords, usage: OrganizationUsage, record: BillRecord
+) -> tuple[BillRecord | None, str | None]:
+    """The bill calculated again, or why it cannot be."""
+    evidence, bill = record.evidence, record.bill
+    entities: list[Entity[Any]] = []
+    for used in evidence.uses:
+        entity = records.at_version(_KINDS[used.kind], used.id, used.version)
+        if entity is None:
+            return (
+                None,
+                f"version {used.version} of the {used.kind} {used.id}, which the bill used, is not there any more",
+            )
+        entities.append(entity)
+    try:
+        terms = _terms(records.organization_id, entities, record)
+    except Refusal as refusal:
+        return None, f"the bill cannot be calculated from what it recorded: {refusal.message}"
+    (rated,) = rate_terms(usage, [terms], up_to=evidence.up_to)
+    if isinstance(rated, BillFailure):
+        return None, f"the bill cannot be calculated from what it recorded: {rated.message}"
+    run = Run(job_id=bill.bill_job_id, as_of=evidence.as_of, up_to=evidence.up_to, actor_id=bill.created_by)
+    return bill_of(rated, run), None
+
+
+def _terms(organization_id: str, entities: Iterable[Entity[Any]], record: BillRecord) -> Terms:
+    by_kind: dict[str, list[Entity[Any]]] = {}
+    for entity in entities:
+        by_kind.setdefault(entity.value.kind, []).append(entity)
+    every = [entity for of_kind in by_kind.values() for entity in of_kind]
+    config = cast("Entity[OrganizationConfig]", by_kind[OrganizationConfig.kind][0])
+    setting = setting_of(organization_id, config, by_kind.get(Currency.kind, []), catalogue_of(every))
+    bill = record.bill
+    of = AccountPeriod(
+        account_id=bill.account_id,
+        frequency=bill.billing_frequency,
+        interval=bill.bill_frequency_interval,
+        period=Period(bill.start_date_time_utc, bill.end_date_time_utc),
+        parameters=record.evidence.parameters,
+    )
+    return terms_of(setting, by_kind[Account.kind][0], by_kind.get(AccountPlan.kind, []), of)
+
+
+# ------------------------------------------------------------------------------------------------------ differences
+
+
+def _first_difference(stored: BillRecord, replayed: BillRecord) -> str | None:
+    """The first thing that differs: what was used, what was measured, then the lines, then the bill."""
+    found = _different_uses(stored.evidence.uses, replayed.evidence.uses)
+    found = found or _different_answers(stored.evidence.answers, replayed.evidence.answers)
+    found = found or _different_lines(stored.bill, replayed.bill)
+    if found is None:
+        before = calculated_content(stored.bill, stored.workings)
+        after = calculated_content(replayed.bill, replayed.workings)
+        names = (name for name in before if canonical(before[name]) != canonical(after[name]))
+        name = next(names, None)
+        found = name and f"{name}: the bill says {_short(before[name])}, the replay {_short(after[name])}"
+    if found and stored.evidence.engine_version != ENGINE_VERSION:
+        found += f" (the bill was made by engine {stored.evidence.engine_version}, this is {ENGINE_VERSION})"
+    return found
+
+
+def _different_uses(stored: Sequence[Used], replayed: Sequence[Used]) -> str | None:
+    missing = [used for used in stored if used not in set(replayed)]
+    return f"the {missing[0].kind} {missing[0].id} was used for the bill and not for the replay" if missing else None
+
+
+def _different_answers(stored: Sequence[Answer], replayed: Sequence[Answer]) -> str | None:
+    now = {answer.question: answer.rows for answer in replayed}
+    for answer in stored:
+        rows = now.get(answer.question)
+        if rows != answer.rows:
+            question = answer.question
+            what = f"{question.method} of {question.field} from {question.period.start.wire()}"
+            what = f"{what} to {question.period.end.wire()}, read up to position {question.up_to}"
+            return f"{what}: the bill measured {_short(answer.rows)}, the replay {_short(rows)}"
+    return None
+
+
+def _different_lines(stored: Bill, replayed: Bill) -> str | None:
+    for before, after in zip(stored.line_items, replayed.line_items, strict=False):
+        if before != after:
+            names = zip(before.__struct_fields__, before.__struct_encode_fields__, strict=True)
+            wire_name, name = next((w, n) for n, w in names if getattr(before, n) != getattr(after, n))
+            was, now = _short(getattr(before, name)), _short(getattr(after, name))
+            line = f"line {before.sequence_number} ({before.description})"
+            return f"{line}, {wire_name}: the bill says {was}, the replay {now}"
+    if len(stored.line_items) != len(replayed.line_items):
+        return f"the bill has {len(stored.line_items)} lines, the replay {len(replayed.line_items)}"
+    return None
+
+
+def _short(value: object) -> str:
+    text = canonical(value).decode()
+    return text if len(text) <= 200 else text[:200] + " …"
