@@ -18,11 +18,13 @@ from litestar.response import Response
 
 from tallystick.api.door import Door
 from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
+from tallystick.api.links import verify
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OpenCall, OpenRoute
 from tallystick.api.routing import Call, QueryString, Raw, Route
 from tallystick.core import wire
 from tallystick.errors import CODES, Code, Family, Refusal
+from tallystick.ports import Actor
 
 if TYPE_CHECKING:
     from tallystick.app import App
@@ -89,7 +91,9 @@ def http_failure(_: Request[Any, Any, Any], problem: HTTPException) -> Response[
         code = Code("invalid_request", Family.INVALID, "Check the method and the path.")
     message = "path: there is nothing here" if problem.status_code == 404 else f"request: {problem.detail}"
     reply = ErrorReply(message=message, code=code.name, hint=code.hint)
-    return Response(wire.encode(reply), status_code=problem.status_code, media_type=JSON)
+    return Response(
+        wire.encode(reply), status_code=problem.status_code, headers=problem.headers or {}, media_type=JSON
+    )
 
 
 def _handler(method: str, path: str, handle: Callable[..., Any]) -> HTTPRouteHandler:
@@ -106,30 +110,49 @@ async def _answer(work: Callable[[], Answer]) -> Response[bytes]:
 
 def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], raw: bytes) -> Answer:
     path: Mapping[str, str] = request.path_params
+    query = query_string(request.scope["query_string"])
     now = app.clock.now()
-    grant = door.admit(request.headers.get("authorization"), now)
     organization_id = path["orgId"]
-    grant.require_organization(organization_id)
+    if route.signed:
+        verify(app.key, request.scope["path"], query.values, now)
+        actor = Actor(id="signed-link", kind="LINK")
+    else:
+        grant = door.admit(request.headers.get("authorization"), now)
+        grant.require_organization(organization_id)
+        actor = grant.actor
     if app.records.find_organization(organization_id) is None:
         raise Refusal("forbidden", f"this token gives no access to the organization {organization_id[:40]!r}")
-    grant.require_scope(route.scope)
+    if not route.signed:
+        grant.require_scope(route.scope)
     call = Call(
         app=app,
         records=app.records.organization(organization_id),
         usage=app.usage.organization(organization_id),
-        actor=grant.actor,
+        actor=actor,
         now=now,
         path=path,
-        query=query_string(request.scope["query_string"]),
+        query=query,
         raw=raw,
+        base_url=_base_url(request),
     )
     return _success(route.run(call) if route.body is None else route.run(call, wire.decode(route.body, raw)))
+
+
+def _base_url(request: Request[Any, Any, Any]) -> str:
+    scheme = request.headers.get("x-forwarded-proto", request.scope["scheme"])
+    host = request.headers.get("host", "")
+    return f"{scheme}://{host}"
 
 
 def query_string(text: bytes) -> QueryString:
     """The query, percent-decoded; a name given twice counts as a comma-joined list."""
     values: dict[str, str] = {}
-    for name, value in parse_qsl(text.decode("latin-1"), keep_blank_values=True, errors="strict"):
+    try:
+        pairs = parse_qsl(text.decode("latin-1"), keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError as problem:
+        message = f"query: percent-encode UTF-8; {problem.object[:40]!r} is none"
+        raise Refusal("invalid_request", message, field="query") from None
+    for name, value in pairs:
         values[name] = f"{values[name]},{value}" if name in values else value
     return QueryString(values)
 

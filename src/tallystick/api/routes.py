@@ -8,6 +8,8 @@ from tallystick.api import (
     aggregations,
     bills,
     currencies,
+    events,
+    measurements,
     meters,
     organization_config,
     plan_templates,
@@ -31,5 +33,7 @@ ROUTES = (
     *account_plans.ROUTES,
     *service_users.ROUTES,
     *usage.ROUTES,
+    *measurements.ROUTES,
+    *events.ROUTES,
     *bills.ROUTES,
 )

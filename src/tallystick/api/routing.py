@@ -6,10 +6,12 @@ into Litestar handlers that run them in a thread; `openapi.py` turns them into t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
@@ -62,7 +64,9 @@ class QueryString:
         if text is None:
             return None
         try:
-            return date.fromisoformat(text[:10]) if len(text) > 10 and text[10] == "T" else date.fromisoformat(text)
+            if "T" in text:
+                Instant.parse(text)
+            return date.fromisoformat(text.partition("T")[0])
         except ValueError:
             raise Refusal("invalid_request", f"{name}: must be a date, got {text[:40]!r}", field=name) from None
 
@@ -94,6 +98,7 @@ class Call:
     path: Mapping[str, str] = field(default_factory=dict)
     query: QueryString = field(default_factory=lambda: QueryString({}))
     raw: bytes = b""  # the body as it was sent
+    base_url: str = ""  # scheme and host that the client sent the request to, such as https://billing.example
 
     @property
     def organization_id(self) -> str:
@@ -105,7 +110,8 @@ class Route:
     """One operation under `/organizations/{orgId}`.
 
     `path` starts after that prefix and may hold `{names}`. `body` and `reply` are msgspec structs (or `Envelope`
-    of one) that the published description is made from. `query` maps each query parameter to one line on it.
+    of one) that the published description is made from. `query` maps each query parameter to one line on it. A
+    `signed` route is reached by a link of `links.sign` and needs no token.
     """
 
     method: str
@@ -117,6 +123,7 @@ class Route:
     body: type | None = None
     reply: object = None
     query: Mapping[str, str] = field(default_factory=dict)
+    signed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +163,11 @@ def entity_reply(entity: Entity[Any]) -> dict[str, object]:
         "createdBy": entity.created_by,
         "lastModifiedBy": entity.modified_by,
     }
+
+
+def struct_page(rows: Sequence[msgspec.Struct], next_token: str | None) -> dict[str, object]:
+    """A page of structs, which write themselves."""
+    return {"data": rows} if next_token is None else {"data": rows, "nextToken": next_token}
 
 
 def page_reply(rows: list[dict[str, object]], next_token: str | None) -> dict[str, object]:

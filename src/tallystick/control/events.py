@@ -1,0 +1,97 @@
+"""Events: what happened that somebody may want to know of or follow up (source: reference 1.7, 2.12)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import msgspec
+
+from tallystick.core import wire
+from tallystick.core.ingest_failure import EVENT_NAME, Event
+from tallystick.core.period import Instant
+from tallystick.errors import Refusal
+from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
+
+EVENT = "event"
+
+# What rules over events may refer to: event name → field → type.
+EVENT_FIELDS: dict[str, dict[str, str]] = {
+    EVENT_NAME: {
+        "new.failureType": "String",
+        "new.code": "String",
+        "new.reason": "String",
+        "new.field": "String",
+        "new.uid": "String",
+        "new.meter": "String",
+        "new.account": "String",
+        "new.count": "Number",
+        "new.getDownloadUrl": "String",
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are wanted; `include_actioned` False leaves out those that somebody dealt with."""
+
+    ids: Collection[str] | None = None
+    event_name: str | None = None
+    event_type: str | None = None
+    account_id: str | None = None
+    resource_id: str | None = None
+    include_actioned: bool | None = None
+
+    def where(self) -> DocumentWhere:
+        """The part that the store can answer."""
+        texts = {
+            "event_name": self.event_name,
+            "event_type": self.event_type,
+            "account_id": self.account_id,
+            "resource_id": self.resource_id,
+        }
+        equal: dict[str, Collection[str]] = {name: (text,) for name, text in texts.items() if text is not None}
+        if self.ids is not None:
+            equal["id"] = self.ids
+        return DocumentWhere(equal=equal)
+
+
+def list_events(records: OrganizationRecords, wanted: EventFilter, page: Page) -> Found[Event]:
+    """A page of events, newest first. A page of which all were dealt with is passed over rather than shown empty."""
+    while True:
+        found = records.documents(EVENT, wanted.where(), page)
+        events = [read_event(each) for each in found.rows]
+        if wanted.include_actioned is False:
+            events = [each for each in events if each.dt_actioned is None]
+        if events or found.next_token is None:
+            return Found(tuple(events), found.next_token)
+        page = Page(size=page.size, token=found.next_token)
+
+
+def get_event(records: OrganizationRecords, id: str) -> Event:
+    """One event; Refusal `not_found`."""
+    document = records.document(EVENT, id)
+    if document is None:
+        raise Refusal("not_found", f"id: there is no event {id[:40]!r} in this organization", field="id")
+    return read_event(document)
+
+
+def event_fields(event_name: str | None) -> dict[str, dict[str, str]]:
+    """The fields of one kind of event, or of every kind; nothing for a name that there is not."""
+    if event_name is None:
+        return EVENT_FIELDS
+    return {event_name: EVENT_FIELDS[event_name]} if event_name in EVENT_FIELDS else {}
+
+
+def mark_actioned(write: Transaction, id: str, at: Instant) -> None:
+    """Note that somebody dealt with an event; nothing happens when it is no longer kept."""
+    document = write.document(EVENT, id)
+    if document is not None:
+        event = msgspec.structs.replace(read_event(document), dt_actioned=at)
+        write.put_documents(EVENT, [dataclasses.replace(document, body=wire.encode(event))])
+
+
+def read_event(document: Document) -> Event:
+    """The event in a stored document."""
+    return wire.decode(Event, document.body)

@@ -1,0 +1,134 @@
+"""The queue of measurements that could not be counted: look at them, correct and replay them, or discard them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from tallystick.control.desk import Desk
+from tallystick.control.events import mark_actioned
+from tallystick.core import wire
+from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
+from tallystick.errors import CODES, Refusal
+from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page
+
+FAILED = "failedmeasurement"
+COUNTED = {"accepted", "duplicate"}  # verdicts that mean: it counts, now or since before
+
+
+class Verdicted(Protocol):
+    """What ingest says of a measurement."""
+
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def code(self) -> str | None: ...
+    @property
+    def reason(self) -> str | None: ...
+    @property
+    def field(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedFilter:
+    """Which failed measurements are wanted."""
+
+    status: FailureStatus | None = None
+    code: str | None = None
+    meter: str | None = None
+    uid: str | None = None
+    ids: Collection[str] | None = None
+
+
+def list_failed(records: OrganizationRecords, wanted: FailedFilter, page: Page) -> Found[FailedMeasurement]:
+    """A page of failed measurements, newest first."""
+    texts = {"status": wanted.status, "code": wanted.code, "meter": wanted.meter, "uid": wanted.uid}
+    equal: dict[str, Collection[str]] = {name: (text,) for name, text in texts.items() if text is not None}
+    if wanted.ids is not None:
+        equal["id"] = wanted.ids
+    found = records.documents(FAILED, DocumentWhere(equal=equal), page)
+    return Found(tuple(read_failed(each) for each in found.rows), found.next_token)
+
+
+def get_failed(records: OrganizationRecords, id: str) -> FailedMeasurement:
+    """One failed measurement; Refusal `not_found`."""
+    return read_failed(_document(records, id))
+
+
+def replay(desk: Desk, id: str, corrected: bytes | None, take: Callable[[bytes], Verdicted]) -> FailedMeasurement:
+    """Send a failed measurement through ingest again, corrected or as it was, under its own uid.
+
+    It never claimed that uid, so what is accepted now counts once; replaying twice finds a duplicate. `take` is
+    ingest. When it is rejected again, or its uid was claimed by other content meanwhile, it stays in the queue, and
+    the Refusal says why. Refusal `rule_broken` when it is not open or the correction has another uid.
+    """
+    failed = get_failed(desk.records, id)
+    _require_open(failed)
+    verdict = take(_under_its_uid(failed, corrected))
+    if verdict.verdict not in COUNTED:
+        code = verdict.code if verdict.code in CODES else "rule_broken"
+        assert code is not None
+        raise Refusal(code, f"measurement: {verdict.verdict} again: {verdict.reason}", field=verdict.field)
+    return _close(desk, id, FailureStatus.REPLAYED, None)
+
+
+def discard(desk: Desk, id: str, reason: str) -> FailedMeasurement:
+    """Decide that a failed measurement shall never count. It stays visible with the reason."""
+    return _close(desk, id, FailureStatus.DISCARDED, reason)
+
+
+def read_failed(document: Document) -> FailedMeasurement:
+    """The failed measurement in a stored document."""
+    return wire.decode(FailedMeasurement, document.body)
+
+
+def _close(desk: Desk, id: str, status: FailureStatus, reason: str | None) -> FailedMeasurement:
+    with desk.records.transaction() as write:
+        document = _document(write, id)
+        before = read_failed(document)
+        _require_open(before)
+        closed = msgspec.structs.replace(
+            before, status=status, closed=desk.now, closed_by=desk.actor.id, discard_reason=reason
+        )
+        write.put_documents(FAILED, [dataclasses.replace(document, keys=closed.keys, body=wire.encode(closed))])
+        mark_actioned(write, before.event_id, desk.now)
+    return closed
+
+
+def _under_its_uid(failed: FailedMeasurement, corrected: bytes | None) -> bytes:
+    """The measurement to send: the correction or the original, with the uid that it was given at the door."""
+    try:
+        parts = _PARTS.decode(failed.sent if corrected is None else corrected)
+        uid = _TEXT.decode(parts["uid"]) if "uid" in parts else None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        raise Refusal(
+            "invalid_request", f"measurement: send a corrected object: {problem}", field="measurement"
+        ) from None
+    if corrected is None or not uid:
+        parts["uid"] = msgspec.Raw(msgspec.json.encode(failed.uid))
+    elif uid != failed.uid:
+        message = f"uid: a failed measurement is replayed under its own uid {failed.uid!r}, got {uid[:50]!r}"
+        raise Refusal("rule_broken", message, field="uid")
+    return msgspec.json.encode(parts)
+
+
+def _require_open(failed: FailedMeasurement) -> None:
+    if failed.status is not FailureStatus.OPEN:
+        raise Refusal(
+            "rule_broken", f"status: it is {failed.status} already; only an OPEN one can change", field="status"
+        )
+
+
+def _document(records: OrganizationRecords, id: str) -> Document:
+    document = records.document(FAILED, id)
+    if document is None:
+        raise Refusal("not_found", f"id: there is no failed measurement {id[:40]!r} in this organization", field="id")
+    return document
+
+
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
