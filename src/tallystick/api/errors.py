@@ -14,6 +14,7 @@ STATUS = {
     Family.BUSY: 503,
 }
 RETRY_AFTER = "1"
+MISSING = "Object missing required field `"  # how msgspec says it
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -42,10 +43,10 @@ def undecodable(problem: Exception) -> tuple[int, dict[str, str], ErrorReply]:
     if isinstance(problem, msgspec.ValidationError):
         what, at, path = text.partition(" - at `")
         field = path.rstrip("`").removeprefix("$").lstrip(".") if at else ""
-        if not field and what.startswith("Object missing required field `"):
-            field = what.split("`")[1]
+        if what.startswith(MISSING):
+            field = f"{field}.{what.split('`')[1]}".lstrip(".")
         elif not field and ":" in what:
             field = what.partition(":")[0]
-        message = what if not field or what.startswith(field) else f"{field}: {what}"
+        message = what if field and what.startswith(field) else f"{field or 'body'}: {what}"
         return error_reply(CODES["invalid_request"], message, field or None)
     return error_reply(CODES["invalid_request"], f"body: not readable as JSON: {text}")

@@ -32,6 +32,7 @@ from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords
 KIND = "bill"
 LOCKED_BY_DATE = "billLockDate"  # who locked a bill that the lock date locked
 CHUNK = 200
+LAST_DAY = date.max - timedelta(days=2)  # no bill ends later; the days after it can still be written
 BILL_CONFIG = Noun(of=BillConfig)
 
 
@@ -172,7 +173,7 @@ def _lock_until(desk: Desk, write: Transaction, day: date | None) -> None:
             return bill
         return msgspec.structs.replace(bill, version=bill.version + 1, locked=False, dt_locked=None, locked_by=None)
 
-    first_open = None if day is None else day + timedelta(days=1)
+    first_open = None if day is None else min(day, LAST_DAY) + timedelta(days=1)
     if first_open is not None:
         ended = {"end_date": (None, _text(first_open))}
         pending = write.documents(KIND, DocumentWhere({"status": ("PENDING",)}, ended), Page(size=1)).rows

@@ -6,6 +6,7 @@ m3ter leaves the keys open).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +18,7 @@ import msgspec
 from tallystick.core.account import Account
 from tallystick.core.aggregation import Method
 from tallystick.core.entity import Entity, Value
-from tallystick.core.meter import DataField, Meter
+from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.core.quantity import divide
@@ -34,6 +35,7 @@ from tallystick.ports import (
 )
 
 MAX_ROWS = 20_000
+ACCOUNT_KEY, ACCOUNT_CODE_KEY, TIME_KEY = "accountId", "accountCode", "startDate"
 NUMERIC_FUNCTIONS = frozenset({"SUM", "MIN", "MAX", "COUNT", "LATEST", "MEAN"})
 TEXT_FUNCTIONS = frozenset({"COUNT", "UNIQUE"})
 
@@ -125,10 +127,8 @@ class UsageResult:
 
 def query_usage(records: OrganizationRecords, usage: OrganizationUsage, request: UsageRequest) -> UsageResult:
     """Answer a usage query; Refusal `unknown_reference` or `rule_broken` when it cannot be asked so."""
-    named = {each.meter_id for each in request.dimension_filters} | {each.meter_id for each in request.aggregations}
-    named |= {group.meter_id for group in request.groups if group.meter_id is not None} | set(request.meter_ids or ())
-    meters = _require_all(records, Meter, named, "meterId")
-    _require_all(records, Account, set(request.account_ids or ()), "accountIds")
+    meters = _require_all(records, Meter, _named_meters(request))
+    _require_all(records, Account, dict.fromkeys(request.account_ids or (), "accountIds"))
     query = _checked_query(records, meters, request)
     if not query.columns:
         found = usage.raw(query)
@@ -136,6 +136,20 @@ def query_usage(records: OrganizationRecords, usage: OrganizationUsage, request:
         return UsageResult(rows, len(found) > request.limit)
     answers = usage.query(query)
     return UsageResult(_grouped_rows(records, meters, query, answers[: request.limit]), len(answers) > request.limit)
+
+
+def _named_meters(request: UsageRequest) -> dict[str, str]:
+    """The ids of the meters that a request names, each with a place where it does."""
+    named = dict.fromkeys(request.meter_ids or (), "meterIds")
+    for part, name in (
+        (request.dimension_filters, "dimensionFilters"),
+        (request.aggregations, "aggregations"),
+        (request.groups, "groups"),
+    ):
+        for each, place in _numbered(part, name):
+            if each.meter_id is not None:
+                named.setdefault(each.meter_id, f"{place}.meterId")
+    return named
 
 
 def _checked_query(records: OrganizationRecords, meters: dict[str, Entity[Meter]], request: UsageRequest) -> UsageQuery:
@@ -204,8 +218,9 @@ def _missing(field: str, rule: str) -> Refusal:
 
 def _text_field(meters: dict[str, Entity[Meter]], asked: DimensionFilter, place: str) -> str:
     field = _field(meters, asked.meter_id, asked.field_code, place)
-    if field.category.numeric:
-        raise _missing(f"{place}.fieldCode", f"{asked.field_code} is a number; give a text field")
+    if field.category.numeric or field.category is Category.METADATA:
+        rule = f"{asked.field_code} is {field.category}; only text fields other than METADATA filter and group"
+        raise _missing(f"{place}.fieldCode", rule)
     return asked.field_code
 
 
@@ -221,10 +236,11 @@ def _field(meters: dict[str, Entity[Meter]], meter_id: str, code: str, place: st
     return field
 
 
-def _require_all(records: OrganizationRecords, of: type[V], ids: set[str], field: str) -> dict[str, Entity[V]]:
-    found = records.get_many(of, ids) if ids else {}
-    for missing in sorted(ids - found.keys()):
-        raise Refusal("unknown_reference", f"{field}: there is no {of.kind} {missing[:40]!r}", field=field)
+def _require_all(records: OrganizationRecords, of: type[V], named: dict[str, str]) -> dict[str, Entity[V]]:
+    found = records.get_many(of, named) if named else {}
+    for id, place in named.items():
+        if id not in found:
+            raise Refusal("unknown_reference", f"{place}: there is no {of.kind} {id[:40]!r}", field=place)
     return found
 
 
@@ -232,6 +248,7 @@ def _grouped_rows(
     records: OrganizationRecords, meters: dict[str, Entity[Meter]], query: UsageQuery, answers: list[UsageAnswer]
 ) -> list[dict[str, object]]:
     accounts = _account_codes(records, answers, query)
+    group_keys = _group_keys(meters, query.groups)
     several = len({column.meter_id for column in query.columns}) > 1
     keys = [
         f"{meters[column.meter_id].value.code}.{column.field}.{column.function}"
@@ -242,26 +259,32 @@ def _grouped_rows(
     rows: list[dict[str, object]] = []
     for answer in answers:
         row: dict[str, object] = {}
-        for group, value in zip(query.groups, answer.groups, strict=True):
-            _show_group(row, group, value, accounts)
+        for key, group, value in zip(group_keys, query.groups, answer.groups, strict=True):
+            row[key] = value
+            if group.by == "ACCOUNT":
+                row[ACCOUNT_CODE_KEY] = accounts(str(value))
         for key, column, measured in zip(keys, query.columns, answer.values, strict=True):
             row[key] = None if measured is None else _number(column, *measured)
         rows.append(row)
     return rows
 
 
-def _show_group(
-    row: dict[str, object], group: UsageGroup, value: str | Instant | None, accounts: Callable[[str], str | None]
-) -> None:
-    match group.by:
-        case "ACCOUNT":
-            row["accountId"] = value
-            row["accountCode"] = accounts(str(value))
-        case "TIME":
-            row["startDate"] = value
-        case _:
-            assert group.field is not None
-            row[group.field] = value
+def _group_keys(meters: dict[str, Entity[Meter]], groups: tuple[UsageGroup, ...]) -> list[str]:
+    """The short key of each group, or the long one where two different groups would have the same."""
+    keys = {group: _keys(meters, group) for group in groups}
+    taken = Counter(short for short, _ in keys.values())
+    return [short if taken[short] == 1 else long for short, long in (keys[group] for group in groups)]
+
+
+def _keys(meters: dict[str, Entity[Meter]], group: UsageGroup) -> tuple[str, str]:
+    if group.by == "ACCOUNT":
+        return ACCOUNT_KEY, ACCOUNT_KEY
+    if group.by == "TIME":
+        return TIME_KEY, f"{TIME_KEY}.{group.frequency}"
+    assert group.meter_id is not None, "a dimension group names its meter"
+    assert group.field is not None, "a dimension group names its field"
+    long = f"{meters[group.meter_id].value.code}.{group.field}"
+    return (long if group.field in {ACCOUNT_KEY, ACCOUNT_CODE_KEY, TIME_KEY} else group.field), long
 
 
 def _number(column: UsageColumn, total: Decimal, count: int) -> Decimal:
