@@ -141,11 +141,12 @@ def query_usage(records: OrganizationRecords, usage: OrganizationUsage, request:
 def _named_meters(request: UsageRequest) -> dict[str, str]:
     """The ids of the meters that a request names, each with a place where it does."""
     named = dict.fromkeys(request.meter_ids or (), "meterIds")
-    for part, name in (
-        (request.dimension_filters, "dimensionFilters"),
-        (request.aggregations, "aggregations"),
-        (request.groups, "groups"),
-    ):
+    parts: tuple[tuple[str, tuple[DimensionFilter | QueryAggregation | QueryGroup, ...]], ...] = (
+        ("dimensionFilters", request.dimension_filters),
+        ("aggregations", request.aggregations),
+        ("groups", request.groups),
+    )
+    for name, part in parts:
         for each, place in _numbered(part, name):
             if each.meter_id is not None:
                 named.setdefault(each.meter_id, f"{place}.meterId")
@@ -238,9 +239,9 @@ def _field(meters: dict[str, Entity[Meter]], meter_id: str, code: str, place: st
 
 def _require_all(records: OrganizationRecords, of: type[V], named: dict[str, str]) -> dict[str, Entity[V]]:
     found = records.get_many(of, named) if named else {}
-    for id, place in named.items():
-        if id not in found:
-            raise Refusal("unknown_reference", f"{place}: there is no {of.kind} {id[:40]!r}", field=place)
+    for missing, place in named.items():
+        if missing not in found:
+            raise Refusal("unknown_reference", f"{place}: there is no {of.kind} {missing[:40]!r}", field=place)
     return found
 
 
