@@ -73,7 +73,7 @@ class Aggregation(Value, frozen=True, kw_only=True):
         if self.quantity_per_unit <= 0:
             raise ValueError("quantityPerUnit: must be above 0")
         require_not_negative(self.default_value, "defaultValue")
-        if (self.aggregation is Method.PERCENTILE) != (self.percentile is not None):
+        if (self.aggregation == Method.PERCENTILE) != (self.percentile is not None):
             raise ValueError("percentile: give it with the aggregation PERCENTILE and with no other")
         if self.percentile is not None and not 0 < self.percentile <= 100:
             raise ValueError("percentile: must be above 0 and at most 100")
