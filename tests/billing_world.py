@@ -24,6 +24,7 @@ from tallystick.ports import OrganizationRecords
 
 CREATED = datetime(2020, 1, 1, tzinfo=UTC)
 ACCOUNT = "acme"
+NOTHING_ASKED = BillParameters()
 
 
 def id_of(kind: str, name: str) -> str:
@@ -64,10 +65,10 @@ class World:
         self.currency("USD", 2)
 
     def add(self, value: Any, name: str) -> Entity[Any]:
-        id = self.organization_id if isinstance(value, OrganizationConfig) else id_of(value.kind, name)
-        before = self.entities.get((value.kind, id))
+        own_id = self.organization_id if isinstance(value, OrganizationConfig) else id_of(value.kind, name)
+        before = self.entities.get((value.kind, own_id))
         entity = Entity(
-            id=id,
+            id=own_id,
             version=before.version + 1 if before else 1,
             value=value,
             created=CREATED,
@@ -75,7 +76,7 @@ class World:
             modified=CREATED,
             modified_by="tests",
         )
-        self.entities[value.kind, id] = entity
+        self.entities[value.kind, own_id] = entity
         self.order.append(entity)
         return entity
 
@@ -87,7 +88,7 @@ class World:
         return len(self.order)
 
     def of(self, kind: type[Any]) -> dict[str, Entity[Any]]:
-        return {id: entity for (name, id), entity in self.entities.items() if name == kind.kind}
+        return {entity.id: entity for (name, _), entity in self.entities.items() if name == kind.kind}
 
     # ------------------------------------------------------------------------------------------- things
 
@@ -161,7 +162,7 @@ class World:
 
     # ------------------------------------------------------------------------------------------- terms
 
-    def terms(self, on: str, account: str = ACCOUNT, parameters: BillParameters = BillParameters()) -> Terms:
+    def terms(self, on: str, account: str = ACCOUNT, parameters: BillParameters = NOTHING_ASKED) -> Terms:
         """What the account has agreed to for the billing period that holds a day."""
         owner = self.entities["account", id_of("account", account)]
         catalogue = catalogue_of(self.entities.values())
@@ -169,7 +170,7 @@ class World:
             organization_id=self.organization_id,
             config=self.entities["organizationconfig", self.organization_id],
             currencies={each.value.code: each for each in self.of(Currency).values()},
-            plan=lambda id: plan_terms(catalogue, id),
+            plan=lambda plan_id: plan_terms(catalogue, plan_id),
         )
         account_plans = [each for each in self.of(AccountPlan).values() if each.value.account_id == owner.id]
         first = account_plans[0].value

@@ -116,7 +116,7 @@ def _drafts(
     for charge in standing_charges(terms, account_plan):
         yield _recurring(account_plan, conversion, charge)
     usage = [_usage(conversion, window, counting) for window in of_plan for counting in countings(window, answers)]
-    yield from usage
+    yield from sorted(usage, key=_usage_order)
     charges = [conversion.money(draft.exact) for draft in usage if not draft.credit]
     for price in account_plan.plan.prices:
         minimum = price_minimum(account_plan, price)
@@ -180,6 +180,12 @@ def _usage(conversion: Conversion, window: Window, counting: Counting) -> _Draft
         segment=counting.segment,
         bands=_band_usage(price, priced, counting.value, is_credit=is_credit),
     )
+
+
+def _usage_order(draft: _Draft) -> tuple[str, str, tuple[str, ...], Period, str]:
+    assert draft.price is not None, "usage has a price"
+    aggregation = draft.price.aggregation
+    return aggregation.value.name, aggregation.id, draft.segment, draft.service, draft.price.pricing.id
 
 
 def _description(price: PriceTerms, segment: tuple[str, ...]) -> str:

@@ -1,0 +1,275 @@
+"""A bill line in plain English: one sentence, and the steps one by one, with the exact numbers that were calculated.
+
+Everything said here is read from the line's working; nothing is calculated again (promise 8).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import singledispatch
+
+import msgspec
+
+from tallystick.core.aggregation import Method, UnitRounding
+from tallystick.core.bill import BillRecord, LineItem, LineItemType
+from tallystick.core.catalog import PricingType
+from tallystick.core.period import Instant
+from tallystick.core.quantity import plain
+from tallystick.core.working import (
+    Converted,
+    Counted,
+    Credited,
+    Divided,
+    Priced,
+    PricedBand,
+    Prorated,
+    Refunded,
+    Rounded,
+    Spanned,
+    Steps,
+    ToppedUp,
+    Working,
+)
+
+LONGEST_DECIMALS = 36  # what quantities (18 decimals) times prices may have; more comes from a division
+SHOWN_DECIMALS = 12
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One line explained. The wire shows it as it is."""
+
+    line_item_id: str
+    sequence_number: int
+    line_item_type: LineItemType
+    description: str
+    sentence: str
+    steps: tuple[str, ...]
+
+
+def explain_bill(record: BillRecord) -> tuple[Explanation, ...]:
+    """Every line of a bill, in their order."""
+    return tuple(explain_line(line, record.working(line.id)) for line in record.bill.line_items)
+
+
+def explain_line(item: LineItem, working: Working) -> Explanation:
+    """One line with its working."""
+    clauses = [clause for step in working if (clause := _clause(step))]
+    subject = _subject(item, working)
+    return Explanation(
+        line_item_id=item.id,
+        sequence_number=item.sequence_number,
+        line_item_type=item.line_item_type,
+        description=item.description,
+        sentence=f"{subject}: {', '.join(clauses)}",
+        steps=tuple(_step(step) for step in working),
+    )
+
+
+def number(value: Decimal) -> str:
+    """An exact number with thousands separated: 18,059,974 or 0.000001. Of a quotient that goes on beyond any use the
+    first decimals are shown, and that they are not all: 258.064516129032…"""
+    text = plain(value)
+    whole, point, decimals = text.partition(".")
+    if len(decimals) > LONGEST_DECIMALS:
+        decimals = decimals[:SHOWN_DECIMALS] + "…"
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}{point}{decimals}"
+
+
+def money(value: Decimal) -> str:
+    """An exact amount or price: as a number, but with two decimals at least."""
+    text = number(value)
+    missing = 2 - len(text.partition(".")[2])
+    return text + ("." if "." not in text else "") + "0" * missing if missing > 0 else text
+
+
+def _instant(moment: Instant) -> str:
+    """Without what is zero: 2023-11-01, or 2023-11-01T09:00:00Z."""
+    text = moment.wire().removesuffix("Z").removesuffix(".000")
+    return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else text + "Z"
+
+
+# ------------------------------------------------------------------------------------------------------ sentence
+
+
+def _subject(item: LineItem, working: Working) -> str:
+    """What the line is about."""
+    counted = next((step for step in working if isinstance(step, Counted)), None)
+    if counted is None:
+        return item.description
+    divided = next(step for step in working if isinstance(step, Divided))
+    spans = any(isinstance(step, Spanned) for step in working)
+    how = "" if spans else _division(divided)
+    default = "" if counted.count else ", the default, as nothing was measured"
+    of = f"{number(divided.units)} units of {item.description}"
+    notes = (how + default).removeprefix(", ")
+    return f"{of} ({notes})" if notes else of
+
+
+def _division(step: Divided) -> str:
+    """value ÷ quantityPerUnit, where there is something to divide or to round."""
+    if step.value == step.units:
+        return ""
+    quotient = f"{number(step.value)} ÷ {number(step.quantity_per_unit)}"
+    return quotient if step.rounding is UnitRounding.NONE else f"{quotient}, rounded {step.rounding}"
+
+
+@singledispatch
+def _clause(step: Steps) -> str:
+    """The part of the sentence that a step adds; nothing for those that the subject has told."""
+    assert isinstance(step, Counted | Divided), f"a step that cannot be told: {step}"
+    return ""
+
+
+@_clause.register
+def _(step: Priced) -> str:
+    if not step.bands:
+        return "in no band, which is 0.00"
+    parts = ", ".join(_band(band) for band in step.bands)
+    return parts if len(step.bands) == 1 else f"{parts}, together {money(step.amount)}"
+
+
+@_clause.register
+def _(step: Spanned) -> str:
+    return f"on top of {number(step.units_before)} units since {_instant(step.start)}"
+
+
+@_clause.register
+def _(step: Credited) -> str:
+    capped = f", of which {money(step.cap)} can be given back" if step.credit > step.cap else ""
+    return f"credited{capped}"
+
+
+@_clause.register
+def _(step: Prorated) -> str:
+    if step.days == step.of_days:
+        return f"{money(step.full)} for {_instant(step.start)} to {_instant(step.end)}"
+    return f"{money(step.full)} × {step.days}/{step.of_days} days = {money(step.amount)}"
+
+
+@_clause.register
+def _(step: ToppedUp) -> str:
+    return f"less {money(step.charges)} of charges leaves {money(step.amount)}"
+
+
+@_clause.register
+def _(step: Refunded) -> str:
+    return f"paid in advance and refunded up to the charges of {money(step.charges)}: {money(step.amount)}"
+
+
+@_clause.register
+def _(step: Converted) -> str:
+    into = f"{money(step.amount)} {step.to_currency}"
+    return f"before rounding converted at {number(step.rate)} {step.to_currency} per {step.from_currency} to {into}"
+
+
+@_clause.register
+def _(step: Rounded) -> str:
+    amount = f"{step.amount:,f} {step.currency}"
+    return f"which is {amount}" if step.exact == step.amount else f"rounded {step.mode} to {amount}"
+
+
+def _band(band: PricedBand) -> str:
+    """10 × 3.00 = 30.00, with the fixed price where one is charged."""
+    units = f"{number(band.units)} × {money(band.unit_price)}"
+    if not band.fixed:
+        return f"{units} = {money(band.amount)}"
+    if not band.unit_price:
+        return f"{money(band.fixed)} fixed for {number(band.units)} units"
+    return f"{units} + {money(band.fixed)} fixed = {money(band.amount)}"
+
+
+# ------------------------------------------------------------------------------------------------------ steps
+
+
+@singledispatch
+def _step(step: Steps) -> str:
+    """One step as a sentence of its own."""
+    raise AssertionError(f"a step that cannot be told: {step}")
+
+
+@_step.register
+def _(step: Counted) -> str:
+    where = ", ".join(f"{name} = {value}" for name, value in (step.segment or {}).items())
+    of = f"{step.field} of the meter {step.meter}" + (f" where {where}" if where else "")
+    window = f"from {_instant(step.start)} up to {_instant(step.end)}"
+    unit = f" {step.unit}" if step.unit else ""
+    if not step.count:
+        return f"Nothing was measured of {of} {window}: the default value {number(step.value)} stands in."
+    times = "1 measurement" if step.count == 1 else f"{step.count:,} measurements"
+    method = f"{step.method} {number(step.percentile)}" if step.percentile is not None else str(step.method)
+    if step.method is Method.MEAN:
+        quotient = f"{number(step.total)} ÷ {step.count:,} = {number(step.value)}"
+        return f"{method} of {of}, {times} {window}: {quotient}{unit}."
+    return f"{method} of {of}, {times} {window}: {number(step.value)}{'' if step.method is Method.COUNT else unit}."
+
+
+@_step.register
+def _(step: Divided) -> str:
+    if step.quantity_per_unit == 1 and step.value == step.units:
+        return f"Counted one by one: {number(step.units)} units of {step.unit}."
+    quotient = f"{number(step.value)} ÷ {number(step.quantity_per_unit)}"
+    if step.rounding is UnitRounding.NONE:
+        return f"{quotient} per unit = {number(step.units)} units of {step.unit}."
+    return f"{quotient} per unit, rounded {step.rounding} to whole units = {number(step.units)} units of {step.unit}."
+
+
+@_step.register
+def _(step: Priced) -> str:
+    if not step.bands:
+        return f"{number(step.units)} units reach no band: nothing is due."
+    how = "each band charges the units inside it" if step.cumulative else "the highest band reached charges all units"
+    parts = "; ".join(f"above {number(band.lower_limit)}: {_band(band)}" for band in step.bands)
+    together = f"; together {money(step.amount)}" if len(step.bands) > 1 else ""
+    return f"{number(step.units)} units, {how}: {parts}{together}."
+
+
+@_step.register
+def _(step: Spanned) -> str:
+    before = f"{number(step.units_before)} units ({money(step.amount_before)})"
+    after = f"{number(step.units_after)} units ({money(step.amount_after)})"
+    return f"The bands count on since {_instant(step.start)}: from {before} to {after}; the difference is charged."
+
+
+@_step.register
+def _(step: Credited) -> str:
+    what = "the lines of its product" if step.type is PricingType.PRODUCT_CREDIT else "the rest of the bill"
+    room = f"{what} come to {money(step.cap)}"
+    return f"A credit of {money(step.credit)}; {room}, so {money(step.amount)} is charged."
+
+
+@_step.register
+def _(step: Prorated) -> str:
+    window = f"{_instant(step.start)} up to {_instant(step.end)}"
+    if step.days == step.of_days:
+        return f"{money(step.full)} for the whole billing period, {window}."
+    share = f"{step.days} of the {step.of_days} days of the billing period"
+    product = f"{money(step.full)} × {step.days}/{step.of_days} = {money(step.amount)}"
+    return f"{money(step.full)} for {share} ({window}): {product}."
+
+
+@_step.register
+def _(step: ToppedUp) -> str:
+    return f"Minimum {money(step.minimum)}, charges {money(step.charges)}: {money(step.amount)} is missing."
+
+
+@_step.register
+def _(step: Refunded) -> str:
+    return (
+        f"The minimum of {money(step.minimum)} was paid in advance; charges came to {money(step.charges)}, "
+        f"and the smaller of the two is given back: {money(step.amount)}."
+    )
+
+
+@_step.register
+def _(step: Converted) -> str:
+    amount = f"{money(step.exact)} {step.from_currency} × {number(step.rate)}"
+    return f"Converted before rounding: {amount} = {money(step.amount)} {step.to_currency}."
+
+
+@_step.register
+def _(step: Rounded) -> str:
+    if step.exact == step.amount:
+        return f"Nothing to round: {step.amount:,f} {step.currency}."
+    decimals = "1 decimal" if step.decimals == 1 else f"{step.decimals} decimals"
+    return f"{money(step.exact)} rounded {step.mode} to {decimals}: {step.amount:,f} {step.currency}."

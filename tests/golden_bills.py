@@ -1,0 +1,261 @@
+"""Stories whose bills are kept as text files in tests/golden, for people who know pricing and not Python.
+
+Each story states its total, reckoned by hand. `python tests/golden_bills.py` writes the files anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from billing_world import Answerer, Event, World, always, at, bands, by_field, id_of, lines_of, summing
+from tallystick.core.aggregation import UnitRounding
+from tallystick.core.catalog import PricingType
+from tallystick.core.explain import explain_line
+from tallystick.core.organization import CurrencyConversion
+from tallystick.core.period import local_day
+from tallystick.core.quantity import total
+from tallystick.core.rating import RatedLine
+from tallystick.core.terms import Terms
+
+FILES = Path(__file__).parent / "golden"
+
+
+@dataclass(frozen=True)
+class Story:
+    """One bill: who agreed to what, what was used, what it comes to."""
+
+    name: str
+    told: str
+    total: str
+    build: Callable[[], tuple[World, str, Answerer]]
+
+    def bill(self) -> tuple[Terms, tuple[RatedLine, ...]]:
+        world, day, answer = self.build()
+        terms = world.terms(day)
+        return terms, lines_of(terms, answer)
+
+
+def render(story: Story) -> str:
+    """The bill as a page of text."""
+    terms, lines = story.bill()
+    first, end = (local_day(each, terms.zone) for each in terms.period)
+    amount = terms.billed(total(line.item.converted_subtotal for line in lines))
+    page = [story.told, "", f"{terms.account.value.name}, {first} up to {end} ({terms.zone}), in {terms.currency}", ""]
+    for line in lines:
+        item = line.item
+        start, stop = item.service_period_start_date, item.service_period_end_date
+        assert start is not None
+        assert stop is not None
+        service = f"{local_day(start, terms.zone)} up to {local_day(stop, terms.zone)}"
+        left = f"{item.sequence_number:>2}  {item.line_item_type:<21} {item.description:<36} {service}"
+        page.append(f"{left} {item.converted_subtotal:>12,f}")
+    page += [f"{'Total':<86} {amount:>12,f}", ""]
+    for line in lines:
+        explanation = explain_line(line.item, line.working)
+        page.append(f"{explanation.sequence_number:>2}  {explanation.sentence}")
+        page += [f"    - {step}" for step in explanation.steps]
+    return "\n".join(page) + "\n"
+
+
+def _simple(price_bands: object, *, cumulative: bool, **aggregation: object) -> World:
+    world = World()
+    world.aggregation("API calls", **aggregation)  # type: ignore[arg-type]  # passed on as they are
+    world.plan()
+    world.pricing("price", price_bands, cumulative=cumulative)  # type: ignore[arg-type]  # built by bands()
+    world.account()
+    world.account_plan()
+    return world
+
+
+CALLS = bands((0, "0.02"), (5000, "0.015"), (20000, "0.01"))
+
+
+def _tiered() -> tuple[World, str, Answerer]:
+    return _simple(CALLS, cumulative=True), "2023-03-10", always(15000)
+
+
+def _volume() -> tuple[World, str, Answerer]:
+    return _simple(CALLS, cumulative=False), "2023-03-10", always(15000)
+
+
+def _three_tiers() -> tuple[World, str, Answerer]:
+    world = _simple(bands((0, "1.00"), (1000, "0.50"), (5000, "0.25")), cumulative=True)
+    return world, "2023-03-10", always(10000)
+
+
+def _stairstep() -> tuple[World, str, Answerer]:
+    steps = bands((0, 0, 50), (1000, 0, 100), (5000, 0, 200), (10000, 0, 300))
+    return _simple(steps, cumulative=False), "2023-03-10", always(7500)
+
+
+def _packages() -> tuple[World, str, Answerer]:
+    world = _simple(bands((0, "0.25")), cumulative=False, quantity_per_unit=Decimal(500), rounding=UnitRounding.UP)
+    return world, "2023-03-10", always(48900)
+
+
+def _tokens(given: int, made: int) -> Callable[[], tuple[World, str, Answerer]]:
+    def build() -> tuple[World, str, Answerer]:
+        world = World()
+        world.product("LLM")
+        meter = world.meter("tokens", ("input", "output"))
+        per = {"quantity_per_unit": Decimal(1_000_000), "unit": "million tokens"}
+        incoming = world.aggregation("Input tokens", meter, target_field="input", **per)
+        outgoing = world.aggregation("Output tokens", meter, target_field="output", **per)
+        world.template(standing_charge=Decimal("20.00"), standing_charge_description="Platform fee")
+        world.plan()
+        world.pricing("input", bands((0, "3.00"), (10, "2.50")), aggregation_id=incoming.id, cumulative=True)
+        world.pricing("output", bands((0, "15.00"), (1, "12.00")), aggregation_id=outgoing.id)
+        world.account()
+        world.account_plan(start="2023-11-01")
+        return world, "2023-11-15", by_field(input=given, output=made)
+
+    return build
+
+
+def _standing(start: str, end: str | None, day: str) -> Callable[[], tuple[World, str, Answerer]]:
+    def build() -> tuple[World, str, Answerer]:
+        world = World()
+        world.template(standing_charge=Decimal(500))
+        world.plan()
+        world.account()
+        world.account_plan(start=start, **({"end_date": end} if end else {}))
+        return world, day, always(None)
+
+    return build
+
+
+def _minimum(used: int, **template: object) -> Callable[[], tuple[World, str, Answerer]]:
+    def build() -> tuple[World, str, Answerer]:
+        world = World()
+        world.template(minimum_spend=Decimal(10_000), **template)  # type: ignore[arg-type]  # passed on as they are
+        world.plan()
+        world.aggregation("API calls")
+        world.pricing("price", bands((0, 1)))
+        world.account()
+        world.account_plan()
+        return world, "2023-03-10", always(used)
+
+    return build
+
+
+def _converted() -> tuple[World, str, Answerer]:
+    world = _simple(bands((0, "0.0333")), cumulative=True)
+    world.currency("EUR", 2)
+    world.config(currency_conversions=(CurrencyConversion(from_="USD", to="EUR", multiplier=Decimal("0.925")),))
+    world.account(currency="EUR")
+    return world, "2023-03-10", always(1234)
+
+
+def _segments() -> tuple[World, str, Answerer]:
+    world = World()
+    meter = world.meter("requests", ("calls",), ("region",))
+    regions = ({"region": "EU"}, {"region": "US"}, {"region": "*"})
+    world.aggregation("API calls", meter, segmented_fields=("region",), segments=regions)
+    world.plan()
+    for price, segment in zip(("0.03", "0.02", "0.05"), regions, strict=True):
+        world.pricing(segment["region"], bands((0, price)), segment=segment)
+    world.account()
+    world.account_plan()
+    found = [
+        Event(at("2023-03-02"), Decimal(calls), (region,))
+        for region, calls in (("EU", 1000), ("US", 2000), ("BR", 100), ("JP", 10))
+    ]
+    return world, "2023-03-10", summing(found)
+
+
+def _spanning() -> tuple[World, str, Answerer]:
+    world = World()
+    world.aggregation("API calls")
+    world.plan()
+    world.pricing("price", bands((0, "1.00"), (1000, "0.50")), cumulative=True, tiers_span_plan=True)
+    world.account()
+    world.account_plan(start="2023-01-01")
+    used = [Event(at(f"2023-0{month}-10"), Decimal(600)) for month in (1, 2, 3)]
+    return world, "2023-02-15", summing(used)
+
+
+def _price_change() -> tuple[World, str, Answerer]:
+    world = World()
+    world.aggregation("API calls")
+    world.plan()
+    world.pricing("old", bands((0, "0.10")), end_date=at("2023-03-16"))
+    world.pricing("new", bands((0, "0.20")), start_date=at("2023-03-16"))
+    world.account()
+    world.account_plan()
+    used = [Event(at("2023-03-15T23:59:59.999Z"), Decimal(100)), Event(at("2023-03-16"), Decimal(50))]
+    return world, "2023-03-10", summing(used)
+
+
+def _credits() -> tuple[World, str, Answerer]:
+    world = World()
+    world.product("API")
+    meter = world.meter("requests", ("calls", "failures"))
+    charged = world.aggregation("API calls", meter)
+    failed = world.aggregation("Failed calls", meter, target_field="failures")
+    world.plan()
+    world.pricing("price", bands((0, "0.10")), aggregation_id=charged.id)
+    world.pricing("credit", bands((0, "0.25")), aggregation_id=failed.id, type=PricingType.PRODUCT_CREDIT)
+    world.account()
+    world.account_plan()
+    return world, "2023-03-10", by_field(calls=1000, failures=900)
+
+
+STORIES = (
+    Story(
+        "calls_tiered", "15,000 calls: to 5,000 at 0.02, to 20,000 at 0.015, above at 0.01; tiered.", "250.00", _tiered
+    ),
+    Story(
+        "calls_volume", "15,000 calls: to 5,000 at 0.02, to 20,000 at 0.015, above at 0.01; volume.", "225.00", _volume
+    ),
+    Story("three_tiers", "10,000 units: 1,000 at 1.00, 4,000 at 0.50, 5,000 at 0.25.", "4250.00", _three_tiers),
+    Story("stairstep", "7,500 units, the step from 5,001 to 10,000 costs 200.", "200.00", _stairstep),
+    Story("packages", "48,900 units in packages of 500 at 0.25, a started package counts.", "24.50", _packages),
+    Story("tokens_code", "Real traffic of the account code, November 2023.", "73.84", _tokens(18_059_974, 245_896)),
+    Story("tokens_conv", "Real traffic of the account conv, November 2023.", "129.96", _tokens(22_361_870, 4_088_665)),
+    Story(
+        "fee_april", "500 a month, the plan runs from 16 April.", "250.00", _standing("2023-04-16", None, "2023-04-20")
+    ),
+    Story(
+        "fee_january",
+        "500 a month, the plan runs from 16 January.",
+        "258.06",
+        _standing("2023-01-16", None, "2023-01-20"),
+    ),
+    Story("minimum_missed", "A minimum of 10,000 and usage of 7,500.", "10000.00", _minimum(7_500)),
+    Story("minimum_reached", "A minimum of 10,000 and usage of 12,000.", "12000.00", _minimum(12_000)),
+    Story(
+        "minimum_in_advance",
+        "A minimum of 10,000 paid in advance and usage of 7,500: the next minimum is added, the charges given back.",
+        "10000.00",
+        _minimum(7_500, minimum_spend_bill_in_advance=True),
+    ),
+    Story("conversion", "1,234 calls at 0.0333 USD, billed in EUR at 0.925.", "38.01", _converted),
+    Story("segments", "Calls by region: EU 0.03, US 0.02, everywhere else 0.05.", "75.50", _segments),
+    Story(
+        "tiers_span_plan",
+        "600 calls a month, 1.00 up to 1,000 over the life of the plan, then 0.50.",
+        "500.00",
+        _spanning,
+    ),
+    Story("price_change", "0.10 a call, from 16 March 0.20.", "20.00", _price_change),
+    Story(
+        "product_credit",
+        "1,000 calls at 0.10; 900 failed ones give back 0.25 each, at most what was charged.",
+        "0.00",
+        _credits,
+    ),
+)
+
+
+def write(stories: Iterable[Story] = STORIES) -> None:
+    """Write the golden files anew, after a change that was meant."""
+    for story in stories:
+        (FILES / f"{story.name}.txt").write_text(render(story), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
+    print(f"{len(STORIES)} bills written to {FILES}; {id_of('account', 'acme')} is the account of all of them")
