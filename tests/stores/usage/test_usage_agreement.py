@@ -1,0 +1,171 @@
+"""The column store answers what the reference answers, whatever is measured and asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from usage_examples import ACCOUNT, D, Tenant, ask, column, dimension, time_group, usage
+
+from tallystick.core.aggregation import Method
+from tallystick.core.period import Instant
+from tallystick.core.time_group import TimeFrequency
+from tallystick.ports import UsageFilter, UsageGroup, UsageQuery, UsageRow
+from tallystick.stores.memory import MemoryUsage
+from tallystick.stores.usage_clickhouse import ClickHouseUsage
+
+SETTINGS = settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]
+ACCOUNTS = ["ada", "grace", "hedy", "Ada"]
+
+quantities = st.one_of(
+    st.integers(-3, 3).map(D),
+    st.decimals(min_value=-(10**19), max_value=10**19, places=18, allow_nan=False),
+    st.sampled_from([D("99999999999999999999.999999999999999999"), D("-99999999999999999999"), D("1E-18")]),
+)
+words = st.one_of(st.sampled_from(["eu", "us", "EU", ""]), st.text(st.characters(codec="utf-8"), max_size=3))
+# Close together, so that measurements share moments, hours and days; some on the days the clocks change.
+moments = st.builds(
+    lambda day, minute, micro: Instant.of(Instant.parse(day) + (micro + minute * 60_000_000) * Instant.resolution),
+    st.sampled_from(["2025-03-30", "2025-10-26", "2025-10-25", "2024-12-31", "1987-10-25", "2011-12-30"]),
+    st.sampled_from([0, 29, 30, 59, 60, 90, 120, 151, 152, 600, 1439]),
+    st.sampled_from([0, 1]),
+)
+
+
+@st.composite
+def measurements(draw: st.DrawFn) -> list[UsageRow]:
+    found = []
+    for place in range(draw(st.integers(0, 12))):
+        values = {
+            **({"bytes": draw(quantities)} if draw(st.integers(0, 4)) else {}),
+            **({"cost": draw(quantities)} if draw(st.booleans()) else {}),
+            **({"region": draw(words)} if draw(st.integers(0, 3)) else {}),
+            **({"tier": draw(words)} if draw(st.booleans()) else {}),
+        }
+        row = usage(values, account=draw(st.sampled_from(ACCOUNTS)), meter=draw(st.sampled_from(["storage", "api"])))
+        found.append(replace(row, ts=draw(moments), uid=f"{draw(words)}{place}"))
+    return found
+
+
+number_terms = st.recursive(
+    st.sampled_from(["bytes", "cost", "0", "1", "2.5", "null", "0.000000000000000001", "99999999999999999999"]),
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*"]), inner),
+        st.builds("-{}".format, inner),
+        st.builds("isnull({}, {})".format, inner, inner),
+    ),
+    max_leaves=4,
+)
+text_terms = st.sampled_from(["region", "tier", "'eu'", "''", "null", "isnull(region, tier)", "isnull(tier, 'EU')"])
+comparisons = st.one_of(
+    *(
+        st.builds("({} {} {})".format, terms, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), terms)
+        for terms in (number_terms, text_terms)
+    ),
+    *(st.builds("IN({}, {}, {})".format, terms, terms, terms) for terms in (number_terms, text_terms)),
+)
+filters = st.recursive(
+    comparisons,
+    lambda inner: st.one_of(
+        st.builds("({} {} {})".format, inner, st.sampled_from(["AND", "OR", "==", "!="]), inner),
+        st.builds("NOT {}".format, inner),
+    ),
+    max_leaves=4,
+)
+
+
+@dataclass
+class Both:
+    """One organisation in both stores, with the same measurements at the same positions."""
+
+    reference: Tenant
+    columns: Tenant
+
+    def add(self, rows: list[UsageRow]) -> None:
+        mark = self.columns.store.mark
+        self.reference.store.add([], mark)
+        self.columns.add(*rows)
+        self.reference.add(*rows)
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseUsage]:
+    opened = ClickHouseUsage(tmp_path_factory.mktemp("usage"))
+    yield opened
+    opened.close()
+
+
+def both(columns: ClickHouseUsage, rows: list[UsageRow]) -> Both:
+    tenant = Tenant(columns)
+    found = Both(Tenant(MemoryUsage(), tenant.id), tenant)
+    found.add(rows)
+    return found
+
+
+@SETTINGS
+@given(
+    rows=measurements(),
+    where=st.none() | filters,
+    target=st.sampled_from(["bytes", "cost", "region"]),
+    by=st.sampled_from([(), ("region",), ("tier", "region")]),
+    accounts=st.none() | st.lists(st.sampled_from([*ACCOUNTS, "nobody"])),
+    percentile=st.decimals(min_value="0.001", max_value=100, places=3),
+    end=st.none() | moments,
+    cut=st.integers(0, 3),
+)
+def test_every_method_of_any_question(  # type: ignore[no-untyped-def]  # Hypothesis passes what `given` says
+    columns, rows, where, target, by, accounts, percentile, end, cut
+) -> None:
+    here = both(columns, rows)
+    asked = {
+        "where": where,
+        "by": by,
+        "accounts": accounts,
+        "end": None if end is None else end.wire(),
+        "up_to": columns.mark - cut,
+    }
+    for method in Method:
+        rank = str(percentile) if method is Method.PERCENTILE else None
+        expected = here.reference.measure(method, target, percentile=rank, **asked)
+        assert here.columns.measure(method, target, percentile=rank, **asked) == expected, method
+
+
+@st.composite
+def queries(draw: st.DrawFn) -> UsageQuery:
+    groups: list[UsageGroup] = draw(
+        st.lists(
+            st.sampled_from(
+                [ACCOUNT, dimension("region"), dimension("tier", "api"), *(time_group(each) for each in TimeFrequency)]
+            ),
+            max_size=3,
+            unique=True,
+        )
+    )
+    kept = UsageFilter(meter_id="storage", field="region", values=tuple(draw(st.lists(words, max_size=3))))
+    limits = [None, *(sorted(draw(st.lists(moments, min_size=2, max_size=2))))]
+    start, end = draw(st.sampled_from([(0, 0), (1, 0), (0, 2), (1, 2)]))
+    asked = ask(
+        *(column(function) for function in ("SUM", "MIN", "MAX", "LATEST", "MEAN", "COUNT", "UNIQUE")),
+        *(column(function, "tier", "api") for function in ("COUNT", "UNIQUE")),
+        by=tuple(groups),
+        meters=draw(st.sampled_from([None, ("storage", "api"), ("api",)])),
+        accounts=draw(st.sampled_from([None, ("ada", "Ada", "nobody")])),
+        filters=draw(st.sampled_from([(), (kept,)])),
+        limit=draw(st.sampled_from([1, 3, 1000])),
+        zone=draw(st.sampled_from(ZONES)),
+    )
+    return replace(asked, start=limits[start], end=limits[end])
+
+
+@SETTINGS
+@given(rows=measurements(), query=queries())
+def test_any_usage_query(columns: ClickHouseUsage, rows: list[UsageRow], query: UsageQuery) -> None:
+    here = both(columns, rows)
+    assert here.columns.query(query) == here.reference.query(query)
+    assert here.columns.raw(query) == here.reference.raw(query)

@@ -1,0 +1,142 @@
+"""Measurements and questions for the tests of the usage stores, in one line each."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.period import Instant, stretch
+from tallystick.ports import UsageAnswer, UsageColumn, UsageFilter, UsageGroup, UsageQuery, UsageRow, UsageStore
+
+EVERYTHING = 2**63  # a journal position above all
+D = Decimal
+at = Instant.parse
+
+Values = Mapping[str, Decimal | int | str]
+
+
+def usage(
+    values: Values,
+    *,
+    ts: str = "2025-06-15T12:00:00Z",
+    account: str = "ada",
+    meter: str = "storage",
+    uid: str | None = None,
+) -> UsageRow:
+    """A measurement: numbers (int or Decimal) and texts (str) by field code. It gets its position when it is added."""
+    return UsageRow(
+        position=0,
+        organization_id="",
+        meter_id=meter,
+        account_id=account,
+        uid=uuid.uuid4().hex if uid is None else uid,
+        ts=at(ts),
+        ets=None,
+        received=at("2025-07-01T00:00:00Z"),
+        numbers={code: Decimal(value) for code, value in values.items() if not isinstance(value, str)},
+        texts={code: value for code, value in values.items() if isinstance(value, str)},
+    )
+
+
+def numbers(*values: Decimal | int | str, account: str = "ada") -> list[UsageRow]:
+    """Measurements of `bytes`, a minute apart."""
+    return [
+        usage({"bytes": D(value)}, ts=f"2025-06-15T{place // 60:02}:{place % 60:02}:00Z", account=account)
+        for place, value in enumerate(values)
+    ]
+
+
+@dataclass
+class Tenant:
+    """One organisation of a store, fresh for each test."""
+
+    store: UsageStore
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def add(self, *rows: UsageRow) -> list[UsageRow]:
+        """Keep measurements at the next journal positions; answers them as they were kept."""
+        first = self.store.mark + 1
+        kept = [replace(row, organization_id=self.id, position=first + place) for place, row in enumerate(rows)]
+        self.store.add(kept, self.store.mark + len(kept))
+        return kept
+
+    def measure(
+        self,
+        method: Method | str,
+        target: str = "bytes",
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        meter: str = "storage",
+        accounts: Sequence[str] | None = None,
+        up_to: int = EVERYTHING,
+        percentile: str | None = None,
+        where: str | None = None,
+        by: tuple[str, ...] = (),
+    ) -> list[Measured]:
+        question = Question(
+            meter_id=meter,
+            method=Method(method),
+            field=target,
+            period=stretch(None if start is None else at(start), None if end is None else at(end)),
+            up_to=up_to,
+            accounts=None if accounts is None else tuple(accounts),
+            percentile=None if percentile is None else D(percentile),
+            filter=where,
+            segmented_fields=by,
+        )
+        return list(self.store.organization(self.id).measure(question))
+
+    def one(self, method: Method | str, target: str = "bytes", *, percentile: str | None = None) -> tuple[Decimal, int]:
+        """Total and count of the only answer."""
+        (answer,) = self.measure(method, target, percentile=percentile)
+        return answer.total, answer.count
+
+    def query(self, query: UsageQuery) -> list[UsageAnswer]:
+        return self.store.organization(self.id).query(query)
+
+    def raw(self, query: UsageQuery) -> list[UsageRow]:
+        return self.store.organization(self.id).raw(query)
+
+
+ACCOUNT = UsageGroup(by="ACCOUNT")
+
+
+def time_group(frequency: str) -> UsageGroup:
+    return UsageGroup(by="TIME", frequency=frequency)
+
+
+def dimension(code: str, meter: str = "storage") -> UsageGroup:
+    return UsageGroup(by="DIMENSION", meter_id=meter, field=code)
+
+
+def column(function: str, code: str = "bytes", meter: str = "storage") -> UsageColumn:
+    return UsageColumn(meter_id=meter, field=code, function=function)
+
+
+def ask(
+    *columns: UsageColumn,
+    by: tuple[UsageGroup, ...] = (),
+    start: str | None = None,
+    end: str | None = None,
+    meters: tuple[str, ...] | None = None,
+    accounts: tuple[str, ...] | None = None,
+    filters: tuple[UsageFilter, ...] = (),
+    limit: int = 20_000,
+    zone: str = "UTC",
+) -> UsageQuery:
+    """A usage query that is wide open where nothing is said."""
+    return UsageQuery(
+        start=None if start is None else at(start),
+        end=None if end is None else at(end),
+        meter_ids=meters,
+        account_ids=accounts,
+        filters=filters,
+        columns=columns,
+        groups=by,
+        limit=limit,
+        zone=zone,
+    )
