@@ -240,10 +240,18 @@ def test_each_segment_has_its_own_pricing(shop: Shop) -> None:
         assert (refusal.code.name, refusal.field) == ("rule_broken", "segment")
         assert "which has: {region: eu}, {region: us}" in refusal.message
     assert "same usage" in refused(lambda: shop.price(segment={"region": "eu"})).message
-    assert "same usage" in refused(shop.price).message, "the whole would charge for what the segments charge for"
     refusal = refused(lambda: shop.change(AGGREGATIONS, shop.aggregation, segments=[{"region": "eu"}]))
     assert (refusal.code.name, refusal.field) == ("rule_broken", "segments")
     assert us in refusal.message
+
+
+def test_a_pricing_for_the_rest_stands_beside_those_of_segments_once(shop: Shop) -> None:
+    segments = [{"region": "eu"}, {"region": "*"}]
+    shop.change(AGGREGATIONS, shop.aggregation, segmentedFields=["region"], segments=segments)
+    shop.price(segment={"region": "eu"})
+    rest = shop.price()
+    assert rest in refused(lambda: shop.price(segment={"region": "*"})).message
+    assert rest in refused(shop.price).message
 
 
 def test_a_segment_reads_in_the_order_of_the_fields(shop: Shop) -> None:

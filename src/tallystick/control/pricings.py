@@ -1,7 +1,7 @@
 """Pricings: the bands that one aggregation is priced by, on a plan or a template (source: reference 2.4).
 
 Where the reference is silent: two pricings of the same plan (or template), aggregation, segment and type must not
-overlap in time, because both would charge for the same usage (docs/decisions/0062-overlapping-pricings.md).
+overlap in time, because only one of them can charge (docs/decisions/0062-overlapping-pricings.md).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from tallystick.core.aggregation import Aggregation
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Meter
+from tallystick.core.scope import pattern_of
 from tallystick.ports import OrganizationRecords, Where
 
 
@@ -25,7 +26,7 @@ def _check(draft: Draft[Pricing]) -> Pricing:
     assert value.aggregation_id is not None, "there are no compound aggregations, and the value has one of the two"
     aggregation = the(draft.read, Aggregation, value.aggregation_id)
     require_fit(draft.read, value, aggregation)
-    _require_no_overlap(draft)
+    _require_no_overlap(draft, aggregation)
     before = None if draft.before is None else draft.before.value
     overage = value.overage_pricing_bands
     return msgspec.structs.replace(
@@ -65,22 +66,22 @@ def segment_string(pricing: Pricing) -> str | None:
     return None if pricing.segment is None else ", ".join(pricing.segment.values())
 
 
-def _require_no_overlap(draft: Draft[Pricing]) -> None:
+def _require_no_overlap(draft: Draft[Pricing], aggregation: Aggregation) -> None:
     value = draft.value
     home = "plan_id" if value.plan_id is not None else "plan_template_id"
     where = Where(equal={home: (getattr(value, home),), "aggregation_id": (value.aggregation_id or "",)})
     for other in draft.read.every(Pricing, where):
-        if other.id != draft.id and _charge_twice(value, other.value):
+        if other.id != draft.id and _same_usage(value, other.value, aggregation):
             when = in_words(other.value.start_date, other.value.end_date)
-            message = f"the pricing {other.id} charges for the same usage, {when}; end it before this one starts"
+            message = f"the pricing {other.id} is for the same usage, {when}; end it before this one starts"
             raise rule_broken("startDate", message)
 
 
-def _charge_twice(pricing: Pricing, other: Pricing) -> bool:
-    """A pricing without a segment prices the whole aggregation, and so what any segment has too."""
-    same_usage = pricing.segment is None or other.segment is None or pricing.segment == other.segment
+def _same_usage(pricing: Pricing, other: Pricing, aggregation: Aggregation) -> bool:
+    """Whether two pricings are for exactly the same segments, at some time. (No segment is the same as all wildcards;
+    where one names more of a segment than the other, rating lets that one win.)"""
     return (
-        same_usage
+        pattern_of(pricing, aggregation) == pattern_of(other, aggregation)
         and pricing.type is other.type
         and overlap(pricing.start_date, pricing.end_date, other.start_date, other.end_date)
     )
