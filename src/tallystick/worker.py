@@ -1,24 +1,93 @@
 """The spine: projects the journal and runs bill jobs, each in a thread of its own, until it is stopped.
 
-Both resume by themselves: the projection from the usage store's mark, a job from what it has stored.
+Both resume by themselves: the projection from the usage store's mark, a job from what it has stored. What fails is
+logged and tried again after a pause; it never ends a thread.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from queue import Empty
 
-from tallystick.app import App
+from tallystick.app import App, JobToRun
+from tallystick.pipeline.bill_job import read_kept, unfinished_jobs
+from tallystick.pipeline.bill_run import run_job
+from tallystick.pipeline.mediate import project
 
 log = logging.getLogger(__name__)
 
+IDLE_SECONDS = 0.2  # how often an idle thread looks whether it shall stop
+PAUSE_SECONDS = 1.0  # before what failed is tried again
+GATHER_SECONDS = 0.05  # new measurements are gathered this long, so that the usage store gets fewer, larger inserts
+
 
 class Worker:
+    """Runs beside the API in the same process. `start` it once, `stop` it before the app is closed."""
+
     def __init__(self, app: App) -> None:
         self._app = app
+        self._stopping = threading.Event()
+        self._projected = threading.Condition()
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
+            for name, step in (("projector", self._project), ("bill jobs", self._run_next_job))
+        ]
 
     def start(self) -> None:
-        pass
+        """Take up every bill job that a stop or a crash interrupted, then work."""
+        for organization in self._app.records.organizations():
+            for job_id in unfinished_jobs(self._app.records.organization(organization.id)):
+                self._app.jobs.put(JobToRun(organization.id, job_id))
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        pass
+        """Finish the step at hand and end; what is left is taken up at the next start."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _repeat(self, step: Callable[[], None]) -> None:
+        while not self._stopping.is_set():
+            try:
+                step()
+            except Exception:
+                log.exception("a step of the worker failed; it is tried again")
+                self._stopping.wait(PAUSE_SECONDS)
+
+    def _project(self) -> None:
+        app = self._app
+        if not app.claimer.wait_for_more(app.usage.mark, IDLE_SECONDS):
+            return
+        if app.journal.last - app.usage.mark < app.settings.project_rows:
+            self._stopping.wait(GATHER_SECONDS)
+        project(app.journal, app.usage, app.records, app.settings.project_rows)
+        with self._projected:
+            self._projected.notify_all()
+
+    def _run_next_job(self) -> None:
+        app = self._app
+        try:
+            job = app.jobs.get(timeout=IDLE_SECONDS)
+        except Empty:
+            return
+        try:
+            self._run(job)
+        except Exception:
+            app.jobs.put(job)
+            raise
+
+    def _run(self, job: JobToRun) -> None:
+        app = self._app
+        records = app.records.organization(job.organization_id)
+        up_to = read_kept(records, job.job_id).job.up_to
+        with self._projected:
+            self._projected.wait_for(lambda: app.usage.mark >= up_to or self._stopping.is_set())
+        if self._stopping.is_set():
+            return  # the job is taken up at the next start
+        done = run_job(
+            records, app.usage.organization(job.organization_id), job.job_id, chunk_size=app.settings.bill_chunk
+        )
+        log.info("bill job %s: %s, %d bills, %d failures", done.id, done.status, len(done.bill_ids), len(done.failures))

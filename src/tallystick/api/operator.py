@@ -35,7 +35,7 @@ class TokenReply(msgspec.Struct, frozen=True, kw_only=True):
 
     access_token: str
     expires_in: int
-    token_type: str = "Bearer"
+    token_type: str = "Bearer"  # noqa: S105  the kind of token, no secret
     scope: str = ""
 
 

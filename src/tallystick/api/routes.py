@@ -6,6 +6,8 @@ from tallystick.api import (
     account_plans,
     accounts,
     aggregations,
+    bill_jobs,
+    bill_proofs,
     bills,
     currencies,
     events,
@@ -35,5 +37,7 @@ ROUTES = (
     *usage.ROUTES,
     *measurements.ROUTES,
     *events.ROUTES,
+    *bill_jobs.ROUTES,
+    *bill_proofs.ROUTES,
     *bills.ROUTES,
 )

@@ -1,0 +1,68 @@
+"""Why a bill says what it says, and proof that it still does."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tallystick.api.routing import Call, Route
+from tallystick.control import bills
+from tallystick.core.explain import Explanation, explain_bill, explain_line
+from tallystick.pipeline.verify import Verification, verify_bill
+
+TAG = "Bills"
+
+
+class BillExplanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Every line of a bill, each as a sentence and as steps, in the bill's order."""
+
+    bill_id: str
+    lines: tuple[Explanation, ...]
+
+
+def explain(call: Call) -> BillExplanation:
+    """All lines explained."""
+    record = bills.get_bill(call.records, call.path["id"])
+    return BillExplanation(bill_id=record.bill.id, lines=explain_bill(record))
+
+
+def explain_one(call: Call) -> Explanation:
+    """One line explained; it is named by its id or its sequence number."""
+    record = bills.get_bill(call.records, call.path["billId"])
+    line = bills.get_line_item(record, call.path["id"])
+    return explain_line(line, record.working(line.id))
+
+
+def verify(call: Call) -> Verification:
+    """Calculate the bill again from what it recorded, and compare digests. Nothing is changed."""
+    return verify_bill(call.records, call.usage, bills.get_bill(call.records, call.path["id"]))
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="/bills/{id}/explanation",
+        run=explain,
+        summary="Explain a bill line by line",
+        tag=TAG,
+        scope="config:retrieve",
+        reply=BillExplanation,
+    ),
+    Route(
+        method="GET",
+        path="/bills/{billId}/lineitems/{id}/explanation",
+        run=explain_one,
+        summary="Explain a line of a bill",
+        tag=TAG,
+        scope="config:retrieve",
+        reply=Explanation,
+    ),
+    Route(
+        method="GET",
+        path="/bills/{id}/verification",
+        run=verify,
+        summary="Calculate a bill again and compare it with what is stored",
+        tag=TAG,
+        scope="config:retrieve",
+        reply=Verification,
+    ),
+)
