@@ -432,6 +432,19 @@ def test_settings_are_read_and_replaced(client: M3ter) -> None:
         client.organization_config.update(**{**wanted, "timezone": "Mars/Olympus"})
 
 
+def test_custom_fields_of_the_organization_are_read_and_replaced(client: M3ter) -> None:
+    empty = client.custom_fields.retrieve()
+    assert (empty.version, empty.account, empty.plan_template) == (1, None, None)
+    changed = client.custom_fields.update(account={"tier": "gold", "weight": 2.5}, plan_template={"a": "b"}, version=1)
+    assert (changed.version, changed.account, changed.plan_template) == (2, {"tier": "gold", "weight": 2.5}, {"a": "b"})
+    assert client.custom_fields.retrieve() == changed
+    assert client.custom_fields.update(account={"tier": "gold"}).plan_template is None
+    with pytest.raises(BadRequestError, match="version 3"):
+        client.custom_fields.update(version=1)
+    with pytest.raises(BadRequestError, match="account: at most 25 fields"):
+        client.custom_fields.update(account={f"field{number}": number for number in range(26)})
+
+
 def test_what_is_in_use_says_by_whom(client: M3ter, made: Catalogue) -> None:
     pricing = client.pricings.create(
         plan_id=made.plan, aggregation_id=made.aggregation, pricing_bands=BANDS, start_date="2025-01-01"

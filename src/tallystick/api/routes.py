@@ -10,6 +10,7 @@ from tallystick.api import (
     bill_proofs,
     bills,
     currencies,
+    custom_fields,
     events,
     measurements,
     meters,
@@ -25,6 +26,7 @@ from tallystick.api import (
 ROUTES = (
     *organization_config.ROUTES,
     *currencies.ROUTES,
+    *custom_fields.ROUTES,
     *products.ROUTES,
     *meters.ROUTES,
     *aggregations.ROUTES,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tallystick.control.currencies import CURRENCIES, PERMANENT, preset, require_currency
+from tallystick.control.custom_fields import CUSTOM_FIELDS
 from tallystick.control.desk import Desk, Draft, Noun, new_id, require_reference
 from tallystick.core.entity import Entity
-from tallystick.core.organization import OrganizationConfig
+from tallystick.core.organization import OrganizationConfig, OrganizationCustomFields
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, OrganizationRecords
@@ -28,6 +29,7 @@ def initialise(records: OrganizationRecords, currency: str, now: Instant, *, act
         for code in dict.fromkeys((PERMANENT, currency)):
             CURRENCIES.create_within(desk, write, preset(code), new_id())
         CONFIG.create_within(desk, write, OrganizationConfig(currency=currency), records.organization_id)
+        CUSTOM_FIELDS.create_within(desk, write, OrganizationCustomFields(), records.organization_id)
 
 
 def current(records: OrganizationRecords) -> Entity[OrganizationConfig]:

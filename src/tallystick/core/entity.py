@@ -105,14 +105,16 @@ def require_not_negative(value: Decimal | None, field: str) -> None:
         raise ValueError(f"{field}: must be 0 or more, got {value:f}")
 
 
-def require_custom_fields(fields: Mapping[str, object] | None) -> None:
-    """Custom fields map names to text or exact numbers; at most 100 (source: reference 1.4)."""
+def require_custom_fields(
+    fields: Mapping[str, object] | None, field: str = "customFields", most: int = MAX_CUSTOM_FIELDS
+) -> None:
+    """Custom fields map names to text or exact numbers; at most 100 of them (source: reference 1.4)."""
     if fields is None:
         return
-    if len(fields) > MAX_CUSTOM_FIELDS:
-        raise ValueError(f"customFields: at most {MAX_CUSTOM_FIELDS} fields")
+    if len(fields) > most:
+        raise ValueError(f"{field}: at most {most} fields")
     for name, value in fields.items():
         if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-            raise ValueError(f"customFields.{name}: must be a text or a number")
+            raise ValueError(f"{field}.{name}: must be a text or a number")
         if isinstance(value, int | Decimal):
-            require_number(Decimal(value), f"customFields.{name}")
+            require_number(Decimal(value), f"{field}.{name}")

@@ -10,7 +10,15 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from tallystick.core.account import CreditType, StatementMode
-from tallystick.core.entity import CurrencyCode, FieldCode, Name, Value
+from tallystick.core.entity import (
+    CurrencyCode,
+    CustomFields,
+    FieldCode,
+    Name,
+    Value,
+    require_custom_fields,
+    wire_name,
+)
 from tallystick.core.money import RoundingMode
 from tallystick.core.period import require_zone
 
@@ -105,6 +113,31 @@ class OrganizationConfig(Value, frozen=True, kw_only=True):
             raise ValueError(f"scheduledBillInterval: must be one of {hours} hours, got {interval:f}")
         if offset is not None and interval != DAY_HOURS:
             raise ValueError("scheduledBillOffset: only with a scheduledBillInterval of 24")
+
+
+MAX_DEFAULTS = 25
+
+
+class OrganizationCustomFields(Value, frozen=True, kw_only=True):
+    """Custom fields with their default values, per kind of entity; at most 25 for each kind (source: reference 1.4)."""
+
+    kind: ClassVar[str] = "customfields"
+
+    organization: CustomFields | None = None
+    account: CustomFields | None = None
+    account_plan: CustomFields | None = None
+    aggregation: CustomFields | None = None
+    compound_aggregation: CustomFields | None = None
+    contract: CustomFields | None = None
+    meter: CustomFields | None = None
+    plan: CustomFields | None = None
+    plan_template: CustomFields | None = None
+    product: CustomFields | None = None
+
+    def check(self) -> None:
+        for name in OrganizationCustomFields.__struct_fields__:  # without what a request adds
+            fields: CustomFields | None = getattr(self, name)
+            require_custom_fields(fields, wire_name(type(self), name), MAX_DEFAULTS)
 
 
 class Currency(Value, frozen=True, kw_only=True):
