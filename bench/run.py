@@ -1,0 +1,85 @@
+"""`make bench`: measure the product through its HTTP API, beside limits measured in the same run.
+
+Figures are only written when every total is what was sent, exactly; see README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import bills
+import ingest
+from results import CheckFailed, Figure, collect, show, this_machine, write
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+HERE = Path(__file__).parent
+PARTS = ("batches", "singles", "bills")
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a check failed."""
+    asked = _arguments()
+    directory = Path(tempfile.mkdtemp(prefix="tallystick-bench-", dir=asked.directory))
+    machine = this_machine(directory)
+    console = Console(stderr=True)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console)
+    try:
+        with bar as progress:
+            figures = _figures(asked, directory, progress)
+    except CheckFailed as problem:
+        console.print(f"The totals do not hold, so nothing is written: {problem}", style="red", soft_wrap=True)
+        return 1
+    finally:
+        if asked.keep:
+            console.print(f"Data and server logs are in {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    results = collect(machine, figures, quick=asked.quick)
+    write(results, asked.results)
+    show(results)
+    return 0
+
+
+def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> list[Figure]:
+    options = ingest.Options(
+        directory=directory,
+        seconds=asked.seconds,
+        connections=asked.connections,
+        single_connections=asked.single_connections,
+        accounts=asked.accounts,
+        progress=progress,
+    )
+    parts = {"batches": ingest.batches, "singles": ingest.singles, "bills": bills.bills}
+    return [figure for name in asked.only for figure in parts[name](options)]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, help="how long each load lasts (10; quick: 3)")
+    parser.add_argument(
+        "--accounts", type=int, help="accounts of the traffic and of the bill run (10,000; quick: 1,000)"
+    )
+    parser.add_argument("--connections", type=int, default=8, help="connections that send batches (8)")
+    parser.add_argument("--single-connections", type=int, default=64, help="connections that send singles (64)")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these parts")
+    parser.add_argument("--quick", action="store_true", help="a short run that shows it works; its figures mean little")
+    parser.add_argument(
+        "--directory", type=Path, help="where to put the data: the disk to measure (temporary directory)"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=HERE / "results.json", help="file to write (bench/results.json)"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the data and the server logs")
+    asked = parser.parse_args()
+    asked.seconds = asked.seconds or (3.0 if asked.quick else 10.0)
+    asked.accounts = asked.accounts or (1_000 if asked.quick else 10_000)
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())
