@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import base64
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from records_examples import EPOCH, account_plan, bill, changed, keep, new_id, product
+from sqlalchemy import Select
 
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.catalog import Product
 from tallystick.core.entity import Value
 from tallystick.errors import Refusal
 from tallystick.ports import DocumentWhere, Page, Where
+from tallystick.stores.records_sql import SqlRecords, documents, entities
 from tallystick.stores.records_sql.paging import DocumentPlace, EntityPlace, read_token, write_token
 from tallystick.stores.records_sql.view import SqlOrganization
 
@@ -151,3 +153,37 @@ def test_any_text_is_kept_exactly_and_found_by_it(organization: SqlOrganization,
     assert organization.find(Note, Where(equal={"about": [text, ""]}), Page()).rows[0] == kept
     users = organization.users_of(text)
     assert ("note", kept.id) in users or len(users) == 10
+
+
+def _plan(records: SqlRecords, statement: Select[Any]) -> str:
+    """How SQLite carries out a statement."""
+    with records._database.reading() as connection:
+        compiled = str(statement.compile(connection.engine))
+        rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}", (None,) * compiled.count("?"))
+        return "\n".join(row.detail for row in rows)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+@pytest.mark.parametrize(
+    ("statement", "used"),
+    [
+        (entities.BY_ID, "kind=? AND id=?"),
+        (entities.BY_IDS, "kind=? AND id=?"),
+        (entities.BY_CODE, "entity_by_code"),
+        (entities.USERS_OF, "entity_reference_by_target"),
+        (entities._newest_first((), False, True), "entity_by_sequence"),
+        (entities._newest_first((("code", True),), True, False), "entity_by_code"),
+        (entities._newest_first((("", True),), True, True), "name=? AND target=? AND sequence<?"),
+        (entities._newest_first((("", False), ("", True)), False, False), "name=? AND target=?"),
+        (entities._oldest_first((("", False),), True), "name=? AND target=? AND sequence>? AND sequence<?"),
+        (documents._listing("bill", (), (), True), "bill_by_sort"),
+        (documents._listing("bill", (("status", True),), (), True), "bill_by_status"),
+        (documents._listing("bill", (("account_id", True),), (), False), "bill_by_account_id"),
+        (documents._listing("bill", (), (("end_date", True, True),), False), "bill_by_end_date"),
+    ],
+)
+def test_no_list_walks_a_table(records: SqlRecords, statement: Select[Any], used: str) -> None:
+    plan = _plan(records, statement)
+    assert used in plan
+    assert "SCAN entity" not in plan
+    assert "SCAN bill" not in plan

@@ -18,6 +18,7 @@ from records_examples import entity, keep, product
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from conftest import Server
 from tallystick.core.catalog import Product
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
@@ -168,6 +169,24 @@ class TestSqlite:
             assert reader.execute(text("PRAGMA wal_autocheckpoint")).scalar() == 0
             with pytest.raises(OperationalError, match="readonly database"):
                 reader.execute(text("DELETE FROM organization"))
+
+
+class TestPostgresql:
+    """What holds for a server only."""
+
+    @pytest.fixture
+    def engine(self) -> str:
+        return "postgresql"
+
+    def test_a_server_that_comes_back_is_used_again(
+        self, postgresql_server: Server, records: SqlRecords, organization: SqlOrganization
+    ) -> None:
+        (kept,) = keep(organization, product("p"))
+        assert organization.get(Product, kept.id) == kept
+        postgresql_server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        assert organization.get(Product, kept.id) == kept
+        with organization.transaction() as write:
+            assert write.next_number("invoice", 1) == 1
 
 
 def test_organizations_are_kept_in_order_of_creation(records: SqlRecords) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Insert, Select, Table, bindparam, delete, select, tuple_
+from sqlalchemy import BindParameter, Connection, Delete, Insert, Select, Table, bindparam, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -103,9 +103,10 @@ def _listing(
         if has_high:
             statement = statement.where(table.c[name] <= bindparam(f"high_{name}"))
     if goes_on:
-        statement = statement.where(
-            tuple_(table.c.sort, table.c.id) < tuple_(bindparam("last_sort"), bindparam("last_id"))
-        )
+        last_sort: BindParameter[str] = bindparam("last_sort")
+        last_id: BindParameter[str] = bindparam("last_id")
+        # The same as (sort, id) < (last_sort, last_id), in the form that lets SQLite use the index of a key.
+        statement = statement.where(table.c.sort <= last_sort, or_(table.c.sort < last_sort, table.c.id < last_id))
     return statement.order_by(table.c.sort.desc(), table.c.id.desc()).limit(bindparam("size", type_=INTEGER))
 
 

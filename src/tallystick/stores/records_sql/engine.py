@@ -11,12 +11,25 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, StaticPool, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    QueuePool,
+    Select,
+    StaticPool,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+)
+from sqlalchemy.exc import DBAPIError
 
 from tallystick.errors import Refusal
 
@@ -42,6 +55,18 @@ class Database:
         """A connection that sees what is committed; each statement is a snapshot of its own. Thread-safe."""
         with self._readers.connect() as connection:
             yield connection
+
+    def read(self, statement: Select[Any], parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """All rows of one statement. When the server has gone and come back, it is asked once more: cheaper than to
+        ask before each statement whether it is there."""
+        try:
+            with self.reading() as connection:
+                return connection.execute(statement, parameters).all()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+        with self.reading() as connection:
+            return connection.execute(statement, parameters).all()
 
     @contextmanager
     def writing(self, organization_id: str) -> Iterator[Connection]:
@@ -118,7 +143,6 @@ def _connect_postgresql(url: URL) -> Database:
         pool_size=16,
         max_overflow=48,
         pool_use_lifo=True,
-        pool_pre_ping=True,
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, Subquery, and_, bindparam, exists, func, or_, select
 
 from tallystick.core import wire
 from tallystick.core.entity import Entity, Value
@@ -61,18 +61,21 @@ AT_VERSION = select(
 # The newest sequence number of a kind: where `every` stops, however much is added meanwhile.
 NEWEST = select(func.max(entity.c.sequence)).where(_OF_KIND)
 
-# Entities other than itself that refer to an id.
+# Entities other than itself that refer to an id, oldest first. The inner part stops at one more than are shown.
+_REFERRING = (
+    select(entity_reference.c.sequence)
+    .distinct()
+    .where(
+        entity_reference.c.organization_id == bindparam("organization_id"),
+        entity_reference.c.target == bindparam("target"),
+        entity_reference.c.refers == 1,
+    )
+    .order_by(entity_reference.c.sequence)
+    .limit(MAX_USERS + 1)
+)
 USERS_OF = (
     select(entity.c.kind, entity.c.id)
-    .where(
-        exists().where(
-            entity_reference.c.sequence == entity.c.sequence,
-            entity_reference.c.organization_id == bindparam("organization_id"),
-            entity_reference.c.target == bindparam("target"),
-            entity_reference.c.refers == 1,
-        ),
-        entity.c.id != bindparam("target"),
-    )
+    .where(entity.c.sequence.in_(_REFERRING), entity.c.id != bindparam("target"))
     .order_by(entity.c.sequence)
     .limit(MAX_USERS)
 )
@@ -149,8 +152,10 @@ def every(run: Run, organization_id: str, of: type[V], where: Where) -> Iterator
         parameters = {**parameters, "above": rows[-1].sequence}
 
 
-# A condition of a statement: the field's name, and whether one value is wanted (or a list of them).
+# A condition of a statement: "id", "code", or "" for a field that a parameter names; and whether one value is wanted
+# (or one of a list).
 Condition = tuple[str, bool]
+LEADING: tuple[Condition, ...] = (("", True), ("", False))  # by fields, the narrower first
 
 
 def _conditions(of: type[Value], where: Where, parameters: dict[str, Any]) -> tuple[Condition, ...] | None:
@@ -173,49 +178,70 @@ def _conditions(of: type[Value], where: Where, parameters: dict[str, Any]) -> tu
 @cache
 def _newest_first(conditions: tuple[Condition, ...], active: bool, goes_on: bool) -> Select[Any]:
     """Entities that match, newest first, from the place of the page on."""
-    statement = _matching(conditions, active).order_by(entity.c.sequence.desc())
-    if goes_on:
-        statement = statement.where(entity.c.sequence < bindparam("below", type_=INTEGER))
-    return statement
+
+    def from_place(sequence: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        return [sequence < bindparam("below", type_=INTEGER)] if goes_on else []
+
+    statement, sequence = _matching(conditions, active, from_place)
+    return statement.order_by(sequence.desc())
 
 
 @cache
 def _oldest_first(conditions: tuple[Condition, ...], active: bool) -> Select[Any]:
     """Entities that match, oldest first, above one sequence number and up to another."""
-    return (
-        _matching(conditions, active)
-        .where(entity.c.sequence > bindparam("above", type_=INTEGER))
-        .where(entity.c.sequence <= bindparam("newest", type_=INTEGER))
-        .order_by(entity.c.sequence)
-    )
+
+    def between(sequence: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        return [sequence > bindparam("above", type_=INTEGER), sequence <= bindparam("newest", type_=INTEGER)]
+
+    statement, sequence = _matching(conditions, active, between)
+    return statement.order_by(sequence)
 
 
-def _matching(conditions: tuple[Condition, ...], active: bool) -> Select[Any]:
-    """Entities for which every condition holds, and which are active on an instant."""
+def _matching(
+    conditions: tuple[Condition, ...],
+    active: bool,
+    place: Callable[[ColumnElement[int]], list[ColumnElement[bool]]],
+) -> tuple[Select[Any], ColumnElement[int]]:
+    """Entities for which every condition holds, which are active on an instant and lie in the part of the list that is
+    wanted; and the column of their order."""
     statement = select(*_ENTITY, entity.c.sequence).where(_OF_KIND).limit(bindparam("size", type_=INTEGER))
+    leads = next((index for shape in LEADING for index, each in enumerate(conditions) if each == shape), None)
+    if leads is None:
+        sequence: ColumnElement[int] = entity.c.sequence
+        statement = statement.where(*place(sequence))
+    else:
+        leading = _leading(leads, conditions[leads][1], place)
+        sequence = leading.c.sequence
+        statement = statement.join(leading, sequence == entity.c.sequence)
     for index, (column, single) in enumerate(conditions):
         if column:
             statement = statement.where(matches(entity.c[column], f"value_{index}", single=single))
-        else:
-            statement = statement.where(_refers(index, single))
+        elif index != leads:
+            of_entity = entity_reference.c.sequence == entity.c.sequence
+            statement = statement.where(exists().where(*_wants(index, single), of_entity))
     if active:
         at: BindParameter[str] = bindparam("active_on")
         statement = statement.where(
             or_(entity.c.starts_at.is_(None), entity.c.starts_at <= at),
             or_(entity.c.ends_at.is_(None), entity.c.ends_at > at),
         )
-    return statement
+    return statement, sequence
 
 
-def _refers(index: int, single: bool) -> ColumnElement[bool]:
-    """The entity has one of the wanted values in the field that a parameter names."""
-    return entity.c.sequence.in_(
-        select(entity_reference.c.sequence).where(
-            entity_reference.c.organization_id == bindparam("organization_id"),
-            entity_reference.c.kind == bindparam("kind"),
-            entity_reference.c.name == bindparam(f"name_{index}"),
-            matches(entity_reference.c.target, f"value_{index}", single=single),
-        )
+def _leading(index: int, single: bool, place: Callable[[ColumnElement[int]], list[ColumnElement[bool]]]) -> Subquery:
+    """The references that a list is driven by. Those with one value lie in the order of lists, so that a page reads as
+    many of them as it shows; of those with several values, an entity that has two comes once."""
+    wanted = select(entity_reference.c.sequence).where(*_wants(index, single), *place(entity_reference.c.sequence))
+    return (wanted if single else wanted.distinct()).subquery()
+
+
+def _wants(index: int, single: bool) -> tuple[ColumnElement[bool], ...]:
+    """The reference is one of the wanted values of the field that a parameter names."""
+    return (
+        entity_reference.c.organization_id == bindparam("organization_id"),
+        entity_reference.c.kind == bindparam("kind"),
+        entity_reference.c.name == bindparam(f"name_{index}"),
+        matches(entity_reference.c.target, f"value_{index}", single=single),
     )
 
 

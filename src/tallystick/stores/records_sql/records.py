@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from sqlalchemy import Select
 
 from tallystick.errors import Refusal
 from tallystick.ports import Organization, ServiceUser
 from tallystick.stores.records_sql import organizations as statements
 from tallystick.stores.records_sql.engine import Database, connect
-from tallystick.stores.records_sql.entities import Parameters
 from tallystick.stores.records_sql.migrate import migrate
 from tallystick.stores.records_sql.texts import storable
 from tallystick.stores.records_sql.view import SqlOrganization, SqlTransaction
@@ -47,11 +43,13 @@ class SqlRecords:
 
     def organization(self, id: str) -> SqlOrganization:
         """The view bound to one organisation; nothing is asked of the database yet."""
-        return SqlOrganization(id, self._run, lambda: self._revisions.get(id, 0), lambda: self._transaction(id))
+        return SqlOrganization(
+            id, self._database.read, lambda: self._revisions.get(id, 0), lambda: self._transaction(id)
+        )
 
     def organizations(self) -> list[Organization]:
         """All organisations, oldest first."""
-        return [statements.read_organization(row) for row in self._run(statements.ORGANIZATIONS, {})]
+        return [statements.read_organization(row) for row in self._database.read(statements.ORGANIZATIONS, {})]
 
     def add_organization(self, organization: Organization) -> None:
         """Keep a new organisation."""
@@ -60,7 +58,7 @@ class SqlRecords:
 
     def find_organization(self, id: str) -> Organization | None:
         """The organisation with this id."""
-        rows = self._run(statements.ORGANIZATION_BY_ID, {"id": id}) if storable(id) else ()
+        rows = self._database.read(statements.ORGANIZATION_BY_ID, {"id": id}) if storable(id) else ()
         return statements.read_organization(rows[0]) if rows else None
 
     def add_service_user(self, user: ServiceUser) -> None:
@@ -78,27 +76,26 @@ class SqlRecords:
 
     def service_user(self, id: str) -> ServiceUser | None:
         """The service user with this id."""
-        rows = self._run(statements.USER_BY_ID, {"id": id}) if storable(id) else ()
+        rows = self._database.read(statements.USER_BY_ID, {"id": id}) if storable(id) else ()
         return statements.read_user(rows[0]) if rows else None
 
     def service_user_by_key(self, access_key: str) -> ServiceUser | None:
         """The service user that signs in with this key, revoked ones too."""
-        rows = self._run(statements.USER_BY_KEY, {"access_key": access_key}) if storable(access_key) else ()
+        rows = self._database.read(statements.USER_BY_KEY, {"access_key": access_key}) if storable(access_key) else ()
         return statements.read_user(rows[0]) if rows else None
 
     def service_users(self, organization_id: str) -> list[ServiceUser]:
         """The service users of an organisation, oldest first."""
         if not storable(organization_id):
             return []
-        return [statements.read_user(row) for row in self._run(statements.USERS, {"organization_id": organization_id})]
+        return [
+            statements.read_user(row)
+            for row in self._database.read(statements.USERS, {"organization_id": organization_id})
+        ]
 
     def close(self) -> None:
         """Close the database. Nothing may be using it."""
         self._database.close()
-
-    def _run(self, statement: Select[Any], parameters: Parameters) -> Sequence[Any]:
-        with self._database.reading() as connection:
-            return connection.execute(statement, parameters).all()
 
     @contextmanager
     def _transaction(self, organization_id: str) -> Iterator[SqlTransaction]:

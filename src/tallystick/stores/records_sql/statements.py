@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import BindParameter, Boolean, ColumnElement, Dialect, Text, TypeDecorator, bindparam
+from sqlalchemy import ColumnElement, Dialect, Text, TypeDecorator, bindparam
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -27,34 +27,27 @@ class TextList(TypeDecorator[Any]):
         return value if dialect.name == "postgresql" else msgspec.json.encode(value).decode()
 
 
-class OneOf(FunctionElement[bool]):
-    """`OneOf(column, texts)`: the column equals one of the texts of a TextList."""
+class MembersOf(FunctionElement[str]):
+    """`MembersOf(texts)`: the texts of a TextList as a subquery of one column."""
 
-    type = Boolean()
+    type = Text()
     inherit_cache = True
-    name = "one_of"
+    name = "members_of"
 
 
-@compiles(OneOf, "sqlite")
-def _one_of_sqlite(element: OneOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, texts = element.clauses
-    found, listed = compiler.process(column, **options), compiler.process(texts, **options)
-    return f"{found} IN (SELECT value FROM json_each({listed}))"  # noqa: S608 - made of our own names only
+@compiles(MembersOf, "sqlite")
+def _members_sqlite(element: MembersOf, compiler: SQLCompiler, **options: Any) -> str:
+    listed = compiler.process(element.clauses, **options)
+    return f"(SELECT value FROM json_each({listed}))"  # noqa: S608 - the compiler's own placeholder, no input
 
 
-@compiles(OneOf, "postgresql")
-def _one_of_postgresql(element: OneOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, texts = element.clauses
-    return f"{compiler.process(column, **options)} = ANY({compiler.process(texts, **options)})"
+@compiles(MembersOf, "postgresql")
+def _members_postgresql(element: MembersOf, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT unnest({compiler.process(element.clauses, **options)}))"
 
 
 def matches(column: ColumnElement[Any], parameter: str, *, single: bool) -> ColumnElement[bool]:
     """A condition: the column has the text (single) or one of the list of texts that the parameter brings."""
     if single:
         return column == bindparam(parameter, type_=Text())
-    return OneOf(column, texts(parameter))
-
-
-def texts(parameter: str) -> BindParameter[Any]:
-    """A parameter that brings a list of texts."""
-    return bindparam(parameter, type_=TextList())
+    return column.bool_op("IN")(MembersOf(bindparam(parameter, type_=TextList())))

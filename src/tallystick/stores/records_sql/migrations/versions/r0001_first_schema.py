@@ -146,4 +146,4 @@ def _documents(kind: str, keys: tuple[str, ...]) -> None:
         if key == "period_key":
             op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key], unique=True)
         else:
-            op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key, "sort"])
+            op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key, "sort", "id"])
