@@ -87,8 +87,8 @@ def clip(pieces: Sequence[Piece], to: Period | None) -> list[Piece]:
 
 
 def segment_map(fields: Sequence[str], values: Sequence[str]) -> dict[str, str] | None:
-    """The values of a segment by field code; None without segments."""
-    return dict(zip(fields, values, strict=True)) or None
+    """The values of a segment by field code; None where the aggregation is charged as one."""
+    return dict(zip(fields, values, strict=True)) if values else None
 
 
 def _window(pricing: Entity[Pricing]) -> Period:
