@@ -1,0 +1,110 @@
+"""A storefront: one of every noun, made over plain HTTP, with the same codes in whichever organisation it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import httpx
+
+from tallystick.core import wire
+
+NOWHERE = "00000000-0000-4000-8000-000000000000"
+Ids = Mapping[str, str]
+
+
+def read(response: httpx.Response, status: int = 200) -> Any:
+    """The body of an answer with exact decimals, once its status is the expected one."""
+    assert response.status_code == status, f"{response.request.url}: {response.status_code} {response.text}"
+    return wire.decode(dict[str, Any], response.content)
+
+
+def send(http: httpx.Client, method: str, path: str, body: object) -> httpx.Response:
+    """A request whose body keeps decimals exact."""
+    return http.request(method, path, content=wire.encode(body))
+
+
+def refused(response: httpx.Response, status: int = 400) -> Any:
+    """The body of a refusal, which always has message, code and hint."""
+    body = read(response, status)
+    assert all(isinstance(body[name], str) and body[name] for name in ("message", "code", "hint")), body
+    assert response.headers["content-type"] == "application/json"
+    return body
+
+
+FIELDS = [
+    {"code": "bytes", "name": "Bytes", "category": "MEASURE", "unit": "By"},
+    {"code": "region", "name": "Region", "category": "WHERE"},
+    {"code": "file", "name": "File", "category": "METADATA"},
+]
+BANDS = [{"lowerLimit": 0, "fixedPrice": 0, "unitPrice": Decimal("0.25")}]
+
+# In an order in which each can name the ones before it.
+BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
+    "/picklists/currency": lambda _: {"name": "Tokens", "code": "TOK", "maxDecimalPlaces": 2},
+    "/products": lambda _: {"name": "Storage", "code": "storage"},
+    "/meters": lambda ids: {
+        "name": "Traffic",
+        "code": "traffic",
+        "productId": ids["/products"],
+        "dataFields": FIELDS,
+        "derivedFields": [],
+    },
+    "/aggregations": lambda ids: {
+        "name": "Bytes stored",
+        "code": "bytes_stored",
+        "meterId": ids["/meters"],
+        "targetField": "bytes",
+        "aggregation": "SUM",
+        "quantityPerUnit": 1,
+        "rounding": "NONE",
+        "unit": "By",
+    },
+    "/plantemplates": lambda ids: {
+        "name": "Monthly",
+        "code": "monthly",
+        "productId": ids["/products"],
+        "currency": "USD",
+        "billFrequency": "MONTHLY",
+        "standingCharge": 20,
+    },
+    "/plans": lambda ids: {"name": "Basic", "code": "basic", "planTemplateId": ids["/plantemplates"]},
+    "/pricings": lambda ids: {
+        "planId": ids["/plans"],
+        "aggregationId": ids["/aggregations"],
+        "pricingBands": BANDS,
+        "startDate": "2025-01-01T00:00:00Z",
+    },
+    "/accounts": lambda _: {"name": "Acme", "code": "acme", "emailAddress": "billing@acme.example"},
+    "/accountplans": lambda ids: {
+        "accountId": ids["/accounts"],
+        "planId": ids["/plans"],
+        "startDate": "2025-01-01T00:00:00Z",
+    },
+    "/serviceusers": lambda _: {"name": "reader", "scopes": ["config:retrieve"]},
+}
+
+
+class Storefront:
+    """One of every noun; `ids` is by the path of the noun."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+        self.ids: dict[str, str] = {}
+        for path in BODIES:
+            self.ids[path] = self.make(path)["id"]
+
+    def body(self, path: str, **changes: object) -> dict[str, object]:
+        """The body that the noun at a path was made with, with changes."""
+        return {**BODIES[path](self.ids), **changes}
+
+    def make(self, path: str, **changes: object) -> dict[str, Any]:
+        """Create at a path and give what was answered."""
+        made: dict[str, Any] = read(send(self.http, "POST", path, self.body(path, **changes)))
+        return made
+
+    def measure(self, *measurements: Mapping[str, object]) -> None:
+        """Send measurements; each must be accepted."""
+        reply = read(send(self.http, "POST", "/measurements", {"measurements": measurements}))
+        assert [each["verdict"] for each in reply["measurements"]] == ["accepted"] * len(measurements), reply
