@@ -27,14 +27,12 @@ from tallystick.core.measurement import (
     validate,
 )
 from tallystick.core.period import Instant
-from tallystick.errors import Refusal, Rejection
+from tallystick.errors import Rejection
 from tallystick.pipeline.ingest.claim import Candidate, Claimer, Outcome
 from tallystick.pipeline.ingest.failures import Failed, Log, Repeated
 from tallystick.pipeline.ingest.known import Directory, Known
+from tallystick.pipeline.ingest.splitting import split
 from tallystick.ports import Clock, Records
-
-MAX_BYTES = 512_000
-MAX_MEASUREMENTS = 1_000
 
 REJECTED = "rejected"
 CONFLICT_REASON = "uid: counted before with other content; the first stays and this one is not counted"
@@ -203,22 +201,6 @@ class Intake:
         return self._new_id()
 
 
-def split(body: bytes) -> list[msgspec.Raw]:
-    """The members of a request, unread. Refusals `payload_too_large` and `invalid_request`."""
-    if len(body) > MAX_BYTES:
-        raise Refusal("payload_too_large", f"body: {len(body):,} bytes; at most {MAX_BYTES:,} in one request")
-    try:
-        members = _BODY.decode(body).measurements
-    except msgspec.ValidationError as problem:
-        raise Refusal("invalid_request", f"measurements: {problem}", field="measurements") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise Refusal("invalid_request", f"body: {problem}") from None
-    if not 1 <= len(members) <= MAX_MEASUREMENTS:
-        message = f"measurements: must be 1 to {MAX_MEASUREMENTS:,} measurements, got {len(members):,}"
-        raise Refusal("invalid_request", message, field="measurements")
-    return members
-
-
 def _check(
     measurement: Measurement, known: Known, received: Instant, tolerance: timedelta
 ) -> bytes | Rejection | _Stranger:
@@ -283,9 +265,4 @@ def _reply(batch: _Batch, outcomes: Sequence[Outcome], waiting: dict[int, str]) 
     return Reply(measurements=verdicts)
 
 
-class _Body(msgspec.Struct, frozen=True):
-    measurements: list[msgspec.Raw]
-
-
-_BODY = msgspec.json.Decoder(_Body)
 _REPLY = msgspec.json.Encoder()

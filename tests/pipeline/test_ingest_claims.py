@@ -1,0 +1,305 @@
+"""Claims: whatever happens at once, and wherever the process dies, each uid counts once and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ingest_world import NORTH, NOW, SOUTH, World, measurement, world
+
+from tallystick.core.measurement import JournalEntry, pack, uid_key
+from tallystick.errors import Refusal
+from tallystick.pipeline.ingest import Claimer, JournalCutShort, recover
+from tallystick.pipeline.ingest.claim import Candidate
+from tallystick.ports import Block, Claim
+from tallystick.stores.journal_file import FileJournal
+from tallystick.stores.uid_index import RocksUidIndex
+
+
+@pytest.fixture
+def north(tmp_path: Path) -> Iterator[World]:
+    with world(tmp_path) as opened:
+        yield opened
+
+
+def candidate(uid: str, content: int = 0, organization: str = NORTH) -> Candidate:
+    original = b'{"account":"a","meter":"m","ts":"2025-06-01","measure":{"x":%d}}' % content
+    entry = JournalEntry(account_id="a", meter_id="m", meter_version=1, uid=uid, original=original)
+    return Candidate(uid_key(organization, uid), content.to_bytes(16, "big"), pack(entry))
+
+
+class Held(FileJournal):
+    """A journal whose appends wait until they are let go, so that a test decides who shares a commit group."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.go = threading.Event()
+        self.began = threading.Event()
+        self.groups: list[int] = []
+
+    def append(self, blocks: Sequence[Block]) -> list[Block]:
+        self.began.set()
+        assert self.go.wait(10)
+        self.groups.append(sum(len(block.entries) for block in blocks))
+        return super().append(blocks)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[tuple[Held, Claimer]]:
+    journal, index = Held(tmp_path / "journal"), RocksUidIndex(tmp_path / "uids", cache_bytes=1024 * 1024)
+    claimer = Claimer(journal, index, max_waiting=100)
+    claimer.start()
+    yield journal, claimer
+    journal.go.set()
+    claimer.close()
+    index.close()
+    journal.close()
+
+
+class TestGroups:
+    def test_all_that_waits_shares_one_append(self, held: tuple[Held, Claimer]) -> None:
+        journal, claimer = held
+        with ThreadPoolExecutor(21) as pool:
+            first = pool.submit(claimer.claim_in_thread, NORTH, NOW, [candidate("first")])
+            assert journal.began.wait(10)
+            rest = [pool.submit(claimer.claim_in_thread, NORTH, NOW, [candidate(f"u{n}")]) for n in range(20)]
+            while claimer._waiting < 20:
+                pass
+            assert not first.done()
+            journal.go.set()
+            assert [each.result(10) for each in [first, *rest]] == [["accepted"]] * 21
+        assert journal.groups == [1, 20]
+
+    def test_within_a_group_the_first_to_come_has_the_uid(self, held: tuple[Held, Claimer]) -> None:
+        journal, claimer = held
+
+        async def senders() -> list[list[str]]:
+            blocker = asyncio.create_task(claimer.claim(SOUTH, NOW, [candidate("x", organization=SOUTH)]))
+            await asyncio.to_thread(journal.began.wait, 10)
+            tasks = [
+                asyncio.create_task(claimer.claim(NORTH, NOW, [candidate("a", 1), candidate("a", 2)])),
+                asyncio.create_task(claimer.claim(NORTH, NOW, [candidate("a", 2), candidate("a", 1)])),
+                asyncio.create_task(
+                    claimer.claim(SOUTH, NOW, [candidate("a", 2, SOUTH)]),
+                ),
+            ]
+            await asyncio.sleep(0.05)
+            journal.go.set()
+            await blocker
+            return [list(await each) for each in tasks]
+
+        assert asyncio.run(senders()) == [["accepted", "conflict"], ["conflict", "duplicate"], ["accepted"]]
+        assert [list(block.entries) for block in journal.read(1)] == [
+            [candidate("a", 1).entry],
+            [candidate("a", 2, SOUTH).entry],
+        ]
+
+    def test_too_much_waiting_is_refused_and_the_rest_goes_on(self, held: tuple[Held, Claimer]) -> None:
+        journal, claimer = held
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(claimer.claim_in_thread, NORTH, NOW, [candidate("first")])
+            assert journal.began.wait(10)
+            second = pool.submit(claimer.claim_in_thread, NORTH, NOW, [candidate(f"u{n}") for n in range(60)])
+            while claimer._waiting < 60:
+                pass
+            with pytest.raises(Refusal, match="waiting for the disk") as refused:
+                claimer.claim_in_thread(NORTH, NOW, [candidate(f"v{n}") for n in range(41)])
+            assert refused.value.code.name == "busy"
+            journal.go.set()
+            assert first.result(10) == ["accepted"]
+            assert second.result(10) == ["accepted"] * 60
+        assert journal.last == 61
+
+    def test_a_client_that_went_away_is_not_missed(self, held: tuple[Held, Claimer]) -> None:
+        journal, claimer = held
+
+        async def leave() -> None:
+            task = asyncio.create_task(claimer.claim(NORTH, NOW, [candidate("a")]))
+            await asyncio.to_thread(journal.began.wait, 10)
+            task.cancel()
+            journal.go.set()
+            assert await claimer.claim(NORTH, NOW, [candidate("a"), candidate("b")]) == ["duplicate", "accepted"]
+
+        asyncio.run(leave())
+
+    def test_closing_commits_what_waits_and_refuses_what_comes(self, held: tuple[Held, Claimer]) -> None:
+        journal, claimer = held
+        with ThreadPoolExecutor(3) as pool:
+            sent = [pool.submit(claimer.claim_in_thread, NORTH, NOW, [candidate(uid)]) for uid in ("a", "b")]
+            assert journal.began.wait(10)
+            closing = pool.submit(claimer.close)
+            while not claimer._closing:
+                pass
+            with pytest.raises(Refusal, match="stopping"):
+                claimer.claim_in_thread(NORTH, NOW, [candidate("late")])
+            journal.go.set()
+            closing.result(10)
+            assert [each.result(10) for each in sent] == [["accepted"]] * 2
+        assert journal.last == 2
+
+    def test_whoever_projects_is_woken_by_a_commit(self, held: tuple[Held, Claimer]) -> None:
+        journal, claimer = held
+        assert claimer.wait_for_more(0, 0.01) is False
+        with ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(claimer.wait_for_more, 0, 10)
+            pool.submit(claimer.claim_in_thread, NORTH, NOW, [candidate("a")])
+            journal.go.set()
+            assert waiting.result(10) is True
+        assert claimer.wait_for_more(0, 0) is True
+        assert claimer.wait_for_more(1, 0) is False
+
+
+def test_many_threads_send_the_same_uids_and_each_counts_once(north: World) -> None:
+    uids = [f"u{number}" for number in range(200)]
+
+    def send(seed: int) -> list[str]:
+        own = uids[seed * 7 % 200 :] + uids[: seed * 7 % 200]
+        found = asyncio.run(north.post(*(measurement(uid, measure={"tokens": 1}) for uid in own)))
+        return [each["verdict"] for each in found]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [verdict for verdicts in pool.map(send, range(8)) for verdict in verdicts]
+    assert sorted(found) == ["accepted"] * 200 + ["duplicate"] * 1400
+    assert sorted(uid for _, uid in north.journaled()) == sorted(uids)
+
+
+class TestCrashes:
+    def test_entries_without_claims_are_claimed_on_opening(self, tmp_path: Path) -> None:
+        with world(tmp_path) as north:
+            asyncio.run(north.post(measurement("a"), measurement(), measurement("b", ts="2025-06-01 12:00+02:00")))
+            asyncio.run(north.post(measurement("c"), organization=SOUTH))
+            north.close()
+            (tmp_path / "uids").rename(tmp_path / "lost")  # as if the claims had never been put
+            north.open()
+            assert north.index.mark == 4
+            found = asyncio.run(north.post(measurement("a"), measurement("b", ts="2025-06-01T10:00:00Z")))
+            assert [each["verdict"] for each in found] == ["duplicate", "duplicate"]
+            found = asyncio.run(north.post(measurement("c", measure={"tokens": 0}), organization=SOUTH))
+            assert [each["verdict"] for each in found] == ["conflict"]
+
+    def test_dying_between_append_and_claims_loses_and_repeats_nothing(
+        self, north: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def die(_claims: Mapping[bytes, Claim], _mark: int) -> None:
+            raise OSError("killed here")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(north.index, "put", die)
+            with pytest.raises(OSError, match="killed here"):
+                asyncio.run(north.post(measurement("a")))
+        assert north.journaled() == [(NORTH, "a")]
+        # The same process heals before its next group …
+        assert asyncio.run(north.post(measurement("a")))[0]["verdict"] == "duplicate"
+        # … and so does the next process.
+        north.reopen()
+        assert asyncio.run(north.post(measurement("a")))[0]["verdict"] == "duplicate"
+        assert len(north.journaled()) == 1
+
+    def test_a_full_disk_keeps_nothing_and_recovers_without_a_restart(
+        self, north: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_blocks: Sequence[Block]) -> list[Block]:
+            raise Refusal("busy", "no space left")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(north.journal, "append", full)
+            with pytest.raises(Refusal, match="no space"):
+                asyncio.run(north.post(measurement("a")))
+        assert north.journal.last == 0
+        assert asyncio.run(north.post(measurement("a")))[0]["verdict"] == "accepted"
+
+    def test_a_journal_that_lost_acknowledged_entries_is_not_opened(self, tmp_path: Path) -> None:
+        journal, index = FileJournal(tmp_path / "journal"), RocksUidIndex(tmp_path / "uids")
+        index.put({}, 1)
+        with pytest.raises(JournalCutShort, match="position 0, but uids up to position 1"):
+            recover(journal, index)
+        index.close()
+        journal.close()
+
+    def test_recovery_starts_in_the_middle_of_nothing(self, tmp_path: Path) -> None:
+        journal, index = FileJournal(tmp_path / "journal"), RocksUidIndex(tmp_path / "uids")
+        entries = [candidate(f"u{number}").entry for number in range(10)]
+        for number in range(10):
+            journal.append([Block(organization_id=NORTH, kind="measurement", received=NOW, entries=[entries[number]])])
+        assert recover(journal, index) == 10
+        assert recover(journal, index) == 0
+        found = index.look_up([uid_key(NORTH, f"u{number}") for number in range(11)])
+        assert [each and each.position for each in found] == [*range(1, 11), None]
+        index.close()
+        journal.close()
+
+
+# ------------------------------------------------------------------------------------- against a model
+
+UIDS = st.sampled_from(["a", "b", "c"])
+MEMBERS = st.fixed_dictionaries(
+    {
+        "uid": UIDS,
+        "tokens": st.sampled_from([1, 1.0, 2, "2"]),  # a text is rejected
+        "ts": st.sampled_from(["2025-06-01T10:00:00Z", "2025-06-01 12:00+02:00", "2025-06-01T11:00:00Z"]),
+    }
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from([NORTH, SOUTH]), st.lists(MEMBERS, min_size=1, max_size=4)), st.just("restart")
+    ),
+    max_size=8,
+)
+
+
+@dataclass
+class Model:
+    """What ingest means, in a few lines: the first valid content of a uid is the one that counts."""
+
+    claimed: dict[tuple[str, str], tuple[float, str]] = field(default_factory=dict)
+
+    def verdict(self, organization: str, member: dict[str, Any]) -> str:
+        if isinstance(member["tokens"], str):
+            return "rejected"
+        hour = {"2025-06-01 12:00+02:00": "10", "2025-06-01T10:00:00Z": "10", "2025-06-01T11:00:00Z": "11"}
+        content = (float(member["tokens"]), hour[member["ts"]])
+        first = self.claimed.setdefault((organization, member["uid"]), content)
+        if first is content:
+            return "accepted"
+        return "duplicate" if first == content else "conflict"
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("model")) as opened:
+        yield opened
+
+
+EXAMPLES = count(1)
+
+
+@given(steps=STEPS)
+@settings(max_examples=60, deadline=None)
+def test_uids_mean_what_the_model_says(lasting: World, steps: list[Any]) -> None:
+    model, example = Model(), f"{next(EXAMPLES)}/"
+    for step in steps:
+        if step == "restart":
+            lasting.reopen()
+            continue
+        organization, members = step
+        expected = [model.verdict(organization, member) for member in members]
+        sent = [
+            measurement(example + each["uid"], ts=each["ts"], measure={"tokens": each["tokens"]}) for each in members
+        ]
+        found = asyncio.run(lasting.post(*sent, organization=organization))
+        assert [each["verdict"] for each in found] == expected
+    journaled = [
+        (organization, uid.removeprefix(example))
+        for organization, uid in lasting.journaled()
+        if uid.startswith(example)
+    ]
+    assert sorted(journaled) == sorted(model.claimed)
