@@ -62,7 +62,7 @@ def test_the_layers_are_those_that_imports_are_held_to() -> None:
     layers = [contract for contract in contracts if contract["type"] == "layers"]
     assert all(contract["exhaustive"] for contract in layers)
     for contract in layers:
-        held = [re.findall(r"[a-z]+", layer) for layer in contract["layers"]]
+        held = [re.findall(r"[a-z_]+", layer) for layer in contract["layers"]]
         folder = SOURCE / Path(*contract["containers"][0].split(".")[1:])
         present = [
             " | ".join(name for name in names if (folder / name).is_dir() or (folder / f"{name}.py").exists())

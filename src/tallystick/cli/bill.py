@@ -18,6 +18,8 @@ POLL_SECONDS = 0.1
 SLOWEST_POLL_SECONDS = 2.0
 ENDED = {"COMPLETE", "CANCELLED"}
 UUID_LENGTH = 36
+MAX_DECIMALS = 18  # what a quantity may have; more comes from a division
+SHOWN_DECIMALS = 6
 
 app = typer.Typer(help="Run bills, list them, show one, take it through its states.", no_args_is_help=True)
 
@@ -229,9 +231,12 @@ def money(amount: Any) -> str:
 
 
 def plain(number: Any) -> str:
-    """A number without exponent and without needless zeros."""
+    """A number without needless zeros; of a quotient without end the first decimals, and that it goes on."""
     text = f"{number:,f}" if not isinstance(number, int) else f"{number:,}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    whole, _, decimals = text.partition(".")
+    if len(decimals) > MAX_DECIMALS:
+        return f"{whole}.{decimals[:SHOWN_DECIMALS]}…"
+    return f"{whole}.{decimals}".rstrip("0").rstrip(".")
 
 
 def _each(connection: Connection, bills: list[str], act: Callable[[Client, str], object], done: str) -> None:

@@ -20,7 +20,7 @@ from tallystick.cli.bill import print_bill, print_bills, wait_for
 from tallystick.cli.client import Client
 from tallystick.cli.connection import Connection, signed_in
 from tallystick.cli.demo_data import CUSTOMERS, Month, create_catalogue, measurements
-from tallystick.cli.explain import print_explanation
+from tallystick.cli.explain import explanations, print_explanation
 from tallystick.cli.failure import Failure
 from tallystick.cli.launch import Server, free_port, launched
 from tallystick.cli.printing import progress, remark, say
@@ -121,7 +121,7 @@ def _show(client: Client) -> None:
     say("")
     print_bill(by_code[CUSTOMERS[0].code])
     say("")
-    print_explanation(client, by_code[CUSTOMERS[0].code])
+    print_explanation(explanations(client, by_code[CUSTOMERS[0].code]["id"]))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tallystick import __version__
-from tallystick.cli import bill, measurements, org, serve, settings_list
+from tallystick.cli import bill, demo, explain, measurements, org, quote, serve, settings_list
 
 app = typer.Typer(
     name="tallystick",
@@ -22,6 +22,10 @@ app.command("serve")(serve.serve)
 app.add_typer(org.app, name="org")
 app.command("import")(measurements.import_)
 app.add_typer(bill.app, name="bill")
+app.command("explain")(explain.explain)
+app.command("verify")(explain.verify)
+app.command("quote")(quote.quote_command)
+app.command("demo")(demo.demo)
 app.command("settings")(settings_list.settings)
 
 
