@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+
+from tallystick.cli.launch import Server
+from tenant import new_tenant
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 PATHS = (
@@ -19,6 +23,14 @@ PATHS = (
     "/accountplans",
     "/picklists/currency",
 )
+
+
+@pytest.fixture(scope="module")
+def visitor(server: Server) -> Iterator[httpx.Client]:
+    """Signed in to an organisation that the tests below share, because they add nothing to it."""
+    with new_tenant(server).http() as plain:
+        yield plain
+
 
 MALFORMED: tuple[tuple[bytes, str], ...] = (
     (b"", "body"),
@@ -38,9 +50,9 @@ MALFORMED: tuple[tuple[bytes, str], ...] = (
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("body", "says"), MALFORMED, ids=range(len(MALFORMED)))
 def test_a_body_of_another_shape_is_a_400_that_says_where(
-    http: httpx.Client, path: str, body: bytes, says: str
+    visitor: httpx.Client, path: str, body: bytes, says: str
 ) -> None:
-    for reply in (http.post(path, content=body), http.put(f"{path}/{NOWHERE}", content=body)):
+    for reply in (visitor.post(path, content=body), visitor.put(f"{path}/{NOWHERE}", content=body)):
         assert reply.status_code == 400
         assert says in reply.json()["message"]
 
@@ -65,15 +77,15 @@ FIELDS: tuple[tuple[str, object, str], ...] = (
 
 
 @pytest.mark.parametrize(("field", "value", "names"), FIELDS)
-def test_a_field_out_of_bounds_is_named(http: httpx.Client, field: str, value: object, names: str) -> None:
-    reply = http.post("/products", json={**PRODUCT, field: value})
+def test_a_field_out_of_bounds_is_named(visitor: httpx.Client, field: str, value: object, names: str) -> None:
+    reply = visitor.post("/products", json={**PRODUCT, field: value})
     assert reply.status_code == 400
     assert reply.json()["field"] == names or reply.json()["field"].startswith(names + ".")
     assert names in reply.json()["message"]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e400", "1e20", "1e-31", "1E+999999"])
-def test_a_number_out_of_bounds_is_refused(http: httpx.Client, number: str) -> None:
+def test_a_number_out_of_bounds_is_refused(visitor: httpx.Client, number: str) -> None:
     for text in (
         '{"name": "S", "code": "s", "customFields": {"a": %s}}',
         '{"name": "T", "currency": "USD", "billFrequency": "MONTHLY", "productId": "'
@@ -81,7 +93,7 @@ def test_a_number_out_of_bounds_is_refused(http: httpx.Client, number: str) -> N
         + '", "standingCharge": %s}',
     ):
         path = "/products" if "customFields" in text else "/plantemplates"
-        assert http.post(path, content=(text % number).encode()).status_code == 400
+        assert visitor.post(path, content=(text % number).encode()).status_code == 400
 
 
 def test_numbers_come_back_as_exactly_as_they_came(http: httpx.Client) -> None:
@@ -123,31 +135,31 @@ def test_a_whole_entity_can_be_sent_back(http: httpx.Client) -> None:
         "nextToken=%00",
     ],
 )
-def test_a_page_out_of_bounds_is_refused(http: httpx.Client, path: str, query: str) -> None:
-    reply = http.get(f"{path}?{query}")
+def test_a_page_out_of_bounds_is_refused(visitor: httpx.Client, path: str, query: str) -> None:
+    reply = visitor.get(f"{path}?{query}")
     assert reply.status_code == 400
     assert reply.json()["field"] == query.partition("=")[0]
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("query", ["ids=", "ids=,", "ids=%00", "ids=x", "ids=" + NOWHERE, "ids=" + "x," * 1000])
-def test_odd_filters_find_nothing_and_break_nothing(http: httpx.Client, path: str, query: str) -> None:
-    reply = http.get(f"{path}?{query}")
+def test_odd_filters_find_nothing_and_break_nothing(visitor: httpx.Client, path: str, query: str) -> None:
+    reply = visitor.get(f"{path}?{query}")
     assert reply.status_code == 200
     assert isinstance(reply.json()["data"], list)
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", ["x", "%00", NOWHERE, "a" * 2000, "..%2f..%2fproducts", "%F0%9F%92%B0"])
-def test_an_odd_id_is_not_found(http: httpx.Client, path: str, name: str) -> None:
+def test_an_odd_id_is_not_found(visitor: httpx.Client, path: str, name: str) -> None:
     for method in ("GET", "DELETE"):
-        assert http.request(method, f"{path}/{name}").status_code == 404
+        assert visitor.request(method, f"{path}/{name}").status_code == 404
 
 
-def test_product_pages_reach_200_and_others_100(http: httpx.Client) -> None:
-    assert http.get("/products?pageSize=200").status_code == 200
-    assert http.get("/meters?pageSize=100").status_code == 200
-    assert http.get("/meters?pageSize=101").status_code == 400
+def test_product_pages_reach_200_and_others_100(visitor: httpx.Client) -> None:
+    assert visitor.get("/products?pageSize=200").status_code == 200
+    assert visitor.get("/meters?pageSize=100").status_code == 200
+    assert visitor.get("/meters?pageSize=101").status_code == 400
 
 
 def test_odd_texts_are_refused_or_kept_as_they_are(http: httpx.Client) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from shop import NOWHERE, Shop, account_body, refused, template_body
 
 from tallystick.control import organization_config
-from tallystick.control.account_plans import ACCOUNT_PLANS
+from tallystick.control.account_plans import ACCOUNT_PLANS, overlap
 from tallystick.control.accounts import ACCOUNTS, MAX_CHILDREN, children
 from tallystick.control.currencies import CURRENCIES, preset
 from tallystick.control.desk import Desk, Noun
@@ -19,6 +22,8 @@ from tallystick.control.products import PRODUCTS
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.period import Instant
+from tallystick.errors import Refusal
 from tallystick.ports import Document, Page, Where
 
 
@@ -122,6 +127,39 @@ def test_an_update_may_not_overlap_either_but_does_not_overlap_itself(shop: Shop
     shop.change(ACCOUNT_PLANS, first, startDate="2025-01-15")
     refusal = refused(lambda: shop.change(ACCOUNT_PLANS, first, endDate="2025-02-02"))
     assert refusal.code.name == "overlapping_plan"
+
+
+def test_many_at_once_get_one_plan_of_a_product(shop: Shop) -> None:
+    def attach(_: int) -> str:
+        try:
+            shop.attach()
+        except Refusal as refusal:
+            return refusal.code.name
+        return "attached"
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        results = sorted(pool.map(attach, range(8)))
+    assert results == ["attached"] + ["overlapping_plan"] * 7
+
+
+MOMENTS = st.integers(min_value=0, max_value=12)
+STRETCHES = st.tuples(MOMENTS, st.none() | MOMENTS).filter(lambda each: each[1] is None or each[0] < each[1])
+
+
+@given(one=STRETCHES, other=STRETCHES)
+@settings(max_examples=100, deadline=None)
+def test_two_stretches_overlap_when_they_share_an_hour(
+    one: tuple[int, int | None], other: tuple[int, int | None]
+) -> None:
+    def hours(stretch: tuple[int, int | None]) -> set[int]:
+        return set(range(stretch[0], 99 if stretch[1] is None else stretch[1]))
+
+    def at(hour: int) -> Instant:
+        return Instant.parse(f"2025-01-01T{hour:02d}:00:00Z")
+
+    ends = [None if end is None else at(end) for _, end in (one, other)]
+    shared = bool(hours(one) & hours(other))
+    assert overlap(at(one[0]), ends[0], at(other[0]), ends[1]) == shared
 
 
 def test_an_organization_may_allow_overlaps(shop: Shop) -> None:

@@ -136,7 +136,7 @@ class Noun(Generic[V]):
         """The entity with this id; Refusal `not_found` for any other."""
         entity = records.get(self.of, id) if ID.fullmatch(id) else None
         if entity is None:
-            raise Refusal("not_found", f"id: there is no {self.label} {id[:40]!r} in this organization", field="id")
+            raise Refusal("not_found", f"id: there is no {self.label} {id[:40]!r} in this organisation", field="id")
         return entity
 
     def find(self, records: OrganizationRecords, where: Where, page: Page) -> Found[Entity[V]]:
@@ -196,7 +196,7 @@ def require_reference(read: OrganizationRecords, of: type[Value] | None, id: str
     """Refuse an id that names no entity of the type."""
     if of is None or not ID.fullmatch(id) or read.get(of, id) is None:
         what = LABELS[of.kind] if of is not None else "such entity"
-        raise Refusal("unknown_reference", f"{field}: there is no {what} {id[:40]!r} in this organization", field=field)
+        raise Refusal("unknown_reference", f"{field}: there is no {what} {id[:40]!r} in this organisation", field=field)
 
 
 def in_use(label: str, id: str, users: Collection[tuple[str, str]], *, field: str = "id") -> Refusal:
