@@ -8,7 +8,7 @@ as it is, byte for byte (source: reference 3.5, 3.11; docs/decisions/0072-settli
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 
 import msgspec
 
@@ -65,19 +65,29 @@ def preview(
 
 def bill_of(rated: Rated, run: Run) -> BillRecord:
     """A new bill of rated lines, with its working and its evidence."""
-    terms, lines = rated.terms, rated.lines
-    zone, config, account = terms.zone, terms.config.value, terms.account.value
-    first_day, next_day = local_day(terms.period.start, zone), local_day(terms.period.end, zone)
-    asked = terms.parameters
-    bill_date = asked.bill_date or next_day
-    days = account.days_before_bill_due or config.days_before_bill_due
-    same_period = config.external_invoice_date is ExternalInvoiceDate.LAST_DAY_OF_ARREARS
-    invoiced = next_day - timedelta(days=1) if same_period else next_day
-    bill = Bill(
+    bill = _bill(rated, run)
+    workings = {line.item.id: line.working for line in rated.lines}
+    evidence = Evidence(
+        engine_version=ENGINE_VERSION,
+        up_to=rated.up_to,
+        as_of=run.as_of,
+        uses=rated.terms.uses(),
+        parameters=rated.terms.parameters,
+        answers=rated.answers,
+        digest=digest_of(bill, workings),
+    )
+    return BillRecord(bill=bill, workings=workings, evidence=evidence)
+
+
+def _bill(rated: Rated, run: Run) -> Bill:
+    terms = rated.terms
+    first_day, next_day = local_day(terms.period.start, terms.zone), local_day(terms.period.end, terms.zone)
+    bill_date, due_date, external_invoice_date = _dates(terms, next_day)
+    return Bill(
         id=terms.bill_id,
         version=1,
         account_id=terms.account.id,
-        account_code=account.code,
+        account_code=terms.account.value.code,
         status=BillStatus.PENDING,
         locked=False,
         start_date=first_day,
@@ -85,15 +95,15 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         start_date_time_utc=terms.period.start,
         end_date_time_utc=terms.period.end,
         bill_date=bill_date,
-        due_date=asked.due_date or bill_date + timedelta(days=days),
-        external_invoice_date=asked.external_invoice_date or invoiced,
+        due_date=due_date,
+        external_invoice_date=external_invoice_date,
         billing_frequency=terms.of.frequency,
         bill_frequency_interval=terms.of.interval,
-        timezone=zone,
+        timezone=terms.zone,
         currency=terms.currency,
         currency_conversions=terms.conversions_used(),
-        bill_total=terms.billed(total(line.item.converted_subtotal for line in lines)),
-        line_items=tuple(line.item for line in lines),
+        bill_total=terms.billed(total(line.item.converted_subtotal for line in rated.lines)),
+        line_items=tuple(line.item for line in rated.lines),
         bill_job_id=run.job_id,
         json_statement_generated=False,
         csv_statement_generated=False,
@@ -104,19 +114,18 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         dt_last_modified=run.as_of,
         created_by=run.actor_id,
         last_modified_by=run.actor_id,
-        purchase_order_number=account.purchase_order_number,
+        purchase_order_number=terms.account.value.purchase_order_number,
     )
-    workings = {line.item.id: line.working for line in lines}
-    evidence = Evidence(
-        engine_version=ENGINE_VERSION,
-        up_to=rated.up_to,
-        as_of=run.as_of,
-        uses=terms.uses(),
-        parameters=terms.parameters,
-        answers=rated.answers,
-        digest=digest_of(bill, workings),
-    )
-    return BillRecord(bill=bill, workings=workings, evidence=evidence)
+
+
+def _dates(terms: Terms, next_day: date) -> tuple[date, date, date]:
+    """Bill date, due date and external invoice date: the job's, else as the account and the organisation have it."""
+    asked, account, config = terms.parameters, terms.account.value, terms.config.value
+    bill_date = asked.bill_date or next_day
+    days = account.days_before_bill_due or config.days_before_bill_due
+    same_period = config.external_invoice_date is ExternalInvoiceDate.LAST_DAY_OF_ARREARS
+    invoiced = next_day - timedelta(days=1) if same_period else next_day
+    return bill_date, asked.due_date or bill_date + timedelta(days=days), asked.external_invoice_date or invoiced
 
 
 def document_of(record: BillRecord) -> Document:
