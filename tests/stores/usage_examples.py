@@ -13,6 +13,7 @@ from tallystick.ports import UsageAnswer, UsageColumn, UsageFilter, UsageGroup, 
 
 EVERYTHING = 2**63  # a journal position above all
 D = Decimal
+MONTHS = [f"2025-{month:02}-15T00:00:00Z" for month in range(1, 13)]
 at = Instant.parse
 
 Values = Mapping[str, Decimal | int | str]
@@ -140,3 +141,22 @@ def ask(
         limit=limit,
         zone=zone,
     )
+
+
+def block(positions: range, organization: str = "reed") -> list[UsageRow]:
+    """A measurement of 1 at each journal position, spread over the months of a year."""
+    return [
+        replace(
+            usage({"bytes": 1, "region": f"r{place % 3}"}, ts=MONTHS[place % 12], uid=str(place)),
+            organization_id=organization,
+            position=place,
+        )
+        for place in positions
+    ]
+
+
+def stored(store: UsageStore, organization: str = "reed") -> int:
+    found = store.organization(organization).measure(
+        Question(meter_id="storage", method=Method.COUNT, field="bytes", period=stretch(None, None), up_to=EVERYTHING)
+    )
+    return sum(answer.count for answer in found)

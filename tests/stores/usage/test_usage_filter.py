@@ -63,6 +63,9 @@ ROWS: dict[str, Values] = {
         ("isnull(unknown, 3) == 3", "abcde"),
         ("(cost > 0) == (bytes > 20)", "be"),
         ("isnull(null, bytes > 20)", "cde"),
+        ("(NOT bytes > 20) == (region == 'eu')", "acde"),
+        ("(region != 'eu') == (bytes > 20)", "acde"),
+        ("true == (NOT bytes > 20)", "ab"),
         ("99999999999999999999 + bytes > 99999999999999999999 + 20", "cde"),
         # What the engine cannot compute exactly is computed all the same.
         ("bytes / 3 > 10", "de"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from usage_examples import D, Tenant, numbers, usage
+from usage_examples import D, Tenant, block, numbers, stored, usage
 
 from tallystick.core.aggregation import Measured, Method
 from tallystick.core.expression import CalculationError
@@ -259,3 +259,12 @@ def test_a_field_may_have_any_code_the_wire_allows(tenant: Tenant) -> None:
     codes = ["$", "_", "order", "SELECT", "n0", "t0", "account", "x" * 80]
     tenant.add(usage({code: place for place, code in enumerate(codes)}))
     assert [tenant.one("SUM", code)[0] for code in codes] == list(range(len(codes)))
+
+
+def test_what_the_mark_covers_is_not_added_again(store: UsageStore) -> None:
+    first, tenant = store.mark, Tenant(store)
+    store.add(block(range(first + 1, first + 11), tenant.id), first + 10)
+    store.add(block(range(first + 1, first + 11), tenant.id), first + 10)
+    store.add(block(range(first + 6, first + 16), tenant.id), first + 15)
+    store.add([], first + 20)
+    assert (store.mark, stored(store, tenant.id)) == (first + 20, 15)

@@ -151,7 +151,7 @@ def _number(sql: str, whole: int, scale: int) -> _Term:
 
 def _unary(operator: UnaryOperator, term: _Term) -> _Term:
     if operator is UnaryOperator.NOT:
-        return _Term(f"NOT {term.truth}", Type.BOOLEAN)
+        return _Term(f"(NOT {term.truth})", Type.BOOLEAN)
     if term.type is Type.NULL or operator is UnaryOperator.PLUS:
         return term
     return _number(f"negate({term.sql})", term.whole, term.scale)
@@ -166,7 +166,7 @@ def _binary(operator: BinaryOperator, left: _Term, right: _Term) -> _Term:
         case BinaryOperator.EQUAL:
             return _equal(left, right)
         case BinaryOperator.NOT_EQUAL:
-            return _Term(f"NOT {_equal(left, right).sql}", Type.BOOLEAN)
+            return _Term(f"(NOT {_equal(left, right).sql})", Type.BOOLEAN)
     if Type.NULL in {left.type, right.type}:
         return _Term("0", Type.BOOLEAN) if operator in _ORDERINGS else _NULL
     if operator in _ORDERINGS:

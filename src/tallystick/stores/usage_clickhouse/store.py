@@ -25,7 +25,12 @@ class ClickHouseUsage:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Open the store, creating it if need be; a process can have one such directory open."""
+        """Open the store, creating it if need be; a process can have one such directory open.
+
+        ValueError for a path that the engine would read as another one.
+        """
+        if "?" in str(directory.resolve()):
+            raise ValueError(f"{directory}: the path of the data directory cannot have a ? in it")
         directory.mkdir(parents=True, exist_ok=True)
         self._connection = Connection(directory)
         try:
