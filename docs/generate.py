@@ -114,10 +114,10 @@ def written(path: str) -> tuple[str, str]:
     """A document as it is, and as it should be."""
     name, make = PARTS[path]
     present = (ROOT / path).read_text(encoding="utf-8")
-    begin, end = f"<!-- {name}: written by `make docs` -->\n", f"\n<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: written by `make docs` -->", f"<!-- end of {name} -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    assert pattern.search(present), f"{path} has no part marked {begin.strip()}"
-    return present, pattern.sub(lambda _: f"{begin}\n{make()}\n{end}", present)
+    assert pattern.search(present), f"{path} has no part marked {begin}"
+    return present, pattern.sub(lambda _: f"{begin}\n\n{make()}\n\n{end}", present)
 
 
 def _folders() -> Iterator[tuple[str, list[Path]]]:
@@ -139,7 +139,8 @@ def _speaks(path: Path) -> bool:
 
 def _purpose(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return " ".join(docstring.partition("\n\n")[0].split())
+    first = " ".join(docstring.partition("\n\n")[0].split())
+    return re.sub(r" \(source: [^)]*\)", "", first)
 
 
 def _open_routes() -> list[str]:

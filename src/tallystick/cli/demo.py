@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,7 +58,7 @@ def demo(
     The server stays up until Ctrl-C. On a data directory that a demo used before, its organisation is shown again.
     """
     period = Month.parse(month) if month is not None else Month.before(datetime.now(UTC).date())
-    with _directory(data) as directory, launched(directory, free_port(port)) as server:
+    with _termination_as_interrupt(), _directory(data) as directory, launched(directory, free_port(port)) as server:
         remark(f"server {server.url}, data {directory}")
         credentials = _organization(server)
         with line.over_network() as send:
@@ -139,13 +139,16 @@ def _directory(named: Path | None) -> Iterator[Path]:
 
 def _until_stopped(server: Server) -> None:
     """Return on Ctrl-C or SIGTERM, or when the server is gone."""
-    asked = False
+    with suppress(KeyboardInterrupt):
+        while server.process.poll() is None:
+            time.sleep(0.2)
 
-    def stop(*_: object) -> None:
-        nonlocal asked
-        asked = True
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    while not asked and server.process.poll() is None:
-        time.sleep(0.2)
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends this process as Ctrl-C does: the server is stopped and a temporary directory removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
