@@ -42,6 +42,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "billjobchunk": ("job_id", "status"),
     "event": ("event_name", "event_type", "account_id", "resource_id"),
     "failedmeasurement": ("status", "code", "meter", "uid"),
+    "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys of which an organisation has each value at most once.
 UNIQUE_KEYS: dict[str, tuple[str, ...]] = {"bill": ("period_key",)}

@@ -33,6 +33,7 @@ DOCUMENTS = {
     "billjobchunk": ("job_id", "status"),
     "event": ("event_name", "event_type", "account_id", "resource_id"),
     "failedmeasurement": ("status", "code", "meter", "uid"),
+    "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 
 
