@@ -13,7 +13,6 @@ from tallystick.core.entity import Id, Value, wire_name
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import Frequency, Instant, require_zone
 
-
 FIRST_YEAR, LAST_YEAR = 1970, 2261  # where there can be measurements
 
 
