@@ -15,7 +15,7 @@ from tallystick.control.events import EventFilter, event_fields, get_event, list
 from tallystick.control.failed_measurements import FailedFilter, discard, get_failed, list_failed, replay
 from tallystick.core import wire
 from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
-from tallystick.core.measurement import unpack
+from tallystick.core.measurement_reading import unpack
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import Verdict
