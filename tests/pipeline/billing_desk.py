@@ -16,7 +16,16 @@ from tallystick.core.bill import Bill, BillRecord
 from tallystick.core.bill_job import BillJob, BillJobRequest, BillRecalculateRequest
 from tallystick.pipeline.bill_job import create_job, create_recalculation
 from tallystick.pipeline.bill_run import Failpoint, run_job
-from tallystick.ports import Actor, DocumentWhere, Organization, OrganizationRecords, OrganizationUsage, Page, UsageRow
+from tallystick.ports import (
+    Actor,
+    DocumentWhere,
+    Organization,
+    OrganizationRecords,
+    OrganizationUsage,
+    Page,
+    UsageRow,
+    UsageStore,
+)
 from tallystick.stores.memory import MemoryUsage
 from tallystick.stores.records_sql import SqlRecords, open_records
 
@@ -30,7 +39,7 @@ class Desk:
     directory: Path
     world: World
     store: SqlRecords = field(init=False)
-    usage_store: MemoryUsage = field(default_factory=MemoryUsage)
+    usage_store: UsageStore = field(default_factory=MemoryUsage)
     stored: int = 0
     numbers: Any = field(default_factory=lambda: count(1))
 
