@@ -210,14 +210,21 @@ def _duplicate_field(maps: Maps) -> Rejection:
 def _text_fault(uid: str | None, maps: Maps) -> Rejection | None:
     if uid is not None and (fault := uid_fault(uid)):
         return fault
-    for name, values in zip(TEXT_MAPS, maps, strict=False):
+    for values in maps[: len(TEXT_MAPS)]:
         if values:
-            limit = MAX_METADATA if name == "metadata" else MAX_TEXT
-            for code, value in values.items():
-                if len(value) > limit:
-                    field = f"{name}.{code}"
-                    reason = f"{field}: must be at most {limit} characters, got {len(value)}"
-                    return Rejection("invalid_text", reason, field)
+            for value in values.values():
+                if len(value) > MAX_METADATA:  # the lowest limit: nearly always this is all that is asked
+                    return _long_text(maps)
+    return None
+
+
+def _long_text(maps: Maps) -> Rejection | None:
+    for name, values in zip(TEXT_MAPS, maps, strict=False):
+        limit = MAX_METADATA if name == "metadata" else MAX_TEXT
+        for code, value in (values or {}).items():
+            if len(value) > limit:
+                field = f"{name}.{code}"
+                return Rejection("invalid_text", f"{field}: at most {limit} characters, got {len(value)}", field)
     return None
 
 
