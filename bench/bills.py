@@ -18,10 +18,11 @@ from time import perf_counter
 from typing import Any
 
 from connection import ask_all, request
-from ingest import Options
+from ingest import Options, processor_figure
+from profiling import profiled
 from results import CheckFailed, Figure, check, compare, rounded
 from rich.progress import Progress
-from stage import Tenant, tenant_on, wait_visible
+from stage import HERE, Tenant, Watch, tenant_on, wait_visible
 
 from tallystick.core import wire
 from tallystick.core.aggregation import Measured
@@ -125,7 +126,8 @@ def bills(options: Options) -> list[Figure]:
         _load(tenant, usage, plan, month, options.progress)
         _, calls = wait_visible(tenant, meter, "calls", usage.count)
         check("SUM of calls", calls, sum(each["calls"] for each in usage.quantities.values()))
-        seconds = _run(tenant, month, options.accounts, options.progress)
+        with Watch(tenant.server) as watch, profiled(tenant.server, options.profiler, "bills", HERE):
+            seconds = _run(tenant, month, options.accounts, options.progress)
         _check_bills(tenant, usage)
         organization_id = tenant.id
     pure = _pure_rating(data, organization_id, usage, month)
@@ -138,7 +140,8 @@ def bills(options: Options) -> list[Figure]:
             value=rounded(value),
             unit="bills/s",
             compared_with=(compare(value, "rating in memory, one core, no stores", pure, "bills/s"),),
-        )
+        ),
+        processor_figure("bill run", watch.seconds, options.accounts, "bill"),
     ]
 
 

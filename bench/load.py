@@ -18,7 +18,7 @@ from tallystick.core.wire import decode
 
 PROGRESS_SECONDS = 0.5
 MARKER_SECONDS = 0.05  # between two markers
-POLL_SECONDS = 0.01  # between two looks at what is visible
+POLL_SECONDS = 0.1  # between two looks at what is visible
 VISIBLE_WITHIN_SECONDS = 120
 
 

@@ -53,6 +53,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         single_connections=asked.single_connections,
         accounts=asked.accounts,
         progress=progress,
+        profiler=asked.profile,
     )
     parts = {"batches": ingest.batches, "singles": ingest.singles, "bills": bills.bills}
     return [figure for name in asked.only for figure in parts[name](options)]
@@ -74,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--results", type=Path, default=HERE / "results.json", help="file to write (bench/results.json)"
     )
+    parser.add_argument("--profile", type=Path, metavar="PY_SPY", help="profile the server with this py-spy meanwhile")
     parser.add_argument("--keep", action="store_true", help="keep the data and the server logs")
     asked = parser.parse_args()
     asked.seconds = asked.seconds or (3.0 if asked.quick else 10.0)

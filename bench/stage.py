@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -132,20 +133,26 @@ def wait_visible(tenant: Tenant, meter_id: str, field: str, count: int) -> tuple
         time.sleep(0.05)
 
 
-class Memory:
-    """Watches the resident memory of the server's processes, in MiB, while it is entered."""
+class Watch:
+    """What the server's processes use while it is entered: `peak` resident MiB, and `seconds` of processor time.
+
+    Processor time is the figure to trust on a machine that others use too.
+    """
 
     def __init__(self, server: Server) -> None:
         self._pid = server.process.pid
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.peak = 0.0
+        self.seconds = 0.0
 
-    def __enter__(self) -> Memory:
+    def __enter__(self) -> Watch:
+        self.seconds = -processor_seconds(self._pid)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.seconds += processor_seconds(self._pid)
         self._stop.set()
         self._thread.join()
 
@@ -157,7 +164,7 @@ class Memory:
 def resident(pid: int) -> float:
     """Resident memory of a process and its children, in MiB; pages they share are counted once per process."""
     total = 0.0
-    for each in [pid, *_children(pid)]:
+    for each in [pid, *descendants(pid)]:
         try:
             status = Path(f"/proc/{each}/status").read_text()
         except (FileNotFoundError, ProcessLookupError):
@@ -166,9 +173,19 @@ def resident(pid: int) -> float:
     return total
 
 
-def _children(pid: int) -> list[int]:
+def processor_seconds(pid: int) -> float:
+    """Processor time that a process and its children have used, in user and in kernel mode."""
+    ticks = 0
+    for each in [pid, *descendants(pid)]:
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
-            found += [int(child), *_children(int(child))]
+            found += [int(child), *descendants(int(child))]
     return found

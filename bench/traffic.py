@@ -50,7 +50,7 @@ class _Member:
     rest: str  # the JSON after the uid
 
     def text(self, prefix: str, place: int) -> str:
-        return f'{{"uid":"{prefix}-4c1e-4f6a-9d3b-{place:012d}",{self.rest}}}'
+        return f'{{"uid":"{prefix}-4c1e-4f6a-{place:04d}",{self.rest}}}'
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Traffic:
         return totals
 
     def single(self, number: int) -> bytes:
-        """A body of one measurement, of the same length for every number below 10^8; its uid is the number's."""
+        """A body of one measurement; its uid is the number's, below 10^8."""
         member = self._members[0][number % FRESH]
         return _body([member.text(f"{number:08d}", 0)])
 
@@ -134,7 +134,7 @@ def _member(chance: random.Random, account: str, end: datetime) -> _Member:
     ts = (end - timedelta(milliseconds=chance.randrange(1, 3_600_000))).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
     rest = (
         f'"meter":"{METER}","account":"{account}","ts":"{ts}Z",'
-        f'"what":{{"model":"{chance.choice(MODELS):<6}"}},"where":{{"region":"{chance.choice(REGIONS):<10}"}},'
+        f'"what":{{"model":"{chance.choice(MODELS)}"}},"where":{{"region":"{chance.choice(REGIONS)}"}},'
         f'"measure":{{"calls":{calls},"seconds":{thousandths // 1000}.{thousandths % 1000:03d}}}'
     )
     return _Member(account, calls, thousandths, rest)

@@ -16,7 +16,7 @@ import typer.main
 
 from tallystick.api.errors import STATUS
 from tallystick.api.operator import OPEN_ROUTES
-from tallystick.api.routes import ROUTES
+from tallystick.api.routes import PUBLISHED
 from tallystick.cli.main import app
 from tallystick.errors import CODES
 from tallystick.settings import CLIENT_VARIABLES, MEANINGS, PREFIX, Settings
@@ -74,10 +74,10 @@ def errors() -> str:
 def routes() -> str:
     """Every route, noun by noun, with its scope and its query."""
     parts = ["## Without an organisation\n\n" + "\n".join(["| route | what it does |", "|---|---|", *_open_routes()])]
-    for tag in dict.fromkeys(route.tag for route in ROUTES):
+    for tag in dict.fromkeys(route.tag for route in PUBLISHED):
         rows = ["| route | scope | what it does |", "|---|---|---|"]
         queries: dict[str, str] = {}
-        for route in ROUTES:
+        for route in PUBLISHED:
             if route.tag == tag:
                 rows.append(f"| `{route.method} {route.path}` | `{route.scope}` | {route.summary} |")
                 queries |= route.query

@@ -15,7 +15,7 @@ from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand, Product
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, DataField, Meter
-from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.organization import BillConfig, Currency, OrganizationConfig
 from tallystick.core.period import Frequency, Instant
 from tallystick.core.plan_terms import catalogue_of, plan_terms
 from tallystick.core.rating import RatedLine, questions, rate
@@ -65,7 +65,7 @@ class World:
         self.currency("USD", 2)
 
     def add(self, value: Any, name: str) -> Entity[Any]:
-        own_id = self.organization_id if isinstance(value, OrganizationConfig) else id_of(value.kind, name)
+        own_id = self.organization_id if isinstance(value, BillConfig | OrganizationConfig) else id_of(value.kind, name)
         before = self.entities.get((value.kind, own_id))
         entity = Entity(
             id=own_id,

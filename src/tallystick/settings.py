@@ -13,7 +13,7 @@ MEANINGS = {
     "data": "Directory that holds the journal, the usage store, the records and the keys.",
     "host": "Address the server listens on.",
     "port": "Port the server listens on.",
-    "records_url": "Where records are kept, as a postgresql+psycopg:// or sqlite:/// URL; empty: SQLite in the data directory.",
+    "records_url": "URL of the records, postgresql+psycopg:// or sqlite:///; empty: SQLite in the data directory.",
     "token_seconds": "How long an access token is good for, in seconds.",
     "request_bytes": "Largest body of a request that is no measurement batch, in bytes.",
     "waiting_measurements": "Most measurements that may wait for the journal before new requests are told to retry.",

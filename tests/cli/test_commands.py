@@ -17,8 +17,10 @@ from m3ter import M3ter
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
+from tallystick.cli import line
 from tallystick.cli.address import Address, announced, browsable, read_address, running
-from tallystick.cli.launch import Server
+from tallystick.cli.failure import Failure
+from tallystick.cli.launch import Server, free_port, launched
 from tallystick.cli.main import run
 from tenant import Tenant
 
@@ -217,6 +219,18 @@ def test_a_bill_goes_through_its_states(command: Run) -> None:
     assert "locked" in command("bill", "reopen", "code", code=1)
 
 
+def test_what_cannot_be_billed_is_a_failure_and_the_rest_is_billed(
+    command: Run, client: M3ter, catalogue: dict[str, str]
+) -> None:
+    """Without a conversion from USD to CHF there is no bill in CHF."""
+    client.currencies.create(name="Swiss franc", code="CHF")
+    swiss = client.accounts.create(name="Swiss", code="swiss", email_address="swiss@example.com", currency="CHF")
+    client.account_plans.create(account_id=swiss.id, plan_id=catalogue["plan"], start_date="2023-11-01T00:00:00Z")
+    said = command("bill", "run", "--until", "2023-11-30", code=1)
+    assert re.search(r"error: 1 could not be billed, the first because: .*USD.*CHF", said), said
+    assert {"code", "conv"} <= set(re.findall(r"\w+", command("bill", "list")))
+
+
 @pytest.mark.usefixtures("catalogue")
 def test_a_bill_is_explained_and_verified(command: Run, tmp_path: Path) -> None:
     file = rows(tmp_path / "usage.csv", "2023-11-16 18:15:46,15000000,500000")
@@ -284,6 +298,21 @@ def test_a_wrong_secret_is_refused_in_a_sentence(organization: Tenant, capsys: p
 def test_a_second_server_on_the_same_directory_is_refused(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["serve", "--data", str(server.directory)]) == 1
     assert f"a server already runs on {server.directory}: {server.url}" in capsys.readouterr().err
+
+
+def test_a_server_that_cannot_start_says_why(server: Server) -> None:
+    with pytest.raises(Failure, match="a server already runs on"), launched(server.directory, free_port()):
+        pass
+
+
+def test_a_directory_that_is_in_use_without_an_address_is_not_opened_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    with line.in_process(data):
+        assert run(["org", "list", "--data", str(data)]) == 1
+    assert f"cannot open the data directory {data}: " in capsys.readouterr().err
+    assert run(["org", "list", "--data", str(data)]) == 0
 
 
 def test_an_address_is_there_while_it_is_announced(tmp_path: Path) -> None:

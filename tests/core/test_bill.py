@@ -153,6 +153,8 @@ def test_all_line_item_types_of_the_wire_are_known() -> None:
         ('{"targetCurrency": "EURO"}', "targetCurrency"),
         ('{"billFrequencyInterval": 0}', "billFrequencyInterval"),
         ('{"lastDateInBillingPeriod": "2023-13-01"}', "lastDateInBillingPeriod"),
+        ('{"lastDateInBillingPeriod": "9999-12-31"}', "lastDateInBillingPeriod: must be a day of the years 1970"),
+        ('{"monthEpoch": "0001-01-01"}', "monthEpoch: must be a day of the years 1970"),
         ('{"currencyConversions": [{"from": "USD", "to": "EUR", "multiplier": 0}]}', "multiplier: must be above 0"),
     ],
 )

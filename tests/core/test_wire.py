@@ -62,6 +62,12 @@ def test_what_is_no_json_number_is_not_read(text: str) -> None:
         wire.decode(Reading, f'{{"amount":{text}}}')
 
 
+@pytest.mark.parametrize("text", ["1E+99999999999999999999", "1E-99999999999999999999", "[0.5, 1e9999999999999999999]"])
+def test_an_exponent_beyond_every_decimal_is_refused_where_any_value_may_stand(text: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match="number out of range"):
+        wire.decode(dict[str, Any], f'{{"x":{text}}}')
+
+
 @pytest.mark.parametrize("text", ["true", "[]", "{}", "null", '"ten"', '""'])
 def test_what_is_no_number_is_refused_with_its_field(text: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=r"\$\.amount"):

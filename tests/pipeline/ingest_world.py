@@ -14,7 +14,7 @@ import msgspec
 from tallystick.control.organization_config import initialise
 from tallystick.core import wire
 from tallystick.core.entity import Entity, Value
-from tallystick.core.measurement import unpack
+from tallystick.core.measurement_reading import unpack
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_world import NORTH, NOW, SOUTH, World, measurement, world
 
-from tallystick.core.measurement import JournalEntry, pack, uid_key
+from tallystick.core.measurement import uid_key
+from tallystick.core.measurement_reading import JournalEntry, pack
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import Claimer, JournalCutShort, recover
 from tallystick.pipeline.ingest.claim import Candidate

@@ -91,9 +91,7 @@ def http_failure(_: Request[Any, Any, Any], problem: HTTPException) -> Response[
         code = Code("invalid_request", Family.INVALID, "Check the method and the path.")
     message = "path: there is nothing here" if problem.status_code == 404 else f"request: {problem.detail}"
     reply = ErrorReply(message=message, code=code.name, hint=code.hint)
-    return Response(
-        wire.encode(reply), status_code=problem.status_code, headers=problem.headers or {}, media_type=JSON
-    )
+    return Response(wire.encode(reply), status_code=problem.status_code, headers=problem.headers or {}, media_type=JSON)
 
 
 def _handler(method: str, path: str, handle: Callable[..., Any]) -> HTTPRouteHandler:

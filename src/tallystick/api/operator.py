@@ -13,7 +13,7 @@ from tallystick import __version__
 from tallystick.api import auth
 from tallystick.api.errors import ErrorReply
 from tallystick.api.openapi import describe
-from tallystick.api.routes import ROUTES
+from tallystick.api.routes import PUBLISHED
 from tallystick.control.organizations import create_organization
 from tallystick.core import wire
 from tallystick.core.period import Instant
@@ -118,7 +118,7 @@ def list_organizations(call: OpenCall) -> object:
 
 def published(_: OpenCall) -> object:
     """The description of the whole API."""
-    return describe(ROUTES, _open_paths())
+    return describe(PUBLISHED, _open_paths())
 
 
 def _require_operator(call: OpenCall) -> None:

@@ -22,6 +22,7 @@ from tallystick.api import (
     service_users,
     usage,
 )
+from tallystick.api.upload import UPLOAD
 
 ROUTES = (
     *organization_config.ROUTES,
@@ -43,3 +44,5 @@ ROUTES = (
     *bill_proofs.ROUTES,
     *bills.ROUTES,
 )
+# What the published description shows: the routes, and the one way in that goes past them.
+PUBLISHED = (UPLOAD, *ROUTES)

@@ -21,6 +21,7 @@ from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, o
 from tallystick.api.door import Door
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import ROUTES
+from tallystick.api.upload import UPLOAD
 from tallystick.app import App, build
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import MAX_BYTES, ingest
@@ -35,7 +36,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MEASUREMENTS = re.compile(r"/organizations/([^/]+)/measurements/?")
 SLASHES = re.compile("//+")
-UPLOAD_SCOPE = "measurements:upload"
 READ_ON = 16  # how many times the limit a body is still read, and thrown away, before the answer
 
 
@@ -124,7 +124,7 @@ class Front:
 def _admit(app: App, door: Door, authorization: str | None, organization_id: str) -> None:
     grant = door.admit(authorization, app.clock.now())
     grant.require_organization(organization_id)
-    grant.require_scope(UPLOAD_SCOPE)
+    grant.require_scope(UPLOAD.scope)
 
 
 async def _read(receive: Receive, most: int) -> bytes:

@@ -47,7 +47,10 @@ def run(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Run a bill job and wait for it. Running it again gives the same bills; locked ones are left alone."""
+    """Run a bill job and wait for it. Running it again gives the same bills; locked ones are left alone.
+
+    Exits with 1 when an account could not be billed; the others are billed all the same.
+    """
     with connection.open() as client:
         body: dict[str, object] = {}
         if account:
@@ -61,11 +64,12 @@ def run(
         job = wait_for(client, client.post("/billjobs", body))
         if job["status"] != "COMPLETE":
             raise Failure(f"the bill job {job['id']} ended as {job['status']}")
-        bills = [client.get(f"/bills/{bill}") for bill in job.get("billIds") or ()]
+        bills = [client.get(f"/bills/{bill}") for bill in job["billIds"]]
     if json:
         print_json(job)
     else:
         print_bills(bills)
+    _require_no_failures(job)
 
 
 @app.command("list")
@@ -136,6 +140,7 @@ def recalculate(connection: Connection, bills: BillsArgument, json: JsonOption =
         print_json(job)
     else:
         print_bills(found)
+    _require_no_failures(job)
 
 
 def wait_for(client: Client, job: dict[str, Any]) -> dict[str, Any]:
@@ -150,6 +155,13 @@ def wait_for(client: Client, job: dict[str, Any]) -> dict[str, Any]:
             total = job.get("total") or 0
             bar.update(task, total=total or None, completed=total - (job.get("pending") or 0))
     return job
+
+
+def _require_no_failures(job: dict[str, Any]) -> None:
+    """The bills that could be made are made; what could not be is a failure of the command."""
+    failures = job["failures"]
+    if failures:
+        raise Failure(f"{len(failures)} could not be billed, the first because: {failures[0]['message']}")
 
 
 def account_id(client: Client, code: str) -> str:

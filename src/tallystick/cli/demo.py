@@ -67,6 +67,8 @@ def demo(
             if not client.get("/bills", pageSize=1)["data"]:
                 _fill(client, period, seed)
             _show(client)
+        if exit and data is None:
+            return
         say("")
         say(f"Server       {server.url}")
         say(f"Credentials  {directory / CREDENTIALS}")

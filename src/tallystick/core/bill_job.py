@@ -9,9 +9,11 @@ from typing import Annotated
 import msgspec
 
 from tallystick.core.bill import BillParameters
-from tallystick.core.entity import Id, Value
+from tallystick.core.entity import Id, Value, wire_name
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import Frequency, Instant, require_zone
+
+FIRST_YEAR, LAST_YEAR = 1970, 2261  # where there can be measurements
 
 
 class BillJobStatus(StrEnum):
@@ -57,6 +59,12 @@ class BillJobRequest(Value, frozen=True, kw_only=True):
             raise ValueError("billingFrequency: give DAILY, WEEKLY, MONTHLY, ANNUALLY or AD_HOC, or leave it out")
         if self.timezone is not None:
             require_zone(self.timezone)
+        for name in self.__struct_fields__:
+            day = getattr(self, name)
+            if isinstance(day, date) and not FIRST_YEAR <= day.year <= LAST_YEAR:
+                raise ValueError(
+                    f"{wire_name(type(self), name)}: must be a day of the years {FIRST_YEAR} to {LAST_YEAR}"
+                )
 
     @property
     def parameters(self) -> BillParameters:

@@ -105,7 +105,8 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
         for account_plan in terms.account_plans
         for draft in _drafts(terms, account_plan, by_plan.get(account_plan.account_plan.id, []), answers)
     ]
-    return tuple(_finished(terms, draft, number) for number, draft in enumerate(_capped(drafts), start=1))
+    of_bill = terms.bill_id
+    return tuple(_finished(of_bill, draft, number) for number, draft in enumerate(_capped(drafts), start=1))
 
 
 def _drafts(
@@ -316,7 +317,7 @@ def _cap(draft: _Draft, kind: PricingType, room: Decimal) -> _Draft:
 # ------------------------------------------------------------------------------------------------------ lines
 
 
-def _finished(terms: Terms, draft: _Draft, number: int) -> RatedLine:
+def _finished(of_bill: str, draft: _Draft, number: int) -> RatedLine:
     """Where a line becomes money: the one rounding."""
     conversion = draft.conversion
     subtotal, converted = conversion.money(draft.exact), conversion.converted(draft.exact)
@@ -324,7 +325,7 @@ def _finished(terms: Terms, draft: _Draft, number: int) -> RatedLine:
     aggregation = price.aggregation if price else None
     product, accounting = plan.product, draft.accounting_product
     item = LineItem(
-        id=line_id(terms.bill_id, draft.key),
+        id=line_id(of_bill, draft.key),
         line_item_type=draft.type,
         description=draft.description,
         quantity=draft.quantity,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
-from decimal import Decimal
+from collections.abc import Hashable
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -30,6 +30,14 @@ def canonical(value: object) -> bytes:
     return _CANONICAL.encode(value)
 
 
+def number(text: str) -> Decimal:
+    """A JSON number as an exact decimal; ValueError where its exponent is beyond what a decimal can have."""
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"number out of range: {text[:40]}") from None
+
+
 def _read(of: type, value: Any) -> Any:
     if of is Instant and isinstance(value, str):
         return Instant.parse(value)
@@ -44,7 +52,6 @@ def _write(value: Any) -> Any:
 
 @cache
 def _decoder(of: Hashable) -> msgspec.json.Decoder[Any]:
-    number: Callable[[str], Any] = Decimal
     return msgspec.json.Decoder(cast("type[Any]", of), dec_hook=_read, float_hook=number)
 
 

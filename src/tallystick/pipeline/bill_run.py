@@ -71,7 +71,8 @@ def _initialise(records: OrganizationRecords, kept: KeptJob, failpoint: Failpoin
         kept = read_kept(write, kept.job.id)
         if not kept.job.status.active:
             return kept
-        kept = put_job(write, kept, status=BillJobStatus.INITIALIZING)
+        if kept.job.status is BillJobStatus.PENDING:
+            kept = put_job(write, kept, status=BillJobStatus.INITIALIZING)
     failpoint("initialising")
     periods, failures = _periods(records, kept)
     with records.transaction() as write:

@@ -22,7 +22,8 @@ import xxhash
 from tallystick.core import wire
 from tallystick.core.expression import CalculationError, Expression, Scalar, evaluate, parse
 from tallystick.core.ingest_failure import as_text, failure_event
-from tallystick.core.measurement import MAPS, Measurement, category_map, read_measurement, read_time, unpack
+from tallystick.core.measurement import MAPS, Measurement, category_map, maps_of, read_time
+from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
 from tallystick.core.quantity import parse_quantity
@@ -153,11 +154,12 @@ def read_fields(
 
 def undeclared(measurement: Measurement, reader: Reader) -> str | None:
     """What the meter does not declare, as the JSON object of its maps; None where there is nothing."""
-    sent = {name: values for name in MAPS if (values := getattr(measurement, name))}
-    if sum(map(len, sent.values())) == len(reader.numbers) + len(reader.texts):
+    maps = maps_of(measurement)
+    if sum([len(values) for values in maps if values]) == len(reader.numbers) + len(reader.texts):
         return None  # every declared field is there, so nothing else is
     declared = {code for code, _name in reader.numbers + reader.texts}
-    extra = {name: {code: values[code] for code in values if code not in declared} for name, values in sent.items()}
+    sent = [(name, values) for name, values in zip(MAPS, maps, strict=True) if values]
+    extra = {name: {code: values[code] for code in values if code not in declared} for name, values in sent}
     return wire.encode({name: values for name, values in extra.items() if values}).decode()
 
 

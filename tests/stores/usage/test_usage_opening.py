@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
@@ -191,6 +192,15 @@ def test_threads_ask_while_one_adds(opened: ClickHouseUsage) -> None:
         seen = [future.result() for future in asking]
     assert all(counts == sorted(counts) for counts in seen)
     assert stored(opened) == 500
+
+
+def test_a_thread_that_ends_lets_go_of_its_handle(opened: ClickHouseUsage) -> None:
+    for _ in range(5):
+        thread = threading.Thread(target=stored, args=(opened,))
+        thread.start()
+        thread.join()
+    gc.collect()
+    assert len(opened._connection._clients) == 1
 
 
 def test_a_closed_store_lets_go_of_its_directory(directory: Path, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from tallystick.core.measurement import content_digest, read_measurement, uid_key, unpack
+from tallystick.core.measurement import content_digest, uid_key
+from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal, Rejection
 from tallystick.ports import Block, Claim, Journal, UidIndex

@@ -17,15 +17,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from tallystick.core.measurement import (
-    JournalEntry,
-    Measurement,
-    given_uid,
-    pack,
-    read_measurement,
-    uid_key,
-    validate,
-)
+from tallystick.core.measurement import Measurement, uid_key, validate
+from tallystick.core.measurement_reading import JournalEntry, given_uid, pack, read_measurement
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
 from tallystick.pipeline.ingest.claim import Candidate, Claimer, Outcome
@@ -38,7 +31,7 @@ REJECTED = "rejected"
 CONFLICT_REASON = "uid: counted before with other content; the first stays and this one is not counted"
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True, gc=False):
     """What became of one measurement: accepted, duplicate, conflict or rejected (then `code` and `reason` say why).
 
     `uid_generated`: the measurement had none and was given this one. `failed_measurement_id`: where it waits.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pyarrow as pa
 from clickhouse_connect.driver import create_client
@@ -69,8 +70,10 @@ class Connection:
         self._directory = directory
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._clients: list[Client] = []
+        # A thread that ends lets go of its handle, and the engine closes it.
+        self._clients: WeakSet[Client] = WeakSet()
         self._closed = False
+        self._opened_by = self._client()  # keeps the engine running while no other thread has a handle
 
     @property
     def directory(self) -> Path:
@@ -104,8 +107,8 @@ class Connection:
         """Close the handles of all threads, waiting for what they are doing; the engine stops with the last one."""
         with self._lock:
             self._closed = True
-            while self._clients:
-                self._clients.pop().close()
+            for client in list(self._clients):
+                client.close()
 
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
@@ -113,6 +116,6 @@ class Connection:
             with self._lock:
                 assert not self._closed, "the usage store has been closed"
                 client = create_client(interface="chdb", path=str(self._directory))
-                self._clients.append(client)
+                self._clients.add(client)
             self._local.client = client
         return client

@@ -37,6 +37,7 @@ class ClickHouseUsage:
             self._schema = Schema(self._connection)
             self._mark = self._stored_mark()
             self._ahead: frozenset[int] | None = self._stored_above(self._mark)
+            block([], self._schema.fields)  # loads libraries that the first measurement would wait half a second for
         except BaseException:
             self._connection.close()
             raise

@@ -1,0 +1,273 @@
+"""Two organisations with the same codes and the same uids: neither ever meets the other in any answer.
+
+The cases are made from the routes themselves, so that a new route is held to this too.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from storefront import BODIES, NOWHERE, Storefront, read, refused, send
+
+from tallystick.api.routes import ROUTES
+from tallystick.api.routing import Paged, Route
+from tallystick.cli.launch import Server
+from tenant import Tenant, new_tenant
+
+DAY = "2025-01-10T12:00:00Z"
+
+
+class Estate:
+    """An organisation with one of everything that has an id: nouns, bills, jobs, events, failed measurements."""
+
+    def __init__(self, tenant: Tenant, http: httpx.Client) -> None:
+        self.tenant = tenant
+        self.http = http
+        store = Storefront(http)
+        store.measure(measurement("one", 1), measurement("two", 2))
+        lost = {**measurement("lost", 1), "meter": "nothing"}
+        rejected = read(send(http, "POST", "/measurements", {"measurements": [lost]}))["measurements"][0]
+        assert rejected["verdict"] == "rejected"
+        self.job = finished(http, read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"})))
+        self.bill = read(http.get("/bills"))["data"][0]
+        self.event = read(http.get("/events"))["data"][0]["id"]
+        self.ids = {
+            **store.ids,
+            "/failedmeasurements": rejected["failedMeasurementId"],
+            "/events": self.event,
+            "/billjobs": self.job["id"],
+            "/bills": self.bill["id"],
+            "/lineitems": self.bill["lineItems"][0]["id"],
+        }
+
+    def everything_of_its_own(self) -> set[str]:
+        return {*self.ids.values(), self.tenant.id, self.tenant.key}
+
+
+def measurement(uid: str, quantity: int) -> dict[str, object]:
+    return {
+        "uid": uid,
+        "meter": "traffic",
+        "account": "acme",
+        "ts": DAY,
+        "measure": {"bytes": quantity},
+        "where": {"region": "eu"},
+        "metadata": {"file": "a.txt"},
+    }
+
+
+def finished(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+    until = time.monotonic() + 30
+    while job["status"] not in {"COMPLETE", "CANCELLED"}:
+        assert time.monotonic() < until, job
+        time.sleep(0.05)
+        job = read(http.get(f"/billjobs/{job['id']}"))
+    return job
+
+
+@pytest.fixture(scope="module")
+def north(server: Server) -> Iterator[Estate]:
+    tenant = new_tenant(server)
+    with tenant.http() as http:
+        yield Estate(tenant, http)
+
+
+@pytest.fixture(scope="module")
+def south(server: Server) -> Iterator[Estate]:
+    tenant = new_tenant(server)
+    with tenant.http() as http:
+        yield Estate(tenant, http)
+
+
+WITH_IDS = [route for route in ROUTES if "{" in route.path]
+
+
+def noun_of(route: Route, name: str) -> str:
+    """Which noun a placeholder of a path names: `/bills/{billId}/lineitems/{id}` a bill, then a line of it."""
+    if name != "id":
+        return "/" + name.removesuffix("Id").lower() + "s"
+    return "/" + re.search(r"([^{}]*)/\{id\}", route.path)[1].strip("/")  # type: ignore[index]  # the path has {id}
+
+
+def filled(route: Route, ids: dict[str, str]) -> str:
+    """The path with the ids of an estate. A placeholder that the estate knows nothing of fails here: give it one."""
+    return re.sub(r"\{(\w+)\}", lambda found: ids[noun_of(route, found[1])], route.path)
+
+
+def valid_body(route: Route, estate: Estate) -> bytes | None:
+    """A body that would be right, so that only the id can be wrong."""
+    if route.body is None:
+        return None
+    for_these = {
+        "/bills/{id}/status": b'{"status":"APPROVED"}',
+        "/failedmeasurements/{id}/replay": b"{}",
+        "/failedmeasurements/{id}/discard": b'{"reason":"never"}',
+    }
+    if route.path in for_these:
+        return for_these[route.path]
+    return estate.http.get(filled(route, estate.ids)).content
+
+
+@pytest.mark.parametrize("route", WITH_IDS, ids=lambda route: f"{route.method} {route.path}")
+def test_an_id_of_the_other_organisation_is_404(north: Estate, south: Estate, route: Route) -> None:
+    path, body = filled(route, north.ids), valid_body(route, north)
+    before = {where: north.http.get(where).content for where in lists_of()}
+    reply = refused(south.http.request(route.method, path, content=body), 404)
+    assert reply["code"] == "not_found"
+    unknown = south.http.request(route.method, filled(route, dict.fromkeys(north.ids, NOWHERE)), content=body)
+    assert refused(unknown, 404)["code"] == "not_found", "an id of the other is answered as one that is nowhere"
+    assert {where: north.http.get(where).content for where in lists_of()} == before, "nothing was changed"
+
+
+def test_the_same_ids_are_found_at_home(north: Estate) -> None:
+    """What the test above asks for exists: without this it would prove nothing."""
+    for route in WITH_IDS:
+        if route.method == "GET":
+            read(north.http.get(filled(route, north.ids)))
+
+
+@pytest.mark.parametrize("route", WITH_IDS, ids=lambda route: f"{route.method} {route.path}")
+def test_a_token_does_not_open_the_other_organisations_path(north: Estate, south: Estate, route: Route) -> None:
+    url = f"{north.tenant.url}/organizations/{north.tenant.id}{filled(route, north.ids)}"
+    headers = {"authorization": south.http.headers["authorization"]}
+    assert refused(httpx.request(route.method, url, headers=headers), 403)["code"] == "forbidden"
+
+
+def lists_of() -> list[str]:
+    return [route.path for route in ROUTES if route.method == "GET" and "{" not in route.path and listable(route)]
+
+
+def listable(route: Route) -> bool:
+    return not route.signed and "file" not in route.query
+
+
+@pytest.mark.parametrize("path", lists_of())
+def test_no_list_shows_anything_of_the_other(north: Estate, south: Estate, path: str) -> None:
+    ours, theirs = south.http.get(path), north.http.get(path)
+    assert ours.status_code == theirs.status_code == 200
+    for text, other in ((ours.text, north), (theirs.text, south)):
+        assert [known for known in other.everything_of_its_own() if known in text] == []
+
+
+LISTS = [route for route in ROUTES if isinstance(route.reply, Paged) and "{" not in route.path]
+
+
+@pytest.mark.parametrize("route", LISTS, ids=lambda route: route.path)
+def test_no_filter_reaches_the_other(north: Estate, south: Estate, route: Route) -> None:
+    """Every parameter of every list with every id of the other: nothing, or a refusal."""
+    for name in route.query:
+        for other in north.ids.values():
+            reply = south.http.get(route.path, params={name: other})
+            if reply.status_code == 200:
+                assert other not in reply.text, (name, other)
+                if name == "ids":
+                    assert read(reply)["data"] == []
+            else:
+                refused(reply)
+
+
+@pytest.mark.parametrize("path", [path for path, body in BODIES.items() if path != "/serviceusers"])
+def test_what_names_an_entity_of_the_other_names_nothing(north: Estate, south: Estate, path: str) -> None:
+    """Every reference in every body, one at a time."""
+    here, there = BODIES[path](south.ids), BODIES[path](north.ids)
+    for field, value in there.items():
+        if value != here[field]:
+            code = {"code": "of_the_other"} if "code" in here else {}
+            reply = refused(send(south.http, "POST", path, {**here, **code, field: value}))
+            assert (reply["code"], reply["field"]) == ("unknown_reference", field)
+
+
+REFERENCES: list[tuple[str, str, dict[str, str]]] = [
+    ("/accounts", "parentAccountId", {"code": "child", "parentAccountId": "/accounts"}),
+    ("/aggregations", "accountingProductId", {"code": "other", "accountingProductId": "/products"}),
+    ("/plans", "accountId", {"code": "bespoke", "accountId": "/accounts"}),
+    ("/plans", "standingChargeAccountingProductId", {"standingChargeAccountingProductId": "/products"}),
+    ("/plans", "minimumSpendAccountingProductId", {"minimumSpendAccountingProductId": "/products"}),
+]
+
+
+@pytest.mark.parametrize(("path", "field", "changes"), REFERENCES, ids=[field for _, field, _ in REFERENCES])
+def test_optional_references_reach_no_further(
+    north: Estate, south: Estate, path: str, field: str, changes: dict[str, str]
+) -> None:
+    given = {name: north.ids.get(value, value) for name, value in changes.items()}
+    body = {**BODIES[path](south.ids), "code": "other", **({"bespoke": True} if field == "accountId" else {}), **given}
+    reply = refused(send(south.http, "POST", path, body))
+    assert (reply["code"], reply["field"]) == ("unknown_reference", field)
+
+
+def test_jobs_and_approvals_take_no_account_or_bill_of_the_other(north: Estate, south: Estate) -> None:
+    for path, body in (
+        ("/billjobs", {"accountIds": [north.ids["/accounts"]], "lastDateInBillingPeriod": "2025-01-31"}),
+        ("/billjobs/recalculate", {"billIds": [north.ids["/bills"]]}),
+        ("/bills/approve", {"billIds": [north.ids["/bills"]]}),
+    ):
+        reply = send(south.http, "POST", path, body)
+        assert refused(reply, reply.status_code)["code"] in {"unknown_reference", "not_found"}, path
+    reply = south.http.post("/bills/approve", params={"accountIds": north.ids["/accounts"]}, content=b"{}")
+    assert read(reply)["message"].startswith("0 bills")
+    assert read(north.http.get(f"/bills/{north.ids['/bills']}"))["status"] == "PENDING"
+
+
+def test_the_same_uids_are_counted_once_in_each(north: Estate, south: Estate) -> None:
+    for estate in (north, south):
+        reply = read(send(estate.http, "POST", "/measurements", {"measurements": [measurement("one", 1)]}))
+        assert reply["measurements"][0]["verdict"] == "duplicate"
+
+
+def test_usage_queries_see_their_own_organisation_only(north: Estate, south: Estate) -> None:
+    extra = measurement("only in the north", 40)
+    assert read(send(north.http, "POST", "/measurements", {"measurements": [extra]}))["result"] == "accepted"
+    for estate, total in ((north, 43), (south, 3)):
+        query = {
+            "aggregations": [
+                {"meterId": estate.ids["/meters"], "fieldCode": "bytes", "fieldType": "MEASURE", "function": "SUM"}
+            ],
+            "groups": [{"groupType": "ACCOUNT"}],
+        }
+        wanted = [{"accountId": estate.ids["/accounts"], "accountCode": "acme", "bytes.SUM": total}]
+        until = time.monotonic() + 20
+        while (rows := read(send(estate.http, "POST", "/usage/query", query))["data"]) != wanted:
+            assert time.monotonic() < until, rows
+            time.sleep(0.05)
+    raw = send(south.http, "POST", "/usage/query", {}).text
+    assert "only in the north" not in raw
+    assert not any(known in raw for known in north.ids.values())
+
+
+def test_usage_queries_name_nothing_of_the_other(north: Estate, south: Estate) -> None:
+    meter, account = north.ids["/meters"], north.ids["/accounts"]
+    column = {"meterId": meter, "fieldCode": "bytes", "fieldType": "MEASURE", "function": "SUM"}
+    own = {**column, "meterId": south.ids["/meters"]}
+    for body, place in (
+        ({"meterIds": [meter]}, "meterIds"),
+        ({"accountIds": [account]}, "accountIds"),
+        ({"aggregations": [column]}, "aggregations[0].meterId"),
+        (
+            {"dimensionFilters": [{"meterId": meter, "fieldCode": "region", "values": ["eu"]}]},
+            "dimensionFilters[0].meterId",
+        ),
+        (
+            {"aggregations": [own], "groups": [{"groupType": "DIMENSION", "meterId": meter, "fieldCode": "region"}]},
+            "groups[0].meterId",
+        ),
+    ):
+        reply = refused(send(south.http, "POST", "/usage/query", body))
+        assert (reply["code"], reply["field"]) == ("unknown_reference", place)
+
+
+def test_a_download_link_opens_one_file_of_one_organisation(north: Estate, south: Estate) -> None:
+    events = read(north.http.get("/events", params={"eventType": "IngestValidationFailure"}))["data"]
+    file = next(event["m3terEvent"]["getDownloadUrl"] for event in events if "getDownloadUrl" in event["m3terEvent"])
+    name = unquote(file.partition("file=")[2])
+    assert name
+    url = read(north.http.get("/measurements/failedIngest/getDownloadUrl", params={"file": name}))["url"]
+    assert httpx.get(url).status_code == 200
+    assert httpx.get(url.replace(north.tenant.id, south.tenant.id)).status_code == 403
+    refused(south.http.get("/measurements/failedIngest/getDownloadUrl", params={"file": name}), 404)

@@ -1,0 +1,86 @@
+"""`make bench`, short: every part runs against real servers, its totals hold, and every figure is written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tallystick.core import wire
+
+BENCH = Path(__file__).parent.parent.parent / "bench"
+TIMEOUT_SECONDS = 600  # it takes half a minute on a machine that has nothing else to do
+
+# name → the limits that it is compared with
+FIGURES = {
+    "ingest, batches of 1,000": [
+        "bare chDB insert of the same JSON",
+        "append and fdatasync",
+    ],
+    "ingest, batches: processor time": [],
+    "acknowledged to visible": [],
+    "projection behind at the end": [],
+    "memory, idle": [],
+    "memory, full ingest": [],
+    "usage query, one account's month": ["the bare SQL, p50"],
+    "usage query, fleet by account": ["the bare SQL, p50"],
+    "ingest, single measurements": ["GET /health"],
+    "ingest, single measurements: processor time": [],
+    "bill run": ["rating in memory, one core, no stores"],
+    "bill run: processor time": [],
+}
+WITH_PERCENTILES = {
+    "ingest, batches of 1,000",
+    "acknowledged to visible",
+    "usage query, one account's month",
+    "usage query, fleet by account",
+    "ingest, single measurements",
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    directory = tmp_path_factory.mktemp("bench")
+    path = directory / "results.json"
+    command = [sys.executable, str(BENCH / "run.py"), "--quick", "--results", str(path), "--directory", str(directory)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert "bill run" in run.stdout, "the table is printed"
+    assert list(directory.glob("tallystick-bench-*")) == [], "the data is removed"
+    return wire.decode(dict[str, Any], path.read_bytes())
+
+
+def test_every_figure_is_there_with_what_it_is_compared_with(results: dict[str, Any]) -> None:
+    found = {each["name"]: [other["name"] for other in each["compared_with"]] for each in results["figures"]}
+    assert found == FIGURES
+
+
+def test_a_figure_states_its_workload_and_unit(results: dict[str, Any]) -> None:
+    for figure in results["figures"]:
+        assert len(figure["workload"]) > 20, figure["name"]
+        assert figure["unit"], figure["name"]
+        assert figure["value"] >= 0, figure["name"]
+
+
+def test_answers_have_percentiles_in_order(results: dict[str, Any]) -> None:
+    spread = {each["name"]: (each["p50"], each["p99"]) for each in results["figures"] if each["p50"] is not None}
+    assert spread.keys() == WITH_PERCENTILES
+    assert all(0 < p50 <= p99 for p50, p99 in spread.values()), spread
+
+
+def test_a_ratio_is_the_value_over_the_limit(results: dict[str, Any]) -> None:
+    for figure in results["figures"]:
+        for other in figure["compared_with"]:
+            exact = Decimal(figure["value"]) / Decimal(other["value"])
+            assert abs(exact / Decimal(other["ratio"]) - 1) < Decimal("0.05"), (figure["name"], other)
+
+
+def test_the_machine_and_the_time_are_named(results: dict[str, Any]) -> None:
+    assert results["machine"].keys() == {"cpu", "cores", "memory_gib", "disk", "kernel", "python", "load"}
+    assert all(value != "" for value in results["machine"].values())
+    assert results["when"].endswith("+00:00")
+    assert results["quick"] is True
