@@ -14,8 +14,8 @@ import msgspec
 
 from tallystick.core.bands import Priced as BandPrice
 from tallystick.core.bands import price_bands, price_span
-from tallystick.core.bill import BandUsage, LineItem, LineItemType, line_id
-from tallystick.core.catalog import PricingType, Product
+from tallystick.core.bill import BandUsage, LineItemType
+from tallystick.core.catalog import PricingType
 from tallystick.core.charges import (
     Charge,
     minimum_charges,
@@ -26,69 +26,27 @@ from tallystick.core.charges import (
     standing_charges,
     topped_up,
 )
-from tallystick.core.entity import Entity
+from tallystick.core.lines import Draft, RatedLine, finished
 from tallystick.core.period import Period
 from tallystick.core.plan_terms import PriceTerms
-from tallystick.core.quantity import ONE, ZERO, add, divide, multiply, negate, subtract, tidy, total
+from tallystick.core.quantity import ZERO, add, divide, multiply, negate, subtract, tidy, total
 from tallystick.core.scope import named, segment_map
 from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
 from tallystick.core.usage import Answers, Counting, Window, countings, questions, windows
-from tallystick.core.wire import encode
 from tallystick.core.working import (
-    Converted,
     Counted,
     Credited,
     Divided,
     Priced,
     PricedBand,
-    Rounded,
     Spanned,
     Steps,
-    Working,
 )
 
 # Changes whenever the same terms and answers would give other lines; a bill records the one that made it.
 ENGINE_VERSION = "1"
 
 __all__ = ["ENGINE_VERSION", "RatedLine", "questions", "rate"]
-
-
-class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a bill and the steps that made it."""
-
-    item: LineItem
-    working: Working
-
-
-class _Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """A line before it becomes money: `exact` is in the plan's currency; `bands` are not converted yet."""
-
-    account_plan: AccountPlanTerms
-    conversion: Conversion
-    type: LineItemType
-    description: str
-    service: Period
-    exact: Decimal
-    working: tuple[Steps, ...]
-    accounting_product: Entity[Product]
-    quantity: Decimal = ONE
-    units: Decimal = ONE
-    unit: str = ""
-    price: PriceTerms | None = None
-    segment: tuple[str, ...] = ()
-    bands: tuple[BandUsage, ...] | None = None
-
-    @property
-    def key(self) -> str:
-        """What the line is for: unique on the bill."""
-        of = self.price.pricing.id if self.price else ""
-        parts = (self.type, self.account_plan.account_plan.id, of, self.service.start.wire(), *self.segment)
-        return encode(parts).decode()
-
-    @property
-    def credit(self) -> PricingType | None:
-        """The kind of credit that the line gives, if it gives one."""
-        return self.price.pricing.value.type if self.price and self.type is LineItemType.USAGE_CREDIT else None
 
 
 def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
@@ -106,12 +64,12 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
         for draft in _drafts(terms, account_plan, by_plan.get(account_plan.account_plan.id, []), answers)
     ]
     of_bill = terms.bill_id
-    return tuple(_finished(of_bill, draft, number) for number, draft in enumerate(_capped(drafts), start=1))
+    return tuple(finished(of_bill, draft, number) for number, draft in enumerate(_capped(drafts), start=1))
 
 
 def _drafts(
     terms: Terms, account_plan: AccountPlanTerms, of_plan: Sequence[Window], answers: Answers
-) -> Iterator[_Draft]:
+) -> Iterator[Draft]:
     """The lines of one account plan: standing charge, usage, minimums. Credits are not capped yet."""
     conversion = terms.conversion(account_plan.plan.template.value.currency)
     for charge in standing_charges(terms, account_plan):
@@ -143,8 +101,8 @@ def _standing_of(terms: Terms, account_plan: AccountPlanTerms, conversion: Conve
 
 def _recurring(
     account_plan: AccountPlanTerms, conversion: Conversion, charge: Charge, price: PriceTerms | None = None
-) -> _Draft:
-    return _Draft(
+) -> Draft:
+    return Draft(
         account_plan=account_plan,
         conversion=conversion,
         type=charge.type,
@@ -160,12 +118,12 @@ def _recurring(
 # ------------------------------------------------------------------------------------------------------ usage
 
 
-def _usage(conversion: Conversion, window: Window, counting: Counting) -> _Draft:
+def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
     price = window.price
     pricing, aggregation = price.pricing.value, price.aggregation.value
     priced, steps = _priced(price, window, counting)
     is_credit = pricing.type is not PricingType.DEBIT
-    return _Draft(
+    return Draft(
         account_plan=window.account_plan,
         conversion=conversion,
         type=LineItemType.USAGE_CREDIT if is_credit else LineItemType.USAGE,
@@ -183,7 +141,7 @@ def _usage(conversion: Conversion, window: Window, counting: Counting) -> _Draft
     )
 
 
-def _usage_order(draft: _Draft) -> tuple[str, str, tuple[str, ...], Period, str]:
+def _usage_order(draft: Draft) -> tuple[str, str, tuple[str, ...], Period, str]:
     assert draft.price is not None, "usage has a price"
     aggregation = draft.price.aggregation
     return aggregation.value.name, aggregation.id, draft.segment, draft.service, draft.price.pricing.id
@@ -286,19 +244,19 @@ def _band_usage(price: PriceTerms, priced: BandPrice, quantity: Decimal, *, is_c
 # ------------------------------------------------------------------------------------------------------ credits
 
 
-def _capped(drafts: Sequence[_Draft]) -> list[_Draft]:
+def _capped(drafts: Sequence[Draft]) -> list[Draft]:
     """Credits give back at most what there is: a product credit the lines of its product, a global one the rest of
     the bill. Product credits go first; within a kind, in the order of the lines (source: reference 3.2)."""
     left: dict[str, Decimal] = {}
     for draft in drafts:
         if not draft.credit:
-            product = draft.account_plan.plan.product.id
+            product = draft.product.id if draft.product else ""
             left[product] = add(left.get(product, ZERO), draft.conversion.converted(draft.exact))
     result = list(drafts)
     for kind in (PricingType.PRODUCT_CREDIT, PricingType.GLOBAL_CREDIT):
         for index, draft in enumerate(drafts):
             if draft.credit is kind:
-                product = draft.account_plan.plan.product.id
+                product = draft.product.id if draft.product else ""
                 room = left.get(product, ZERO) if kind is PricingType.PRODUCT_CREDIT else total(left.values())
                 result[index] = _cap(draft, kind, max(room, ZERO))
                 given = draft.conversion.converted(result[index].exact)
@@ -306,91 +264,9 @@ def _capped(drafts: Sequence[_Draft]) -> list[_Draft]:
     return result
 
 
-def _cap(draft: _Draft, kind: PricingType, room: Decimal) -> _Draft:
+def _cap(draft: Draft, kind: PricingType, room: Decimal) -> Draft:
     credit = negate(draft.exact)
     cap = divide(room, draft.conversion.rate)
     amount = negate(min(credit, cap))
     step = Credited(type=kind, credit=credit, cap=cap, amount=amount)
     return msgspec.structs.replace(draft, exact=amount, working=(*draft.working, step))
-
-
-# ------------------------------------------------------------------------------------------------------ lines
-
-
-def _finished(of_bill: str, draft: _Draft, number: int) -> RatedLine:
-    """Where a line becomes money: the one rounding."""
-    conversion = draft.conversion
-    subtotal, converted = conversion.money(draft.exact), conversion.converted(draft.exact)
-    plan, price = draft.account_plan.plan, draft.price
-    aggregation = price.aggregation if price else None
-    product, accounting = plan.product, draft.accounting_product
-    item = LineItem(
-        id=line_id(of_bill, draft.key),
-        line_item_type=draft.type,
-        description=draft.description,
-        quantity=draft.quantity,
-        units=draft.units,
-        unit=draft.unit,
-        subtotal=subtotal,
-        average_unit_price=divide(subtotal, draft.units) if draft.units else ZERO,
-        currency=conversion.from_currency,
-        conversion_rate=tidy(conversion.rate),
-        converted_subtotal=converted,
-        sequence_number=number,
-        product_id=product.id,
-        product_name=product.value.name,
-        product_code=product.value.code,
-        accounting_product_id=accounting.id,
-        accounting_product_name=accounting.value.name,
-        accounting_product_code=accounting.value.code,
-        aggregation_id=aggregation.id if aggregation else None,
-        meter_id=aggregation.value.meter_id if aggregation else None,
-        plan_id=plan.plan.id,
-        pricing_id=price.pricing.id if price else None,
-        contract_id=draft.account_plan.account_plan.value.contract_id,
-        segment=segment_map(aggregation.value.segmented_fields or (), draft.segment)
-        if aggregation and draft.segment
-        else None,
-        service_period_start_date=draft.service.start,
-        service_period_end_date=draft.service.end,
-        usage_per_pricing_band=_converted_bands(draft.bands, conversion.rate),
-    )
-    return RatedLine(item=item, working=(*draft.working, *_money_steps(draft, item)))
-
-
-def _money_steps(draft: _Draft, item: LineItem) -> tuple[Steps, ...]:
-    conversion = draft.conversion
-    rounded = Rounded(
-        exact=draft.exact,
-        currency=conversion.from_currency,
-        mode=conversion.from_rounding.mode,
-        decimals=conversion.from_rounding.decimals,
-        amount=item.subtotal,
-    )
-    if conversion.from_currency == conversion.to_currency:
-        return (rounded,)
-    exact = tidy(multiply(draft.exact, conversion.rate))
-    changed = Converted(
-        exact=draft.exact,
-        from_currency=conversion.from_currency,
-        to_currency=conversion.to_currency,
-        rate=tidy(conversion.rate),
-        amount=exact,
-    )
-    payable = Rounded(
-        exact=exact,
-        currency=conversion.to_currency,
-        mode=conversion.to_rounding.mode,
-        decimals=conversion.to_rounding.decimals,
-        amount=item.converted_subtotal,
-    )
-    return rounded, changed, payable
-
-
-def _converted_bands(bands: tuple[BandUsage, ...] | None, rate_: Decimal) -> tuple[BandUsage, ...] | None:
-    if bands is None:
-        return None
-    return tuple(
-        msgspec.structs.replace(band, converted_band_subtotal=tidy(multiply(band.band_subtotal, rate_)))
-        for band in bands
-    )

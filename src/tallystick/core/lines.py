@@ -1,0 +1,159 @@
+"""The lines of a bill: drafts with exact amounts, and the one place where they become money.
+
+Whatever is charged becomes a `Draft` first: usage, recurring charges, fees. An amount is exact until its line is
+finished; there it is rounded, once, in the currency it is priced in and, converted, in that of the bill.
+(source: reference 3.3, 3.12)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from tallystick.core.bill import BandUsage, LineItem, LineItemType, line_id
+from tallystick.core.catalog import PricingType, Product
+from tallystick.core.entity import Entity
+from tallystick.core.period import Period
+from tallystick.core.plan_terms import PriceTerms
+from tallystick.core.quantity import ONE, ZERO, divide, multiply, tidy
+from tallystick.core.scope import segment_map
+from tallystick.core.terms import AccountPlanTerms, Conversion
+from tallystick.core.wire import encode
+from tallystick.core.working import Converted, Rounded, Steps, Working
+
+
+class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a bill and the steps that made it."""
+
+    item: LineItem
+    working: Working
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A line before it becomes money: `exact` is in the currency that `conversion` starts from; `bands` are not
+    converted yet.
+
+    What no account plan charges says instead what the line is `of` (an id, unique with its type and the start of its
+    service), and `fields` has what else the line item shows, by Python name.
+    """
+
+    conversion: Conversion
+    type: LineItemType
+    description: str
+    service: Period
+    exact: Decimal
+    working: tuple[Steps, ...]
+    accounting_product: Entity[Product] | None
+    account_plan: AccountPlanTerms | None = None
+    of: str = ""
+    fields: Mapping[str, Any] = {}
+    quantity: Decimal = ONE
+    units: Decimal = ONE
+    unit: str = ""
+    price: PriceTerms | None = None
+    segment: tuple[str, ...] = ()
+    bands: tuple[BandUsage, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        """What the line is for: unique on the bill."""
+        owner = self.account_plan.account_plan.id if self.account_plan else self.of
+        of = self.price.pricing.id if self.price else ""
+        return encode((self.type, owner, of, self.service.start.wire(), *self.segment)).decode()
+
+    @property
+    def product(self) -> Entity[Product] | None:
+        """The product that the line belongs to: the plan's."""
+        return self.account_plan.plan.product if self.account_plan else None
+
+    @property
+    def credit(self) -> PricingType | None:
+        """The kind of credit that the line gives, if it gives one."""
+        return self.price.pricing.value.type if self.price and self.type is LineItemType.USAGE_CREDIT else None
+
+
+def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:
+    """Where a line becomes money: the one rounding. `number` is its place on the bill `of_bill` (an id)."""
+    conversion = draft.conversion
+    subtotal, converted = conversion.money(draft.exact), conversion.converted(draft.exact)
+    fields: dict[str, Any] = {}
+    if draft.price:
+        aggregation = draft.price.aggregation
+        fields |= {"pricing_id": draft.price.pricing.id, "aggregation_id": aggregation.id}
+        fields["meter_id"] = aggregation.value.meter_id
+        fields["segment"] = segment_map(aggregation.value.segmented_fields or (), draft.segment)
+    if draft.account_plan:
+        fields["plan_id"] = draft.account_plan.plan.plan.id
+        fields["contract_id"] = draft.account_plan.account_plan.value.contract_id
+    item = LineItem(
+        id=line_id(of_bill, draft.key),
+        line_item_type=draft.type,
+        description=draft.description,
+        quantity=draft.quantity,
+        units=draft.units,
+        unit=draft.unit,
+        subtotal=subtotal,
+        average_unit_price=divide(subtotal, draft.units) if draft.units else ZERO,
+        currency=conversion.from_currency,
+        conversion_rate=tidy(conversion.rate),
+        converted_subtotal=converted,
+        sequence_number=number,
+        service_period_start_date=draft.service.start,
+        service_period_end_date=draft.service.end,
+        usage_per_pricing_band=_converted_bands(draft.bands, conversion.rate),
+        **(
+            product_fields(draft.product)
+            | product_fields(draft.accounting_product, "accounting_product")
+            | fields
+            | dict(draft.fields)
+        ),
+    )
+    return RatedLine(item=item, working=(*draft.working, *money_steps(draft.exact, conversion, item)))
+
+
+def product_fields(product: Entity[Product] | None, prefix: str = "product") -> dict[str, Any]:
+    """Id, name and code of a product as the fields of a line item; none without a product."""
+    if product is None:
+        return {}
+    return {f"{prefix}_id": product.id, f"{prefix}_name": product.value.name, f"{prefix}_code": product.value.code}
+
+
+def money_steps(exact: Decimal, conversion: Conversion, item: LineItem) -> tuple[Steps, ...]:
+    """How an exact amount became the money of a line."""
+    rounded = Rounded(
+        exact=exact,
+        currency=conversion.from_currency,
+        mode=conversion.from_rounding.mode,
+        decimals=conversion.from_rounding.decimals,
+        amount=item.subtotal,
+    )
+    if conversion.from_currency == conversion.to_currency:
+        return (rounded,)
+    converted = tidy(multiply(exact, conversion.rate))
+    changed = Converted(
+        exact=exact,
+        from_currency=conversion.from_currency,
+        to_currency=conversion.to_currency,
+        rate=tidy(conversion.rate),
+        amount=converted,
+    )
+    payable = Rounded(
+        exact=converted,
+        currency=conversion.to_currency,
+        mode=conversion.to_rounding.mode,
+        decimals=conversion.to_rounding.decimals,
+        amount=item.converted_subtotal,
+    )
+    return rounded, changed, payable
+
+
+def _converted_bands(bands: tuple[BandUsage, ...] | None, rate_: Decimal) -> tuple[BandUsage, ...] | None:
+    if bands is None:
+        return None
+    return tuple(
+        msgspec.structs.replace(band, converted_band_subtotal=tidy(multiply(band.band_subtotal, rate_)))
+        for band in bands
+    )
