@@ -75,6 +75,7 @@ class Commitment(Value, frozen=True, kw_only=True):
         "fees_accounting_product_id",
         "drawdowns_accounting_product_id",
     )
+    filters: ClassVar[tuple[str, ...]] = ("currency",)
 
     account_id: Id
     amount: Decimal
@@ -160,9 +161,11 @@ class Balance(Value, frozen=True, kw_only=True):
         "contract_id",
         "product_ids",
         "aggregation_ids",
+        "top_up_transaction_type_id",
         "consumptions_accounting_product_id",
         "fees_accounting_product_id",
     )
+    filters: ClassVar[tuple[str, ...]] = ("currency",)
 
     account_id: Id
     code: EntityCode
@@ -192,6 +195,11 @@ class Balance(Value, frozen=True, kw_only=True):
     def last_end(self) -> Instant:
         """When nothing of it can be used any more: the end of the rollover where there is one."""
         return self.rollover_end_date or self.end_date
+
+    @property
+    def top_up_transaction_type_id(self) -> str | None:
+        """The type of the transactions that its top-up rule makes."""
+        return None if self.top_up is None else self.top_up.transaction_type_id
 
     def check(self) -> None:
         if self.end_date <= self.start_date:

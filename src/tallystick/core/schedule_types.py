@@ -66,12 +66,13 @@ class ChargeSchedule(Value, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "chargeschedule"
     references: ClassVar[tuple[str, ...]] = ("balance_id",)
+    filters: ClassVar[tuple[str, ...]] = ("currency",)
 
     balance_id: Id
     name: Name
     code: EntityCode
     currency: CurrencyCode
-    charge_description: Text
+    charge_description: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     bill_frequency: Frequency
     bill_frequency_interval: Interval
     bill_in_advance: bool

@@ -1,0 +1,137 @@
+"""When schedules of a balance are due, and what they make: a pure function of the schedule and the time.
+
+Every id is made from the schedule and the moment, so that running twice makes nothing twice (source: reference 2.7;
+docs/decisions/0111-schedules.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from uuid import UUID, uuid5
+
+import msgspec
+
+from tallystick.core.charge import Charge, ChargeEntityType, ChargeLineItemType
+from tallystick.core.credit_types import Balance
+from tallystick.core.entity import Entity
+from tallystick.core.ledger import CreditKind, LedgerCause, LedgerEntry
+from tallystick.core.organization import OrganizationConfig
+from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, local_day, local_days
+from tallystick.core.schedule_types import ChargeSchedule, TransactionSchedule
+
+
+class Runs(msgspec.Struct, frozen=True, kw_only=True):
+    """The last run of a schedule that is not after a moment, and the first one that is."""
+
+    previous: Instant | None
+    next: Instant | None
+
+
+def transaction_runs(schedule: TransactionSchedule, zone: str) -> Iterator[Instant]:
+    """The moments at which a transaction schedule runs, in order: its start, then every so many days, weeks, months or
+    years later, as long after the beginning of that local day as the start is after its own."""
+    first_day = local_day(schedule.start_date, zone)
+    grid = Grid(frequency=schedule.frequency, interval=schedule.frequency_interval, epoch=first_day, zone=zone)
+    into_day = schedule.start_date - grid.period(0).start
+    number = 0
+    while (run := Instant.of(grid.period(number).start + into_day)) < schedule.end_date:
+        yield run
+        number += 1
+
+
+def charge_periods(schedule: ChargeSchedule, config: OrganizationConfig) -> Iterator[Period]:
+    """The stretches of service that a charge schedule charges for, in order: the billing periods of its grid, the first
+    and the last cut to the service. Each costs the full amount."""
+    grid = Grid(
+        frequency=schedule.bill_frequency,
+        interval=schedule.bill_frequency_interval,
+        epoch=schedule.bill_epoch or epoch_of(config, schedule.bill_frequency),
+        zone=config.timezone,
+    )
+    service = Period(schedule.service_period_start_date, schedule.service_period_end_date)
+    for period in grid.between(service.start, service.end):
+        served = intersect(period, service)
+        assert served is not None, "the grid gives only periods that have an instant of the service"
+        yield served
+
+
+def charge_run(schedule: ChargeSchedule, period: Period) -> Instant:
+    """When the charge of a period is made: at its start in advance, at its end in arrears."""
+    return period.start if schedule.bill_in_advance else period.end
+
+
+def epoch_of(config: OrganizationConfig, frequency: Frequency) -> date:
+    """The organisation's first day of billing periods of a frequency."""
+    return {
+        Frequency.DAILY: config.day_epoch,
+        Frequency.WEEKLY: config.week_epoch,
+        Frequency.MONTHLY: config.month_epoch,
+        Frequency.ANNUALLY: config.year_epoch,
+    }[frequency]
+
+
+def runs_around(runs: Iterator[Instant], now: Instant) -> Runs:
+    """The last run at or before a moment, and the first one after it."""
+    previous = None
+    for run in runs:
+        if run > now:
+            return Runs(previous=previous, next=run)
+        previous = run
+    return Runs(previous=previous, next=None)
+
+
+def scheduled_entry(
+    schedule_id: str, schedule: TransactionSchedule, balance: Entity[Balance], run: Instant, now: Instant
+) -> LedgerEntry:
+    """What one run of a transaction schedule adds to its balance."""
+    return LedgerEntry(
+        id=run_id(schedule_id, run),
+        credit_kind=CreditKind.BALANCE,
+        credit_id=balance.id,
+        account_id=balance.value.account_id,
+        amount=schedule.amount,
+        currency=balance.value.currency,
+        applied_date=run,
+        transaction_date=run,
+        entity_type=LedgerCause.SCHEDULER,
+        entity_id=schedule_id,
+        created=now,
+        created_by=schedule_id,
+        description=schedule.transaction_description,
+        transaction_type_id=schedule.transaction_type_id,
+        paid=schedule.paid,
+        currency_paid=schedule.currency_paid,
+    )
+
+
+def scheduled_charge(
+    schedule_id: str, schedule: ChargeSchedule, balance: Entity[Balance], period: Period, zone: str
+) -> Charge:
+    """What a charge schedule charges for one period. It is on the bill of the first day of the period in advance, of
+    its last day in arrears."""
+    first_day, last_day = local_days(period, zone)
+    return Charge(
+        account_id=balance.value.account_id,
+        code=f"{schedule.code[:60]}-{first_day:%Y%m%d}-{run_id(schedule_id, period.start)[:8]}",
+        name=schedule.name,
+        currency=schedule.currency,
+        entity_type=ChargeEntityType.BALANCE,
+        line_item_type=ChargeLineItemType.BALANCE_FEE,
+        entity_id=balance.id,
+        service_period_start_date=period.start,
+        service_period_end_date=period.end,
+        bill_date=first_day if schedule.bill_in_advance else last_day,
+        amount=schedule.amount,
+        units=schedule.units,
+        unit_price=schedule.unit_price,
+        description=schedule.charge_description,
+        contract_id=balance.value.contract_id,
+        accounting_product_id=balance.value.fees_accounting_product_id,
+        schedule_id=schedule_id,
+    )
+
+
+def run_id(schedule_id: str, run: Instant) -> str:
+    """The id of what a schedule makes at a moment: always the same."""
+    return str(uuid5(UUID(schedule_id), run.wire()))
