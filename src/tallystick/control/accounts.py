@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken
-from tallystick.control.search import Field, Search, sorted_rows
+from tallystick.control.search import Field, Search, searched
 from tallystick.core.account import Account
 from tallystick.core.entity import Entity
 from tallystick.ports import DocumentWhere, Found, OrganizationRecords, Page, Transaction, Where
@@ -55,13 +55,7 @@ SORT_KEYS = (
 
 def search(records: OrganizationRecords, wanted: Search) -> Found[Entity[Account]]:
     """One page of a search, newest first unless it is sorted; the token is the offset of the next page."""
-    rows = [each for each in records.every(Account, _narrowed(wanted)) if wanted.holds(_fields(each))]
-    rows.reverse()
-    sort_by = wanted.sort_by
-    if sort_by is not None:
-        rows = sorted_rows(rows, lambda row: _fields(row)(sort_by), descending=wanted.descending)
-    end = wanted.offset + wanted.size
-    return Found(rows=tuple(rows[wanted.offset : end]), next_token=str(end) if end < len(rows) else None)
+    return searched(records.every(Account, _narrowed(wanted)), _fields, wanted)
 
 
 def _narrowed(wanted: Search) -> Where:

@@ -15,9 +15,15 @@ from typing import Any, Generic, TypeVar
 from tallystick.core.account import Account
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.catalog import Plan, PlanTemplate, Product
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.contract import Contract
+from tallystick.core.counter_types import Counter
+from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity, Value, wire_name
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
+from tallystick.core.picklists import BillGroupingKey, CreditReason, DebitReason, TransactionType
+from tallystick.core.plan_group import PlanGroup
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, Found, OrganizationRecords, Page, Transaction, Where
 
@@ -37,11 +43,27 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "plan_id": Plan,
     "account_id": Account,
     "parent_account_id": Account,
-    "compound_aggregation_id": None,
-    "plan_group_id": None,
-    "contract_id": None,
+    "compound_aggregation_id": CompoundAggregation,
+    "counter_id": Counter,
+    "plan_group_id": PlanGroup,
+    "contract_id": Contract,
+    "bill_grouping_key_id": BillGroupingKey,
+    "credit_reason_id": CreditReason,
+    "debit_reason_id": DebitReason,
+    "transaction_type_id": TransactionType,
     "statement_definition_id": None,
+    "billing_plan_id": Plan,
+    "product_ids": Product,
+    "aggregation_ids": Aggregation,
+    "fees_accounting_product_id": Product,
+    "drawdowns_accounting_product_id": Product,
+    "consumptions_accounting_product_id": Product,
+    "balance_id": Balance,
+    "top_up_transaction_type_id": TransactionType,
 }
+
+# References that are properties of a value: where on the wire they are.
+NESTED: Mapping[str, str] = {"top_up_transaction_type_id": "topUp.transactionTypeId"}
 
 # How messages call the kinds.
 LABELS: Mapping[str, str] = {
@@ -53,10 +75,27 @@ LABELS: Mapping[str, str] = {
     "pricing": "pricing",
     "account": "account",
     "accountplan": "account plan",
+    "compoundaggregation": "compound aggregation",
+    "counter": "counter",
+    "counterpricing": "counter pricing",
+    "counteradjustment": "counter adjustment",
+    "plangroup": "plan group",
+    "plangrouplink": "plan group link",
+    "contract": "contract",
+    "billgroupingkey": "bill grouping key",
+    "creditreason": "credit reason",
+    "debitreason": "debit reason",
+    "transactiontype": "transaction type",
+    "charge": "charge",
+    "billmemo": "credit or debit line item",
     "currency": "currency",
     "organizationconfig": "organisation configuration",
     "customfields": "custom fields",
     "billconfig": "bill settings",
+    "commitment": "commitment",
+    "balance": "balance",
+    "transactionschedule": "transaction schedule",
+    "chargeschedule": "charge schedule",
 }
 
 
@@ -189,7 +228,9 @@ def require_references(read: OrganizationRecords, value: Value) -> None:
     for field in value.references:
         named = getattr(value, field)
         if named is not None:
-            require_reference(read, REFERENCED[field], named, wire_name(type(value), field))
+            wire = NESTED.get(field) or wire_name(type(value), field)
+            for each in named if isinstance(named, tuple) else (named,):
+                require_reference(read, REFERENCED[field], each, wire)
 
 
 def require_reference(read: OrganizationRecords, of: type[Value] | None, id: str, field: str) -> None:

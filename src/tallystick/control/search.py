@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
+from tallystick.ports import Found
 
-Field = str | datetime | None
+Field = str | datetime | tuple[str, ...] | None
 Row = TypeVar("Row")
 
 _COMPARATORS = {":": operator.eq, ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -35,6 +36,8 @@ class Term:
         """Whether a field with this value meets the condition; a field that is absent meets none."""
         if found is None:
             return False
+        if isinstance(found, tuple):
+            return any(self.holds(each) for each in found)
         if isinstance(found, datetime):
             return bool(_COMPARATORS[self.comparator](found, self._instant()))
         if self.comparator == "~":
@@ -101,6 +104,18 @@ def read_terms(text: str | None, keys: Collection[str], instants: Collection[str
             term.holds(Instant.parse("2000-01-01"))  # refuses a value that is no date
         terms.append(term)
     return tuple(terms)
+
+
+def searched(rows: Iterable[Row], fields: Callable[[Row], Callable[[str], Field]], wanted: Search) -> Found[Row]:
+    """One page of the rows that are found. Rows come oldest first and are given newest first unless they are sorted;
+    the token is the offset of the next page."""
+    found = [row for row in rows if wanted.holds(fields(row))]
+    found.reverse()
+    sort_by = wanted.sort_by
+    if sort_by is not None:
+        found = sorted_rows(found, lambda row: fields(row)(sort_by), descending=wanted.descending)
+    end = wanted.offset + wanted.size
+    return Found(rows=tuple(found[wanted.offset : end]), next_token=str(end) if end < len(found) else None)
 
 
 def sorted_rows(rows: Sequence[Row], key: Callable[[Row], Field], *, descending: bool) -> list[Row]:

@@ -5,14 +5,17 @@ What a balance is worth and what of a commitment is spent are sums over entries 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
 import msgspec
 
+from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Id, Value
 from tallystick.core.period import Instant
+from tallystick.core.quantity import ZERO, add, negate, subtract, total
 
 
 class CreditKind(StrEnum):
@@ -97,3 +100,66 @@ def document_keys(entry: LedgerEntry) -> dict[str, str]:
     if entry.transaction_type_id is not None:
         keys["transaction_type_id"] = entry.transaction_type_id
     return keys
+
+
+def place_of(entry: LedgerEntry) -> str:
+    """Where an entry stands in lists: by when it happened."""
+    return entry.transaction_date.wire()
+
+
+def value_of(entries: Collection[LedgerEntry]) -> Decimal:
+    """What entries come to: of a balance its value, of a commitment its draws as a negative number."""
+    return total(entry.amount for entry in entries)
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What has become of a balance's money, all in its currency and none negative, but for `value`.
+
+    `value` = `total_credit_amount` − `total_debit_amount` is what the ledger holds, `available` what of it can still
+    be drawn: without `expired_balance_amount`.
+    """
+
+    total_credit_amount: Decimal
+    total_debit_amount: Decimal
+    initial_credit_amount: Decimal
+    balance_consumed: Decimal
+    rollover_consumed: Decimal
+    expired_balance_amount: Decimal
+    value: Decimal
+    available: Decimal
+
+
+def summary_of(balance: Balance, entries: Collection[LedgerEntry], now: Instant) -> Summary:
+    """What has become of a balance's money up to a moment. The first credit is its initial one."""
+    added = [entry for entry in entries if entry.amount > 0]
+    credited = value_of(added)
+    debited = negate(value_of([entry for entry in entries if entry.amount < 0]))
+    first = min(added, key=lambda entry: (entry.applied_date, entry.created, entry.id), default=None)
+    draws = [entry for entry in entries if entry.entity_type is LedgerCause.BILL]
+    rolled = negate(value_of([entry for entry in draws if entry.from_rollover]))
+    value = subtract(credited, debited)
+    expired = expired_at(balance, value, rolled, now)
+    return Summary(
+        total_credit_amount=credited,
+        total_debit_amount=debited,
+        initial_credit_amount=ZERO if first is None else first.amount,
+        balance_consumed=negate(value_of([entry for entry in draws if not entry.from_rollover])),
+        rollover_consumed=rolled,
+        expired_balance_amount=expired,
+        value=value,
+        available=subtract(value, expired),
+    )
+
+
+def expired_at(balance: Balance, value: Decimal, rolled: Decimal, now: Instant) -> Decimal:
+    """What of a balance's value can never be drawn any more at a moment; `rolled` is what was drawn after its end.
+
+    At the end all of it expires but for what rolls over; at the end of the rollover the rest does.
+    """
+    if now < balance.end_date or value <= 0:
+        return ZERO
+    if balance.rollover_end_date is None or now >= balance.rollover_end_date:
+        return value
+    if balance.rollover_amount is None:
+        return ZERO
+    return max(ZERO, subtract(add(value, rolled), max(balance.rollover_amount, rolled)))
