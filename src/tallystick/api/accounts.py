@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from tallystick.api.crud import CODES, IDS, PAGING, Crud, Reply, by_ids_and_codes
-from tallystick.api.routing import Call, Envelope, Paged, QueryString, Route
+from tallystick.api.crud import CODES, IDS, PAGING, Crud, Reply, by_ids_and_codes, desk_of
+from tallystick.api.routing import Call, Envelope, Paged, Route
+from tallystick.api.search_query import described, read_search
 from tallystick.control.accounts import ACCOUNTS, SEARCH_KEYS, SORT_KEYS, children, search
-from tallystick.control.search import Search, read_terms
+from tallystick.control.end_dating import EndDating, Ended, end_of_account
 from tallystick.core.account import Account
-from tallystick.errors import Refusal
 
 CHILDREN_LIMIT = 200
-FURTHEST = 10**9  # rows that a search can skip
 
 _CRUD = Crud(
     noun=ACCOUNTS,
@@ -26,29 +25,14 @@ def _children(call: Call) -> Reply:
     return _CRUD.page(call.records, found)
 
 
+def _end(call: Call, body: EndDating) -> Ended:
+    return end_of_account(desk_of(call), call.path["id"], body)
+
+
 def _search(call: Call) -> Reply:
-    return _CRUD.page(call.records, search(call.records, read_search(call.query)))
-
-
-def read_search(query: QueryString) -> Search:
-    """The parameters of a search of accounts."""
-    sort_by = _choice(query, "sortBy", SORT_KEYS)
-    order = _choice(query, "sortOrder", ("ASC", "DESC"))
-    return Search(
-        terms=read_terms(query.text("searchQuery"), SEARCH_KEYS, instants=("dtCreated",)),
-        any_term=_choice(query, "operator", ("AND", "OR")) == "OR",
-        sort_by=sort_by or ("dtCreated" if order is not None else None),
-        descending=order == "DESC",
-        offset=query.number("fromDocument", lowest=0, highest=FURTHEST) or 0,
-        size=query.number("pageSize", lowest=1, highest=100) or 10,
+    return _CRUD.page(
+        call.records, search(call.records, read_search(call.query, SEARCH_KEYS, SORT_KEYS, ("dtCreated",)))
     )
-
-
-def _choice(query: QueryString, name: str, choices: tuple[str, ...]) -> str | None:
-    text = query.text(name)
-    if text is not None and text not in choices:
-        raise Refusal("invalid_request", f"{name}: must be one of {', '.join(choices)}, got {text[:40]!r}", field=name)
-    return text
 
 
 ROUTES = (
@@ -60,14 +44,7 @@ ROUTES = (
         tag="Accounts",
         scope="config:retrieve",
         reply=Paged(Envelope(Account)),
-        query={
-            "searchQuery": f"Terms joined by $, such as name~Acme$currency:USD, over {', '.join(SEARCH_KEYS)}.",
-            "operator": "AND: all terms hold; OR: at least one.",
-            "sortBy": f"One of {', '.join(SORT_KEYS)}.",
-            "sortOrder": "ASC or DESC.",
-            "fromDocument": "How many rows to skip.",
-            "pageSize": "How many rows to answer at most, 10 if not given.",
-        },
+        query=described("name~Acme$currency:USD", SEARCH_KEYS, SORT_KEYS),
     ),
     *_CRUD.routes(),
     Route(
@@ -79,5 +56,15 @@ ROUTES = (
         scope="config:retrieve",
         reply=Paged(Envelope(Account)),
         query=PAGING,
+    ),
+    Route(
+        method="PUT",
+        path="/accounts/{id}/enddatebillingentities",
+        run=_end,
+        summary="End what an account is billed by",
+        tag="Accounts",
+        scope="config:update",
+        body=EndDating,
+        reply=Ended,
     ),
 )
