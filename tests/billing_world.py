@@ -13,6 +13,7 @@ from tallystick.core.account import Account, AccountPlan
 from tallystick.core.aggregation import Aggregation, Measured, Method, Question, UnitRounding
 from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand, Product
+from tallystick.core.compound import CompoundAggregation
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import BillConfig, Currency, OrganizationConfig
@@ -121,6 +122,17 @@ class World:
         meter = meter or next(iter(self.of(Meter).values()), None) or self.meter()
         return self.add(Aggregation(**(values | {"meter_id": meter.id} | given)), name)
 
+    def compound(self, name: str, calculation: str, **given: Any) -> Entity[CompoundAggregation]:
+        values: dict[str, Any] = {
+            "name": name,
+            "code": name.replace(" ", "_"),
+            "calculation": calculation,
+            "quantity_per_unit": Decimal(1),
+            "rounding": UnitRounding.NONE,
+            "unit": "units",
+        }
+        return self.add(CompoundAggregation(**(values | given)), name)
+
     def template(
         self, name: str = "template", product: Entity[Product] | None = None, **given: Any
     ) -> Entity[PlanTemplate]:
@@ -143,7 +155,7 @@ class World:
         """On the first plan and aggregation unless others are given."""
         if not given.keys() & {"plan_id", "plan_template_id"}:
             given["plan_id"] = next(iter(self.of(Plan).values())).id
-        if "aggregation_id" not in given:
+        if not given.keys() & {"aggregation_id", "compound_aggregation_id"}:
             given["aggregation_id"] = next(iter(self.of(Aggregation).values())).id
         values: dict[str, Any] = {"start_date": at("2020-01-01"), "pricing_bands": tuple(price_bands)}
         return self.add(Pricing(**(values | given)), name)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from billing_world import Answerer, Event, World, always, at, bands, by_field, id_of, lines_of, summing
-from tallystick.core.aggregation import UnitRounding
+from tallystick.core.aggregation import Method, UnitRounding
 from tallystick.core.catalog import PricingType
 from tallystick.core.explain import explain_line
 from tallystick.core.organization import CurrencyConversion
@@ -203,6 +203,20 @@ def _credits() -> tuple[World, str, Answerer]:
     return world, "2023-03-10", by_field(calls=1000, failures=900)
 
 
+def _free_per_application() -> tuple[World, str, Answerer]:
+    world = World()
+    world.product("Hosting")
+    meter = world.meter("hosting", ("requests", "apps"))
+    world.aggregation("requests", meter, target_field="requests", unit="requests")
+    world.aggregation("apps", meter, target_field="apps", aggregation=Method.MAX, unit="apps")
+    billable = world.compound("Billable requests", "aggregation.requests - 100 * aggregation.apps", unit="requests")
+    world.plan()
+    world.pricing("price", bands((0, "0.01")), compound_aggregation_id=billable.id)
+    world.account()
+    world.account_plan()
+    return world, "2023-03-10", by_field(requests=1250, apps=3)
+
+
 STORIES = (
     Story(
         "calls_tiered", "15,000 calls: to 5,000 at 0.02, to 20,000 at 0.015, above at 0.01; tiered.", "250.00", _tiered
@@ -246,6 +260,12 @@ STORIES = (
         "1,000 calls at 0.10; 900 failed ones give back 0.25 each, at most what was charged.",
         "0.00",
         _credits,
+    ),
+    Story(
+        "free_per_application",
+        "1,250 requests at 0.01, less 100 free for each of the at most 3 hosted applications.",
+        "9.50",
+        _free_per_application,
     ),
 )
 

@@ -99,7 +99,7 @@ def standing_charges(terms: Terms, account_plan: AccountPlanTerms) -> list[Charg
         template.standing_charge_bill_in_advance,
         terms.config.value.standing_charge_bill_in_advance,
     )
-    shares = billed_on(terms.period, [account_plan.life], account_plan.grid, in_advance=advance)
+    shares = billed_on(account_plan.period, [account_plan.life], account_plan.grid, in_advance=advance)
     charges = (standing_charge(account_plan, share) for share in shares)
     return [charge for charge in charges if charge]
 
@@ -158,7 +158,7 @@ def price_minimum(account_plan: AccountPlanTerms, price: PriceTerms) -> Minimum 
     pricing = price.pricing.value
     if not pricing.minimum_spend:
         return None
-    name = price.aggregation.value.name
+    name = price.priced.value.name
     return Minimum(
         amount=pricing.minimum_spend,
         description=pricing.minimum_spend_description or f"{name} Minimum Spend Adjustment",

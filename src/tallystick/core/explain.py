@@ -16,6 +16,7 @@ from tallystick.core.catalog import PricingType
 from tallystick.core.period import Instant
 from tallystick.core.quantity import plain
 from tallystick.core.working import (
+    Computed,
     Converted,
     Counted,
     Credited,
@@ -94,13 +95,14 @@ def _instant(moment: Instant) -> str:
 
 def _subject(item: LineItem, working: Working) -> str:
     """What the line is about."""
-    counted = next((step for step in working if isinstance(step, Counted)), None)
+    counted = next((step for step in working if isinstance(step, Counted | Computed)), None)
     if counted is None:
         return item.description
     divided = next(step for step in working if isinstance(step, Divided))
     spans = any(isinstance(step, Spanned) for step in working)
     how = "" if spans else _division(divided)
-    default = "" if counted.count else ", the default, as nothing was measured"
+    defaulted = isinstance(counted, Counted) and not counted.count
+    default = ", the default, as nothing was measured" if defaulted else ""
     of = f"{number(divided.units)} units of {item.description}"
     notes = (how + default).removeprefix(", ")
     return f"{of} ({notes})" if notes else of
@@ -117,7 +119,7 @@ def _division(step: Divided) -> str:
 @singledispatch
 def _clause(step: Steps) -> str:
     """The part of the sentence that a step adds; nothing for those that the subject has told."""
-    assert isinstance(step, Counted | Divided), f"a step that cannot be told: {step}"
+    assert isinstance(step, Counted | Computed | Divided), f"a step that cannot be told: {step}"
     return ""
 
 
@@ -202,6 +204,17 @@ def _(step: Counted) -> str:
         quotient = f"{number(step.total)} ÷ {step.count:,} = {number(step.value)}"
         return f"{method} of {of}, {times} {window}: {quotient}{unit}."
     return f"{method} of {of}, {times} {window}: {number(step.value)}{'' if step.method is Method.COUNT else unit}."
+
+
+@_step.register
+def _(step: Computed) -> str:
+    values = ", ".join(f"{each.name} = {_value(each.value)}" for each in step.inputs)
+    window = f"from {_instant(step.start)} up to {_instant(step.end)}"
+    return f"{step.calculation} {window}, with {values}: {number(step.value)}."
+
+
+def _value(value: Decimal | None) -> str:
+    return "null" if value is None else number(value)
 
 
 @_step.register

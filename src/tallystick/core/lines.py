@@ -16,7 +16,7 @@ import msgspec
 from tallystick.core.bill import BandUsage, LineItem, LineItemType, line_id
 from tallystick.core.catalog import PricingType, Product
 from tallystick.core.entity import Entity
-from tallystick.core.period import Period
+from tallystick.core.period import Instant, Period
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ONE, ZERO, divide, multiply, tidy
 from tallystick.core.scope import segment_map
@@ -25,11 +25,26 @@ from tallystick.core.wire import encode
 from tallystick.core.working import Converted, Rounded, Steps, Working
 
 
+class UpTo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a line would come to if its service ended at a moment inside it: exact, in the line's currency."""
+
+    until: Instant
+    exact: Decimal
+    quantity: Decimal
+    units: Decimal
+
+
 class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a bill and the steps that made it."""
+    """A line of a bill and the steps that made it.
+
+    `parts` says what usage comes to up to each moment at which credit begins or ends (see `Terms.cuts`), in order; a
+    line without parts is cut by days. `exact` is its amount before rounding, where that is known.
+    """
 
     item: LineItem
     working: Working
+    exact: Decimal | None = None
+    parts: tuple[UpTo, ...] = ()
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +71,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     price: PriceTerms | None = None
     segment: tuple[str, ...] = ()
     bands: tuple[BandUsage, ...] | None = None
+    parts: tuple[UpTo, ...] = ()
 
     @property
     def key(self) -> str:
@@ -81,10 +97,8 @@ def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:
     subtotal, converted = conversion.money(draft.exact), conversion.converted(draft.exact)
     fields: dict[str, Any] = {}
     if draft.price:
-        aggregation = draft.price.aggregation
-        fields |= {"pricing_id": draft.price.pricing.id, "aggregation_id": aggregation.id}
-        fields["meter_id"] = aggregation.value.meter_id
-        fields["segment"] = segment_map(aggregation.value.segmented_fields or (), draft.segment)
+        fields |= price_fields(draft.price)
+        fields["segment"] = segment_map(draft.price.segmented_fields, draft.segment)
     if draft.account_plan:
         fields["plan_id"] = draft.account_plan.plan.plan.id
         fields["contract_id"] = draft.account_plan.account_plan.value.contract_id
@@ -111,7 +125,16 @@ def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:
             | dict(draft.fields)
         ),
     )
-    return RatedLine(item=item, working=(*draft.working, *money_steps(draft.exact, conversion, item)))
+    working = (*draft.working, *money_steps(draft.exact, conversion, item))
+    return RatedLine(item=item, working=working, exact=draft.exact, parts=draft.parts)
+
+
+def price_fields(price: PriceTerms) -> dict[str, Any]:
+    """What is priced, and by which pricing, as the fields of a line item."""
+    fields = {"pricing_id": price.pricing.id}
+    if price.compound is not None:
+        return fields | {"compound_aggregation_id": price.priced.id}
+    return fields | {"aggregation_id": price.priced.id, "meter_id": price.aggregation.value.meter_id}
 
 
 def product_fields(product: Entity[Product] | None, prefix: str = "product") -> dict[str, Any]:

@@ -10,23 +10,61 @@ import msgspec
 
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.compound import PREFIX, CompoundAggregation, codes_in
 from tallystick.core.entity import Entity, Value
 from tallystick.core.meter import Meter
-from tallystick.core.scope import Pattern, Piece, pattern_of, pieces_of
+from tallystick.core.scope import Pattern, Piece, Priceable, pattern_of, pieces_of, segmented_fields
 from tallystick.errors import Refusal
 
 V = TypeVar("V", bound=Value)
 
 
-class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """One pricing, what it prices, and the pieces of time in which it holds among its rivals."""
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """An aggregation that is measured for a price."""
 
-    pricing: Entity[Pricing]
     aggregation: Entity[Aggregation]
     meter: Entity[Meter]
+
+    @property
+    def name(self) -> str:
+        """What calculations call it: aggregation.<code>."""
+        return f"{PREFIX}{self.aggregation.value.code}"
+
+
+class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """One pricing, what it prices, and the pieces of time in which it holds among its rivals.
+
+    `inputs` is what is measured for it: the aggregation, or those that the compound aggregation's calculation names.
+    """
+
+    pricing: Entity[Pricing]
+    priced: Entity[Aggregation] | Entity[CompoundAggregation]
+    inputs: tuple[Input, ...]
     accounting_product: Entity[Product]
     pattern: Pattern
     pieces: tuple[Piece, ...]
+
+    @property
+    def compound(self) -> CompoundAggregation | None:
+        """The compound aggregation that is priced; None where a simple one is."""
+        return self.priced.value if isinstance(self.priced.value, CompoundAggregation) else None
+
+    @property
+    def aggregation(self) -> Entity[Aggregation]:
+        """The simple aggregation that is priced."""
+        assert self.compound is None, "a compound aggregation is measured by its inputs"
+        return self.inputs[0].aggregation
+
+    @property
+    def meter(self) -> Entity[Meter]:
+        """The meter of the simple aggregation that is priced."""
+        assert self.compound is None, "a compound aggregation is measured by its inputs"
+        return self.inputs[0].meter
+
+    @property
+    def segmented_fields(self) -> tuple[str, ...]:
+        """The fields that what is priced is split by."""
+        return segmented_fields(self.priced.value)
 
 
 class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +104,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     plans: Mapping[str, Entity[Plan]]
     pricings: Mapping[str, tuple[Entity[Pricing], ...]]  # by the id of their plan or template, in order of id
     aggregations: Mapping[str, Entity[Aggregation]]
+    compounds: Mapping[str, Entity[CompoundAggregation]]
     meters: Mapping[str, Entity[Meter]]
 
 
@@ -89,6 +128,7 @@ def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
         plans=of(Plan),
         pricings={owner: tuple(of_owner) for owner, of_owner in pricings.items()},
         aggregations=of(Aggregation),
+        compounds=of(CompoundAggregation),
         meters=of(Meter),
     )
 
@@ -107,18 +147,16 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
     pricings = (*catalogue.pricings.get(plan_id, ()), *catalogue.pricings.get(template_id, ()))
     prices = []
     for pricing in pricings:
-        aggregation = _require(catalogue.aggregations, pricing.value.aggregation_id, "aggregation")
-        pieces = pieces_of(pricing, pricings, aggregation.value)
+        priced, inputs = _measured(catalogue, pricing.value)
+        of: Priceable = priced.value
         prices.append(
             PriceTerms(
                 pricing=pricing,
-                aggregation=aggregation,
-                meter=_require(catalogue.meters, aggregation.value.meter_id, "meter"),
-                accounting_product=accounting(
-                    pricing.value.accounting_product_id, aggregation.value.accounting_product_id
-                ),
-                pattern=pattern_of(pricing.value, aggregation.value),
-                pieces=pieces,
+                priced=priced,
+                inputs=inputs,
+                accounting_product=accounting(pricing.value.accounting_product_id, of.accounting_product_id),
+                pattern=pattern_of(pricing.value, of),
+                pieces=pieces_of(pricing, pricings, of),
             )
         )
     return PlanTerms(
@@ -131,10 +169,34 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
     )
 
 
+def _measured(
+    catalogue: Catalogue, pricing: Pricing
+) -> tuple[Entity[Aggregation] | Entity[CompoundAggregation], tuple[Input, ...]]:
+    """What a pricing is for, and what is measured for it."""
+    if pricing.aggregation_id is not None:
+        aggregation = _require(catalogue.aggregations, pricing.aggregation_id, "aggregation")
+        return aggregation, (_input(catalogue, aggregation),)
+    compound = _require(catalogue.compounds, pricing.compound_aggregation_id, "compound aggregation")
+    return compound, inputs_of(catalogue, codes_in(compound.value.calculation))
+
+
+def inputs_of(catalogue: Catalogue, codes: Iterable[str]) -> tuple[Input, ...]:
+    """The aggregations with these codes. Refusal `unknown_reference` where one is missing."""
+    by_code = {each.value.code: each for each in catalogue.aggregations.values()}
+    for code in codes:
+        if code not in by_code:
+            raise Refusal("unknown_reference", f"the aggregation {PREFIX}{code} does not exist and cannot be billed")
+    return tuple(_input(catalogue, by_code[code]) for code in codes)
+
+
+def _input(catalogue: Catalogue, aggregation: Entity[Aggregation]) -> Input:
+    return Input(aggregation=aggregation, meter=_require(catalogue.meters, aggregation.value.meter_id, "meter"))
+
+
 def _price_order(price: PriceTerms) -> tuple[str, str, list[str], str, str]:
-    pricing, aggregation = price.pricing.value, price.aggregation
+    pricing, priced = price.pricing.value, price.priced
     segment = ["" if want is None else want for want in price.pattern]
-    return aggregation.value.name, aggregation.id, segment, pricing.start_date.wire(), price.pricing.id
+    return priced.value.name, priced.id, segment, pricing.start_date.wire(), price.pricing.id
 
 
 def _require(found: Mapping[str, Entity[V]], id: str | None, what: str) -> Entity[V]:

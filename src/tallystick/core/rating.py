@@ -34,6 +34,7 @@ from tallystick.core.scope import named, segment_map
 from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
 from tallystick.core.usage import Answers, Counting, Window, countings, questions, windows
 from tallystick.core.working import (
+    Computed,
     Counted,
     Credited,
     Divided,
@@ -82,19 +83,19 @@ def _drafts(
         if minimum is None or price.pricing.value.type is not PricingType.DEBIT:
             continue  # a credit has nothing to top up
         own = total(conversion.money(draft.exact) for draft in usage if draft.price is price)
-        charges.append(topped_up(minimum, terms.period, account_plan.grid, own, conversion))
-        for charge in minimum_charges(minimum, terms.period, account_plan.grid, own, conversion):
+        charges.append(topped_up(minimum, account_plan.period, account_plan.grid, own, conversion))
+        for charge in minimum_charges(minimum, account_plan.period, account_plan.grid, own, conversion):
             yield _recurring(account_plan, conversion, charge, price)
     minimum = plan_minimum(terms, account_plan)
     if minimum is not None:
-        charges.append(_standing_of(terms, account_plan, conversion))
-        for charge in minimum_charges(minimum, terms.period, account_plan.grid, total(charges), conversion):
+        charges.append(_standing_of(account_plan, conversion))
+        for charge in minimum_charges(minimum, account_plan.period, account_plan.grid, total(charges), conversion):
             yield _recurring(account_plan, conversion, charge)
 
 
-def _standing_of(terms: Terms, account_plan: AccountPlanTerms, conversion: Conversion) -> Decimal:
+def _standing_of(account_plan: AccountPlanTerms, conversion: Conversion) -> Decimal:
     """The standing charge for this very period as money, whichever bill it stands on."""
-    share = share_of(terms.period, [account_plan.life], account_plan.grid.zone)
+    share = share_of(account_plan.period, [account_plan.life], account_plan.grid.zone)
     charge = standing_charge(account_plan, share) if share else None
     return conversion.money(charge.exact) if charge else ZERO
 
@@ -120,7 +121,7 @@ def _recurring(
 
 def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
     price = window.price
-    pricing, aggregation = price.pricing.value, price.aggregation.value
+    pricing = price.pricing.value
     priced, steps = _priced(price, window, counting)
     is_credit = pricing.type is not PricingType.DEBIT
     return Draft(
@@ -134,7 +135,7 @@ def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
         accounting_product=price.accounting_product,
         quantity=counting.value,
         units=counting.units,
-        unit=aggregation.unit,
+        unit=price.priced.value.unit,
         price=price,
         segment=counting.segment,
         bands=_band_usage(price, priced, counting.value, is_credit=is_credit),
@@ -143,16 +144,16 @@ def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
 
 def _usage_order(draft: Draft) -> tuple[str, str, tuple[str, ...], Period, str]:
     assert draft.price is not None, "usage has a price"
-    aggregation = draft.price.aggregation
-    return aggregation.value.name, aggregation.id, draft.segment, draft.service, draft.price.pricing.id
+    priced = draft.price.priced
+    return priced.value.name, priced.id, draft.segment, draft.service, draft.price.pricing.id
 
 
 def _description(price: PriceTerms, segment: tuple[str, ...]) -> str:
     """The pricing's own text or the aggregation's name, with the segment in brackets where the text cannot tell it."""
     own = price.pricing.value.description
     if not segment or (own and named(price.pattern) is not None):
-        return own or price.aggregation.value.name
-    return f"{own or price.aggregation.value.name} ({', '.join(segment)})"
+        return own or price.priced.value.name
+    return f"{own or price.priced.value.name} ({', '.join(segment)})"
 
 
 def _priced(price: PriceTerms, window: Window, counting: Counting) -> tuple[BandPrice, list[Steps]]:
@@ -188,7 +189,15 @@ def _bands_step(priced: BandPrice, units: Decimal, *, cumulative: bool) -> Price
     return Priced(cumulative=cumulative, units=units, bands=bands, amount=priced.subtotal)
 
 
-def _counted(window: Window, counting: Counting) -> Counted:
+def _counted(window: Window, counting: Counting) -> Counted | Computed:
+    if window.price.compound is not None:
+        return Computed(
+            calculation=window.price.compound.calculation,
+            inputs=counting.inputs,
+            start=window.now.piece.window.start,
+            end=window.now.piece.window.end,
+            value=counting.value,
+        )
     aggregation, meter = window.price.aggregation.value, window.price.meter.value
     field = meter.field(aggregation.target_field)
     return Counted(
@@ -207,19 +216,19 @@ def _counted(window: Window, counting: Counting) -> Counted:
 
 
 def _divided(price: PriceTerms, counting: Counting) -> Divided:
-    aggregation = price.aggregation.value
+    priced = price.priced.value
     return Divided(
         value=counting.value,
-        quantity_per_unit=tidy(aggregation.quantity_per_unit),
-        rounding=aggregation.rounding,
+        quantity_per_unit=tidy(priced.quantity_per_unit),
+        rounding=priced.rounding,
         units=counting.units,
-        unit=aggregation.unit,
+        unit=priced.unit,
     )
 
 
 def _band_usage(price: PriceTerms, priced: BandPrice, quantity: Decimal, *, is_credit: bool) -> tuple[BandUsage, ...]:
     """The bands as on the wire. Their quantities add up to the line's: the last one has what the others leave."""
-    per_unit, bands, left = price.aggregation.value.quantity_per_unit, price.pricing.value.pricing_bands, quantity
+    per_unit, bands, left = price.priced.value.quantity_per_unit, price.pricing.value.pricing_bands, quantity
     found = []
     for index, share in enumerate(priced.bands):
         of_band = left if index == len(priced.bands) - 1 else tidy(multiply(share.quantity, per_unit))

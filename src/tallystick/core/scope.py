@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.catalog import Pricing
+from tallystick.core.compound import CompoundAggregation
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant, Period, intersect, stretch
 
 WILDCARD = "*"
+
+Priceable = Aggregation | CompoundAggregation  # what a pricing is for
 
 # Per segmented field of the aggregation the value that is charged, or None for any; () when it has no segments.
 Pattern = tuple[str | None, ...]
@@ -30,9 +33,14 @@ class Piece(NamedTuple):
     taken: tuple[Pattern, ...]
 
 
-def pattern_of(pricing: Pricing, aggregation: Aggregation) -> Pattern:
+def segmented_fields(priced: Priceable) -> tuple[str, ...]:
+    """The fields that an aggregation is split by; a compound one is never split."""
+    return priced.segmented_fields or () if isinstance(priced, Aggregation) else ()
+
+
+def pattern_of(pricing: Pricing, aggregation: Priceable) -> Pattern:
     """The segments a pricing is for. A field that it leaves out, or gives as `*`, stands for any value."""
-    fields = aggregation.segmented_fields or ()
+    fields = segmented_fields(aggregation)
     values = pricing.segment or {}
     return tuple(None if values.get(field, WILDCARD) == WILDCARD else values[field] for field in fields)
 
@@ -53,9 +61,7 @@ def charges(piece: Piece, pattern: Pattern, segment: Sequence[str]) -> bool:
     return matches(pattern, segment) and not any(matches(other, segment) for other in piece.taken)
 
 
-def pieces_of(
-    pricing: Entity[Pricing], among: Sequence[Entity[Pricing]], aggregation: Aggregation
-) -> tuple[Piece, ...]:
+def pieces_of(pricing: Entity[Pricing], among: Sequence[Entity[Pricing]], aggregation: Priceable) -> tuple[Piece, ...]:
     """The pieces of time in which a pricing holds among all the pricings of its plan and template, in order."""
     pattern, window = pattern_of(pricing.value, aggregation), _window(pricing)
     stronger = [
@@ -96,10 +102,11 @@ def _window(pricing: Entity[Pricing]) -> Period:
 
 
 def _competes(one: Pricing, other: Pricing) -> bool:
-    return one.aggregation_id == other.aggregation_id and one.type is other.type
+    same = one.aggregation_id == other.aggregation_id and one.compound_aggregation_id == other.compound_aggregation_id
+    return same and one.type is other.type
 
 
-def _strength(pricing: Entity[Pricing], aggregation: Aggregation) -> tuple[int, bool, Instant, str]:
+def _strength(pricing: Entity[Pricing], aggregation: Priceable) -> tuple[int, bool, Instant, str]:
     pattern = pattern_of(pricing.value, aggregation)
     fixed = sum(want is not None for want in pattern)
     return fixed, pricing.value.plan_id is not None, pricing.value.start_date, pricing.id

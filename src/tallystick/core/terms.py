@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 
 from tallystick.core.account import Account, AccountPlan
-from tallystick.core.bill import BillParameters, bill_id, period_key
+from tallystick.core.agreements import Agreements, period_limits
+from tallystick.core.bill import BillParameters, BillRecord, bill_id, period_key
 from tallystick.core.catalog import PlanTemplate
+from tallystick.core.contract import Contract, UsageFilter
 from tallystick.core.entity import Entity, Used
 from tallystick.core.money import Rounding, round_money, rounding_for
 from tallystick.core.organization import Currency, CurrencyConversion, OrganizationConfig
-from tallystick.core.period import Frequency, Grid, Period, intersect, stretch
+from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, stretch
 from tallystick.core.plan_terms import PlanTerms
 from tallystick.core.quantity import ONE, multiply
 from tallystick.errors import Refusal
@@ -28,11 +30,12 @@ class AccountPeriod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     interval: int
     period: Period
     parameters: BillParameters = BillParameters()
+    grouping: str = ""  # which of the account's bills of the period, by contract or grouping key
 
     @property
     def key(self) -> str:
         """What makes the bill unique in its organisation."""
-        return period_key(self.account_id, self.frequency, self.interval, self.period)
+        return period_key(self.account_id, self.frequency, self.interval, self.period, self.grouping)
 
 
 class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,11 +44,14 @@ class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
     account_plan: Entity[AccountPlan]
     plan: PlanTerms
     grid: Grid
+    period: Period  # of the grid: the one that is billed
+    life: Period  # from the start of the account plan to its end, within its contract's dates where they limit it
+    contract: Entity[Contract] | None = None
 
     @property
-    def life(self) -> Period:
-        """From the start of the account plan to its end."""
-        return stretch(self.account_plan.value.start_date, self.account_plan.value.end_date)
+    def usage_filters(self) -> tuple[UsageFilter, ...]:
+        """What the contract says about which usage is charged."""
+        return (self.contract.value.usage_filters or ()) if self.contract else ()
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +81,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     account: Entity[Account]
     account_plans: tuple[AccountPlanTerms, ...]  # in the order of the bill's lines
     of: AccountPeriod
+    agreements: Agreements
 
     @property
     def period(self) -> Period:
@@ -100,6 +107,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def currency(self) -> str:
         """The currency of the bill: the job's, the account's or the organisation's (source: reference 3.3)."""
         return self.parameters.target_currency or self.account.value.currency or self.config.value.currency
+
+    @property
+    def purchase_order_number(self) -> str | None:
+        """That of the contract when all of the bill is of one contract which has a number, else the account's."""
+        contracts = {each.contract.id if each.contract else "": each.contract for each in self.account_plans}
+        contract = next(iter(contracts.values())) if len(contracts) == 1 else None
+        own = contract.value.purchase_order_number if contract else None
+        return own or self.account.value.purchase_order_number
 
     def rounding(self, currency: str) -> Rounding:
         """How amounts of a currency are rounded; a currency without settings has two decimals."""
@@ -158,12 +173,20 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         for each in self.account_plans:
             plan = each.plan
             note(each.account_plan, plan.plan, plan.template, plan.product)
+            if each.contract:
+                note(each.contract)
+                key = self.agreements.grouping_key(each.contract)
+                note(*((key,) if key else ()))
             note(plan.standing_charge_product, plan.minimum_spend_product)
-            horizon = stretch(each.life.start, each.grid.next(self.period).end)
+            horizon = stretch(each.life.start, each.grid.next(each.period).end)
             for price in plan.prices:
                 if intersect(stretch(price.pricing.value.start_date, price.pricing.value.end_date), horizon):
-                    note(price.pricing, price.aggregation, price.meter, price.accounting_product)
+                    note(price.pricing, price.priced, price.accounting_product)
+                    note(*(used for each in price.inputs for used in (each.aggregation, each.meter)))
         return tuple(sorted(found, key=lambda used: (used.kind, used.id, used.version)))
+
+
+NO_AGREEMENTS = Agreements()
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +199,11 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def terms_of(
-    setting: Setting, account: Entity[Account], account_plans: Iterable[Entity[AccountPlan]], of: AccountPeriod
+    setting: Setting,
+    account: Entity[Account],
+    account_plans: Iterable[Entity[AccountPlan]],
+    of: AccountPeriod,
+    agreements: Agreements = NO_AGREEMENTS,
 ) -> Terms:
     """The terms of one account period: the account plans that are in force in it and are billed in this very period.
 
@@ -193,8 +220,16 @@ def terms_of(
             )
         plan = setting.plan(entity.value.plan_id)
         grid = grid_of(entity.value, account.value, plan.template.value, setting.config.value, of.parameters)
-        if grid is not None and bills_in(grid, of):
-            chosen.append(AccountPlanTerms(account_plan=entity, plan=plan, grid=grid))
+        contract = agreements.contract(entity.value.contract_id)
+        if grid is None or agreements.grouping(contract) != of.grouping:
+            continue
+        limited, period = intersect(life, period_limits(contract, grid.zone)), billed_in(grid, of)
+        if limited and period and intersect(limited, period):
+            chosen.append(
+                AccountPlanTerms(
+                    account_plan=entity, plan=plan, grid=grid, period=period, life=limited, contract=contract
+                )
+            )
     return Terms(
         organization_id=setting.organization_id,
         config=setting.config,
@@ -202,14 +237,37 @@ def terms_of(
         account=account,
         account_plans=line_order(chosen),
         of=of,
+        agreements=agreements,
     )
 
 
-def bills_in(grid: Grid, of: AccountPeriod) -> bool:
-    """Whether a billing grid has this very period, at this frequency and interval."""
-    return (grid.frequency, grid.interval) == (of.frequency, of.interval) and grid.period_at(
-        of.period.start
-    ) == of.period
+def billed_in(grid: Grid, of: AccountPeriod) -> Period | None:
+    """The period of a billing grid that this bill is for: this very one, at this frequency and interval; on a bill
+    that consolidates several frequencies the one that ends with it. None when there is none."""
+    if of.frequency is Frequency.MIXED:
+        return period_ending_at(grid, of.period.end)
+    if (grid.frequency, grid.interval) == (of.frequency, of.interval) and grid.period_at(of.period.start) == of.period:
+        return of.period
+    return None
+
+
+def period_ending_at(grid: Grid, end: Instant) -> Period | None:
+    """The period of a billing grid that ends at an instant, if one does."""
+    period = grid.previous(grid.period_at(end))
+    return period if period.end == end else None
+
+
+def period_of(record: BillRecord) -> AccountPeriod:
+    """What a stored bill is the bill of: to make it again."""
+    bill = record.bill
+    return AccountPeriod(
+        account_id=bill.account_id,
+        frequency=bill.billing_frequency,
+        interval=bill.bill_frequency_interval,
+        period=Period(bill.start_date_time_utc, bill.end_date_time_utc),
+        parameters=record.evidence.parameters,
+        grouping=record.evidence.grouping,
+    )
 
 
 def grid_of(

@@ -12,11 +12,14 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.core.aggregation import Aggregation, Measured, Method, Question
+from tallystick.core.formula import base_value, computed
 from tallystick.core.period import Instant, Period, intersect
-from tallystick.core.plan_terms import PriceTerms
-from tallystick.core.quantity import ZERO, add, divide, subtract, tidy, to_units, total
-from tallystick.core.scope import Piece, charges, clip, named
+from tallystick.core.plan_terms import Input, PriceTerms
+from tallystick.core.quantity import ZERO, add, subtract, tidy, to_units, total
+from tallystick.core.scope import Piece, Priceable, charges, clip, named
 from tallystick.core.terms import AccountPlanTerms, Terms
+from tallystick.core.usage_filters import narrowed
+from tallystick.core.working import NamedValue
 
 Answers = Mapping[Question, Sequence[Measured]]  # of one account
 Rows = Mapping[tuple[str, ...], Measured]  # by segment
@@ -26,10 +29,10 @@ _ADDITIVE = frozenset({Method.SUM, Method.COUNT})
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One window of a pricing with its question. `piece` says which segments are charged in it."""
+    """One window of a pricing with its questions, one per input. `piece` says which segments are charged in it."""
 
     piece: Piece
-    question: Question
+    questions: tuple[Question, ...]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -56,15 +59,16 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
     value_before: Decimal | None = None
     units_before: Decimal | None = None
     units_after: Decimal
+    inputs: tuple[NamedValue, ...] = ()  # of the calculation, where a compound aggregation is priced
 
 
 def windows(terms: Terms, up_to: int) -> Iterator[Window]:
     """Every window of every pricing in the billing period, in the order of the bill's lines."""
     for account_plan in terms.account_plans:
-        active = intersect(terms.period, account_plan.life)
+        active = intersect(account_plan.period, account_plan.life)
         for price in account_plan.plan.prices:
             for piece in clip(price.pieces, active):
-                asked = Asked(piece, _question(price, piece, up_to))
+                asked = Asked(piece, _questions(account_plan, price, piece, up_to))
                 before = _before(account_plan, price, piece.window.start, up_to)
                 yield Window(account_plan, price, asked, before)
 
@@ -72,7 +76,7 @@ def windows(terms: Terms, up_to: int) -> Iterator[Window]:
 def questions(terms: Terms, up_to: int) -> tuple[Question, ...]:
     """What must be measured for the bill of these terms from the journal up to a position, each question once."""
     asked = (each for window in windows(terms, up_to) for each in (window.now, *window.before))
-    return tuple(dict.fromkeys(each.question for each in asked))
+    return tuple(dict.fromkeys(question for each in asked for question in each.questions))
 
 
 def countings(window: Window, answers: Answers) -> list[Counting]:
@@ -81,24 +85,41 @@ def countings(window: Window, answers: Answers) -> list[Counting]:
     found = _rows(window, window.now, answers)
     before = [_rows(window, asked, answers) for asked in window.before]
     segments = sorted(found)
-    if not segments and window.price.aggregation.value.default_value is not None:
+    if not segments and _default(window.price.priced.value) is not None:
         fixed = () if _whole(window.price, window.now.piece) else named(window.price.pattern)
         segments = [] if fixed is None else [fixed]
+    inputs = input_values(window.price.inputs, window.now.questions, answers) if window.price.compound else ()
     return [
-        _counting(window, segment, found.get(segment), _values_before(window, before, segment)) for segment in segments
+        _counting(window, segment, found.get(segment), _values_before(window, before, segment), inputs)
+        for segment in segments
     ]
 
 
-def value_of(aggregation: Aggregation, row: Measured | None) -> Decimal | None:
-    """The aggregation's value: what was measured, else its default, else None."""
-    if row is None:
-        return None if aggregation.default_value is None else tidy(aggregation.default_value)
-    return divide(row.total, Decimal(row.count)) if aggregation.aggregation is Method.MEAN else tidy(row.total)
+def value_of(priced: Priceable, row: Measured | None) -> Decimal | None:
+    """What is priced: measured (or computed), else the aggregation's default, else None."""
+    if isinstance(priced, Aggregation):
+        return base_value(priced, row)
+    return None if row is None else row.total
 
 
-def units_of(aggregation: Aggregation, value: Decimal) -> Decimal:
+def units_of(priced: Priceable, value: Decimal) -> Decimal:
     """The value in units of the price list."""
-    return to_units(value, aggregation.quantity_per_unit, aggregation.rounding)
+    return to_units(value, priced.quantity_per_unit, priced.rounding)
+
+
+def _default(priced: Priceable) -> Decimal | None:
+    """The value where nothing was measured. A compound aggregation has none of its own: its inputs may have."""
+    return priced.default_value if isinstance(priced, Aggregation) else None
+
+
+def input_values(inputs: Sequence[Input], questions: Sequence[Question], answers: Answers) -> tuple[NamedValue, ...]:
+    """What aggregations inside a calculation come to, by the name it has for them."""
+    found = []
+    for each, question in zip(inputs, questions, strict=True):
+        row = next(iter(answers[question]), None)
+        value = base_value(each.aggregation.value, row)
+        found.append(NamedValue(name=each.name, value=value, count=row.count if row else 0))
+    return tuple(found)
 
 
 def _whole(price: PriceTerms, piece: Piece) -> bool:
@@ -106,23 +127,32 @@ def _whole(price: PriceTerms, piece: Piece) -> bool:
     return price.pricing.value.segment is None and not piece.taken
 
 
-def _question(price: PriceTerms, piece: Piece, up_to: int) -> Question:
-    aggregation = price.aggregation.value
+def _questions(account_plan: AccountPlanTerms, price: PriceTerms, piece: Piece, up_to: int) -> tuple[Question, ...]:
+    split = () if _whole(price, piece) else price.segmented_fields
+    return tuple(question_of(account_plan, each, piece.window, up_to, split) for each in price.inputs)
+
+
+def question_of(
+    account_plan: AccountPlanTerms, measured: Input, window: Period, up_to: int, split: tuple[str, ...] = ()
+) -> Question:
+    """What is asked about an aggregation over a window, split by fields or as one."""
+    aggregation = measured.aggregation.value
     return Question(
         meter_id=aggregation.meter_id,
         method=aggregation.aggregation,
         field=aggregation.target_field,
-        period=piece.window,
+        period=window,
         up_to=up_to,
         percentile=aggregation.percentile,
-        filter=aggregation.filter,
-        segmented_fields=() if _whole(price, piece) else aggregation.segmented_fields or (),
+        filter=narrowed(aggregation.filter, account_plan.usage_filters, measured.meter.value),
+        segmented_fields=split,
     )
 
 
-def _adds_up(aggregation: Aggregation) -> bool:
-    """Whether the time before a window can be asked about as one: a default value counts in every period anew."""
-    return aggregation.aggregation in _ADDITIVE and aggregation.default_value is None
+def _adds_up(priced: Priceable) -> bool:
+    """Whether the time before a window can be asked about as one: a default value counts in every period anew, and
+    so may whatever a calculation adds."""
+    return isinstance(priced, Aggregation) and priced.aggregation in _ADDITIVE and priced.default_value is None
 
 
 def _before(account_plan: AccountPlanTerms, price: PriceTerms, start: Instant, up_to: int) -> tuple[Asked, ...]:
@@ -130,30 +160,36 @@ def _before(account_plan: AccountPlanTerms, price: PriceTerms, start: Instant, u
     if not price.pricing.value.tiers_span_plan or start <= account_plan.life.start:
         return ()
     pieces = clip(price.pieces, Period(account_plan.life.start, start))
-    if not _adds_up(price.aggregation.value):
+    if not _adds_up(price.priced.value):
         pieces = [
             part
             for piece in pieces
             for period in account_plan.grid.between(piece.window.start, piece.window.end)
             for part in clip([piece], period)
         ]
-    return tuple(Asked(piece, _question(price, piece, up_to)) for piece in pieces)
+    return tuple(Asked(piece, _questions(account_plan, price, piece, up_to)) for piece in pieces)
 
 
-def _counting(window: Window, segment: tuple[str, ...], row: Measured | None, before: list[Decimal]) -> Counting:
-    aggregation = window.price.aggregation.value
-    value = value_of(aggregation, row)
+def _counting(
+    window: Window,
+    segment: tuple[str, ...],
+    row: Measured | None,
+    before: list[Decimal],
+    inputs: tuple[NamedValue, ...],
+) -> Counting:
+    priced = window.price.priced.value
+    value = value_of(priced, row)
     assert value is not None, "what is not measured and has no default is not counted"
     value_before = units_before = None
     if not before:
-        units = after = units_of(aggregation, value)
-    elif _adds_up(aggregation):
+        units = after = units_of(priced, value)
+    elif _adds_up(priced):
         value_before = tidy(total(before))
-        units_before, after = units_of(aggregation, value_before), units_of(aggregation, tidy(add(value_before, value)))
+        units_before, after = units_of(priced, value_before), units_of(priced, tidy(add(value_before, value)))
         units = tidy(subtract(after, units_before))
     else:
-        units_before = tidy(total(units_of(aggregation, each) for each in before))
-        units = units_of(aggregation, value)
+        units_before = tidy(total(units_of(priced, each) for each in before))
+        units = units_of(priced, value)
         after = tidy(add(units_before, units))
     return Counting(
         segment=segment,
@@ -164,6 +200,7 @@ def _counting(window: Window, segment: tuple[str, ...], row: Measured | None, be
         value_before=value_before,
         units_before=units_before,
         units_after=after,
+        inputs=inputs,
     )
 
 
@@ -172,16 +209,23 @@ def _values_before(window: Window, rows: Sequence[Rows], segment: tuple[str, ...
     segment is known beforehand: one that a wildcard found counts only where it was measured."""
     known = named(window.price.pattern) is not None or not segment
     values = (
-        value_of(window.price.aggregation.value, found.get(segment)) if known or segment in found else None
-        for found in rows
+        value_of(window.price.priced.value, found.get(segment)) if known or segment in found else None for found in rows
     )
     return [value for value in values if value is not None]
 
 
 def _rows(window: Window, asked: Asked, answers: Answers) -> Rows:
-    """The answers that the pricing charges, by segment."""
+    """The answers that the pricing charges, by segment; of a compound aggregation what they compute to."""
+    compound = window.price.compound
+    if compound is not None:
+        inputs = input_values(window.price.inputs, asked.questions, answers)
+        value = computed(compound, inputs)
+        count = sum(each.count for each in inputs)
+        account = window.account_plan.account_plan.value.account_id
+        return {} if value is None else {(): Measured(account_id=account, total=value, count=count)}
+    (question,) = asked.questions
     return {
         row.segment: row
-        for row in answers[asked.question]
+        for row in answers[question]
         if not row.segment or charges(asked.piece, window.price.pattern, row.segment)
     }

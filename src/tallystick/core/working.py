@@ -5,6 +5,7 @@ Every number is exact and carries its meaning in its step; `core.explain` turns 
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -37,6 +38,24 @@ class Counted(Step, frozen=True, kw_only=True, tag="counted"):
     unit: str  # of the field, or empty
     segment: dict[str, str] | None = None
     percentile: Decimal | None = None
+
+
+class NamedValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An aggregation inside a calculation: its exact base value over `count` measurements; null when it has none."""
+
+    name: str  # aggregation.<code>
+    value: Decimal | None
+    count: int
+
+
+class Computed(Step, frozen=True, kw_only=True, tag="computed"):
+    """A number that a calculation made of aggregations over a window."""
+
+    calculation: str
+    inputs: tuple[NamedValue, ...]
+    start: Instant
+    end: Instant
+    value: Decimal
 
 
 class Divided(Step, frozen=True, kw_only=True, tag="divided"):
@@ -139,5 +158,86 @@ class Converted(Step, frozen=True, kw_only=True, tag="converted"):
     amount: Decimal
 
 
-Steps = Counted | Divided | Priced | Spanned | Credited | Prorated | ToppedUp | Refunded | Rounded | Converted
+class DrawnCharge(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a credit pays of one charge, in the credit's currency."""
+
+    description: str
+    amount: Decimal
+
+
+class Drawn(Step, frozen=True, kw_only=True, tag="drawn"):
+    """A credit pays for charges: `opening` was there to draw, of which `amount` is drawn and `left` remains.
+
+    All in `currency`, the credit's; `converted` is what it pays in the currency of the bill, where that is another.
+    """
+
+    credit: str
+    currency: str
+    opening: Decimal
+    charges: tuple[DrawnCharge, ...]
+    amount: Decimal
+    left: Decimal
+    carried_over: bool = False
+    converted: Decimal | None = None
+    converted_currency: str | None = None
+
+
+class Surcharged(Step, frozen=True, kw_only=True, tag="surcharged"):
+    """A percentage of the usage charges that credit did not cover: base x percent / 100."""
+
+    credit: str
+    base: Decimal
+    percent: Decimal
+    amount: Decimal
+
+
+class Exceeded(Step, frozen=True, kw_only=True, tag="exceeded"):
+    """Of a usage charge, credit covered `covered` of `amount`; the units beyond are charged on a line of their own."""
+
+    credit: str
+    amount: Decimal
+    covered: Decimal
+    units: Decimal
+    units_beyond: Decimal
+
+
+class FeeShare(Step, frozen=True, kw_only=True, tag="feeShare"):
+    """Fee `number` of `fees` of a commitment: what of `amount` was not paid beforehand, spread over its bills.
+
+    `first` is what the first bill was agreed to take; the last fee takes what rounding left.
+    """
+
+    amount: Decimal
+    prepaid: Decimal
+    number: int
+    fees: int
+    first: Decimal | None = None
+    fee: Decimal
+
+
+class FeeAgreed(Step, frozen=True, kw_only=True, tag="feeAgreed"):
+    """A fee of a commitment that was agreed for a day."""
+
+    day: date
+    fee: Decimal
+
+
+Steps = (
+    Counted
+    | Computed
+    | Divided
+    | Priced
+    | Spanned
+    | Credited
+    | Prorated
+    | ToppedUp
+    | Refunded
+    | Rounded
+    | Converted
+    | Drawn
+    | Surcharged
+    | Exceeded
+    | FeeShare
+    | FeeAgreed
+)
 Working = tuple[Steps, ...]

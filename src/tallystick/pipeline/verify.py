@@ -13,16 +13,20 @@ import msgspec
 
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.aggregation import Aggregation
+from tallystick.core.agreements import agreements_of
 from tallystick.core.bill import Answer, Bill, BillRecord, calculated_content, digest_of
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.contract import Contract
 from tallystick.core.entity import Entity, Used, Value
 from tallystick.core.meter import Meter
 from tallystick.core.organization import Currency, OrganizationConfig
-from tallystick.core.period import Period
+from tallystick.core.picklists import BillGroupingKey
+from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.core.plan_terms import catalogue_of
 from tallystick.core.rating import ENGINE_VERSION
-from tallystick.core.terms import AccountPeriod, Terms, terms_of
+from tallystick.core.terms import Terms, period_of, terms_of
 from tallystick.core.wire import canonical
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, bill_of
@@ -35,10 +39,15 @@ _KINDS: dict[str, type[Value]] = {
         Account,
         AccountPlan,
         Aggregation,
+        BillGroupingKey,
+        Contract,
+        CompoundAggregation,
         Currency,
         Meter,
         OrganizationConfig,
         Plan,
+        PlanGroup,
+        PlanGroupLink,
         PlanTemplate,
         Pricing,
         Product,
@@ -111,15 +120,8 @@ def _terms(organization_id: str, entities: Iterable[Entity[Any]], record: BillRe
     every = [entity for of_kind in by_kind.values() for entity in of_kind]
     config = cast("Entity[OrganizationConfig]", by_kind[OrganizationConfig.kind][0])
     setting = setting_of(organization_id, config, by_kind.get(Currency.kind, []), catalogue_of(every))
-    bill = record.bill
-    of = AccountPeriod(
-        account_id=bill.account_id,
-        frequency=bill.billing_frequency,
-        interval=bill.bill_frequency_interval,
-        period=Period(bill.start_date_time_utc, bill.end_date_time_utc),
-        parameters=record.evidence.parameters,
-    )
-    return terms_of(setting, by_kind[Account.kind][0], by_kind.get(AccountPlan.kind, []), of)
+    account_plans = by_kind.get(AccountPlan.kind, [])
+    return terms_of(setting, by_kind[Account.kind][0], account_plans, period_of(record), agreements_of(every))
 
 
 # ------------------------------------------------------------------------------------------------------ differences

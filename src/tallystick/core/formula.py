@@ -1,0 +1,54 @@
+"""Calculations over aggregations: on their exact base values, before any quantityPerUnit or rounding.
+
+Source: reference 2.2, 3.1: an aggregation without a value is null unless it has a default; with a null among what the
+calculation names there is no result, unless the compound aggregation says to compute with null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import lru_cache
+
+from tallystick.core.aggregation import Aggregation, Measured, Method
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.expression import CalculationError, Expression, Scalar, evaluate, parse
+from tallystick.core.quantity import divide, tidy
+from tallystick.core.working import NamedValue
+from tallystick.errors import Refusal
+
+_parsed = lru_cache(maxsize=1024)(parse)
+
+
+def base_value(aggregation: Aggregation, row: Measured | None) -> Decimal | None:
+    """The aggregation's value: what was measured, else its default, else None."""
+    if row is None:
+        return None if aggregation.default_value is None else tidy(aggregation.default_value)
+    return divide(row.total, Decimal(row.count)) if aggregation.aggregation is Method.MEAN else tidy(row.total)
+
+
+def computed(compound: CompoundAggregation, inputs: Iterable[NamedValue]) -> Decimal | None:
+    """The value of a compound aggregation, exact to 50 digits; None when there is none.
+
+    Refusal `calculation_failed` where the calculation has no result for these values (a division by zero, say).
+    """
+    known = tuple(inputs)
+    if not compound.evaluate_null_aggregations and any(each.value is None for each in known):
+        return None
+    result = _result(compound.calculation, known, f"the compound aggregation {compound.name!r}")
+    if result is not None and not isinstance(result, Decimal):
+        raise _failed(f"the compound aggregation {compound.name!r}", known, f"it gives {result!r}, which is no number")
+    return None if result is None else tidy(result)
+
+
+def _result(calculation: str, inputs: tuple[NamedValue, ...], of: str) -> Scalar:
+    expression: Expression = _parsed(calculation)
+    try:
+        return evaluate(expression, {each.name: each.value for each in inputs})
+    except CalculationError as error:
+        raise _failed(of, inputs, str(error)) from error
+
+
+def _failed(of: str, inputs: tuple[NamedValue, ...], why: str) -> Refusal:
+    values = ", ".join(f"{each.name} = {'null' if each.value is None else f'{each.value:f}'}" for each in inputs)
+    return Refusal("calculation_failed", f"{of} cannot be computed with {values}: {why}", field="calculation")

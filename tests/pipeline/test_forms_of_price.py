@@ -1,0 +1,80 @@
+"""Each form of price in a real bill run: on real records, explained, and replayed after everything has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from billing_desk import NOVEMBER, Desk
+
+from billing_world import World, bands
+from tallystick.core.aggregation import Method
+from tallystick.core.bill import Bill
+from tallystick.core.explain import explain_bill
+from tallystick.pipeline.verify import verify_bill
+
+Opener = Callable[[World], Desk]
+
+
+def billed(desk: Desk) -> Bill:
+    """The one bill of November, which must explain itself and stand up to a replay."""
+    desk.run(**NOVEMBER)
+    (record,) = desk.bill_records()
+    assert len(explain_bill(record)) == len(record.bill.line_items)
+    result = verify_bill(desk.records, desk.usage, record)
+    assert result.verified, result.difference
+    return record.bill
+
+
+def still_verified(desk: Desk) -> None:
+    """The stored bill replays although the world was edited since."""
+    desk.save()
+    (record,) = desk.bill_records()
+    result = verify_bill(desk.records, desk.usage, record)
+    assert result.verified, result.difference
+
+
+def used_kinds(desk: Desk) -> set[str]:
+    (record,) = desk.bill_records()
+    return {used.kind for used in record.evidence.uses}
+
+
+# ------------------------------------------------------------------------------------------------------ compounds
+
+
+def hosting() -> World:
+    world = World()
+    meter = world.meter("hosting", ("requests", "apps"))
+    world.aggregation("requests", meter, target_field="requests")
+    world.aggregation("apps", meter, target_field="apps", aggregation=Method.MAX)
+    billable = world.compound("billable", "aggregation.requests - 100 * aggregation.apps")
+    world.plan()
+    world.pricing("price", bands((0, "0.01")), compound_aggregation_id=billable.id)
+    world.account()
+    world.account_plan()
+    return world
+
+
+def test_compound_aggregation_is_billed_and_replayed(open_desk: Opener) -> None:
+    world = hosting()
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", meter="hosting", requests=900, apps=5)
+    desk.use("acme", "2023-11-06", meter="hosting", requests=600, apps=3)
+    (line,) = billed(desk).line_items
+    assert (str(line.subtotal), line.quantity) == ("10.00", Decimal(1000))
+    assert "compoundaggregation" in used_kinds(desk)
+    world.compound("billable", "aggregation.requests * 7")
+    world.aggregation("apps", target_field="requests", code="renamed")
+    still_verified(desk)
+
+
+def test_compound_aggregation_without_a_result_fails_that_account_only(open_desk: Opener) -> None:
+    world = hosting()
+    world.compound("billable", "aggregation.requests / aggregation.apps")
+    world.account("globex")
+    world.account_plan(account="globex")
+    desk = open_desk(world)
+    for account, apps in (("acme", 0), ("globex", 2)):
+        desk.use(account, "2023-11-05", meter="hosting", requests=900, apps=apps)
+    desk.run(**NOVEMBER)
+    assert [bill.account_code for bill in desk.bills()] == ["globex"]
