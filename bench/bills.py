@@ -28,7 +28,8 @@ from tallystick.core import wire
 from tallystick.core.aggregation import Measured
 from tallystick.core.rating import questions, rate
 from tallystick.core.terms import Terms
-from tallystick.pipeline.rate import account_periods, ending_on, load_terms
+from tallystick.pipeline.periods import account_periods, ending_on
+from tallystick.pipeline.rate import load_terms
 from tallystick.stores.records_sql import open_records
 
 MEASUREMENTS_EACH = 3  # measurements of an account, each with a value for every priced field

@@ -11,13 +11,17 @@ from uuid import NAMESPACE_URL, uuid5
 
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.aggregation import Aggregation, Measured, Method, Question, UnitRounding
+from tallystick.core.agreements import agreements_of
 from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand, Product
 from tallystick.core.compound import CompoundAggregation
+from tallystick.core.contract import Contract
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import BillConfig, Currency, OrganizationConfig
 from tallystick.core.period import Frequency, Instant
+from tallystick.core.picklists import BillGroupingKey
+from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.core.plan_terms import catalogue_of, plan_terms
 from tallystick.core.rating import RatedLine, questions, rate
 from tallystick.core.terms import AccountPeriod, Setting, Terms, grid_of, terms_of
@@ -164,17 +168,46 @@ class World:
         return self.add(Account(**({"name": code.title(), "code": code, "email_address": ""} | given)), code)
 
     def account_plan(
-        self, plan: Entity[Plan] | None = None, account: str = ACCOUNT, start: str = "2023-01-01", **given: Any
+        self,
+        plan: Entity[Plan] | Entity[PlanGroup] | None = None,
+        account: str = ACCOUNT,
+        start: str = "2023-01-01",
+        **given: Any,
     ) -> Entity[AccountPlan]:
         plan = plan or next(iter(self.of(Plan).values()))
-        values: dict[str, Any] = {"account_id": id_of("account", account), "plan_id": plan.id, "start_date": at(start)}
+        which = "plan_group_id" if isinstance(plan.value, PlanGroup) else "plan_id"
+        values: dict[str, Any] = {"account_id": id_of("account", account), which: plan.id, "start_date": at(start)}
         if isinstance(given.get("end_date"), str):
             given["end_date"] = at(given["end_date"])
         return self.add(AccountPlan(**(values | given)), f"{account}/{plan.id}/{start}")
 
+    def contract(
+        self,
+        name: str = "contract",
+        account: str = ACCOUNT,
+        start: str = "2023-01-01",
+        end: str = "2024-01-01",
+        **given: Any,
+    ) -> Entity[Contract]:
+        values = {"account_id": id_of("account", account), "name": name, "code": name}
+        days = {"start_date": date.fromisoformat(start), "end_date": date.fromisoformat(end)}
+        return self.add(Contract(**(values | days | given)), f"{account}/{name}")
+
+    def grouping_key(self, name: str = "key", *, exclusive: bool) -> Entity[BillGroupingKey]:
+        return self.add(BillGroupingKey(name=name, exclusive=exclusive), name)
+
+    def plan_group(self, *plans: Entity[Plan], name: str = "group", **given: Any) -> Entity[PlanGroup]:
+        """A group of these plans."""
+        group: Entity[PlanGroup] = self.add(PlanGroup(**({"name": name, "currency": "USD"} | given)), name)
+        for plan in plans:
+            self.add(PlanGroupLink(plan_group_id=group.id, plan_id=plan.id), f"{name}/{plan.id}")
+        return group
+
     # ------------------------------------------------------------------------------------------- terms
 
-    def terms(self, on: str, account: str = ACCOUNT, parameters: BillParameters = NOTHING_ASKED) -> Terms:
+    def terms(
+        self, on: str, account: str = ACCOUNT, parameters: BillParameters = NOTHING_ASKED, grouping: str = ""
+    ) -> Terms:
         """What the account has agreed to for the billing period that holds a day."""
         owner = self.entities["account", id_of("account", account)]
         catalogue = catalogue_of(self.entities.values())
@@ -185,8 +218,13 @@ class World:
             plan=lambda plan_id: plan_terms(catalogue, plan_id),
         )
         account_plans = [each for each in self.of(AccountPlan).values() if each.value.account_id == owner.id]
-        first = account_plans[0].value
-        template = setting.plan(first.plan_id).template.value
+        agreements = agreements_of(self.entities.values())
+        first = next(
+            each.value
+            for each in account_plans
+            if agreements.grouping(agreements.contract(each.value.contract_id)) == grouping
+        )
+        template = setting.plan(agreements.plan_ids(first)[0]).template.value
         grid = grid_of(first, owner.value, template, setting.config.value, parameters)
         assert grid is not None
         of = AccountPeriod(
@@ -195,8 +233,9 @@ class World:
             interval=grid.interval,
             period=grid.period_of_day(date.fromisoformat(on)),
             parameters=parameters,
+            grouping=grouping,
         )
-        return terms_of(setting, owner, account_plans, of)
+        return terms_of(setting, owner, account_plans, of, agreements)
 
 
 Answerer = Callable[[Question], Iterable[Measured]]

@@ -134,7 +134,7 @@ def test_bill_on_the_wire() -> None:
 
 
 def test_document_keys_are_texts_that_sort_as_they_should() -> None:
-    keys = document_keys(a_bill())
+    keys = document_keys(a_bill(), "")
     assert keys["period_key"] == KEY
     assert (keys["status"], keys["locked"], keys["end_date"]) == ("PENDING", "false", "2023-12-01")
 

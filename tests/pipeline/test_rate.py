@@ -16,7 +16,8 @@ from tallystick.core.period import Frequency, Period
 from tallystick.core.terms import AccountPeriod
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.meter import measure
-from tallystick.pipeline.rate import Rated, account_periods, ended_by, ending_on, holding, rate_accounts
+from tallystick.pipeline.periods import account_periods, ended_by, ending_on, holding
+from tallystick.pipeline.rate import Rated, rate_accounts
 from tallystick.ports import OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
 
 Opener = Callable[[World], Desk]

@@ -219,7 +219,12 @@ def _change_all(write: Transaction, matching: DocumentWhere, act: Callable[[Bill
 def _document(read: OrganizationRecords, record: BillRecord) -> Document:
     stored = read.document(KIND, record.bill.id)
     assert stored is not None, "a bill that is changed was read in the same transaction"
-    return Document(id=record.bill.id, sort=stored.sort, keys=document_keys(record.bill), body=wire.encode(record))
+    return Document(
+        id=record.bill.id,
+        sort=stored.sort,
+        keys=document_keys(record.bill, record.evidence.grouping),
+        body=wire.encode(record),
+    )
 
 
 def _read(document: Document) -> Bill:

@@ -194,6 +194,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     parameters: BillParameters
     answers: tuple[Answer, ...]
     digest: str
+    grouping: str = ""  # the contract or bill grouping key whose own bill it is
 
 
 class BillRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -247,9 +248,12 @@ def digest_of(bill: Bill, workings: dict[str, Working]) -> str:
     return sha256(canonical(calculated_content(bill, workings))).hexdigest()
 
 
-def period_key(account_id: str, frequency: Frequency, interval: int, period: Period) -> str:
-    """What makes a bill unique in its organisation: account, frequency, interval and period."""
-    return "/".join((account_id, frequency, str(interval), period.start.wire(), period.end.wire()))
+def period_key(account_id: str, frequency: Frequency, interval: int, period: Period, grouping: str = "") -> str:
+    """What makes a bill unique in its organisation: account, frequency, interval and period, and the contract or
+    grouping key whose own bill it is."""
+    start = period.end if frequency is Frequency.MIXED else period.start  # how long it reaches back is no identity
+    parts = (account_id, frequency, str(interval), start.wire(), period.end.wire())
+    return "/".join((*parts, grouping) if grouping else parts)
 
 
 def bill_id(organization_id: str, key: str) -> str:
@@ -262,7 +266,7 @@ def line_id(of_bill: str, key: str) -> str:
     return str(uuid5(UUID(of_bill), key))
 
 
-def document_keys(bill: Bill) -> dict[str, str]:
+def document_keys(bill: Bill, grouping: str) -> dict[str, str]:
     """The texts a stored bill can be looked up by. Dates are ISO 8601; instants sort as text."""
     period = Period(bill.start_date_time_utc, bill.end_date_time_utc)
     return {
@@ -275,7 +279,9 @@ def document_keys(bill: Bill) -> dict[str, str]:
         "job_id": bill.bill_job_id,
         "start_date": bill.start_date.isoformat(),
         "end_date": bill.end_date.isoformat(),
-        "period_key": period_key(bill.account_id, bill.billing_frequency, bill.bill_frequency_interval, period),
+        "period_key": period_key(
+            bill.account_id, bill.billing_frequency, bill.bill_frequency_interval, period, grouping
+        ),
     }
 
 

@@ -74,6 +74,7 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         uses=rated.terms.uses(),
         parameters=rated.terms.parameters,
         answers=rated.answers,
+        grouping=rated.terms.of.grouping,
         digest=digest_of(bill, workings),
     )
     return BillRecord(bill=bill, workings=workings, evidence=evidence)
@@ -114,7 +115,7 @@ def _bill(rated: Rated, run: Run) -> Bill:
         dt_last_modified=run.as_of,
         created_by=run.actor_id,
         last_modified_by=run.actor_id,
-        purchase_order_number=terms.account.value.purchase_order_number,
+        purchase_order_number=terms.purchase_order_number,
     )
 
 
@@ -131,7 +132,12 @@ def _dates(terms: Terms, next_day: date) -> tuple[date, date, date]:
 def document_of(record: BillRecord) -> Document:
     """A bill as it is stored: listed by the end of its period, latest first."""
     sort = record.bill.end_date_time_utc.wire()
-    return Document(id=record.bill.id, sort=sort, keys=document_keys(record.bill), body=wire.encode(record))
+    return Document(
+        id=record.bill.id,
+        sort=sort,
+        keys=document_keys(record.bill, record.evidence.grouping),
+        body=wire.encode(record),
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ settling

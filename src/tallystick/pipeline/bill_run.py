@@ -16,12 +16,11 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from tallystick.core.bill import BillRecord
 from tallystick.core.bill_job import BillFailure, BillJob, BillJobRequest, BillJobStatus, BillJobType
 from tallystick.core.ingest_failure import Event
 from tallystick.core.organization import OrganizationConfig
-from tallystick.core.period import Instant, Period, day_start
-from tallystick.core.terms import AccountPeriod
+from tallystick.core.period import Instant, day_start
+from tallystick.core.terms import AccountPeriod, period_of
 from tallystick.pipeline.bill import Run, Settled, read_bills, settle
 from tallystick.pipeline.bill_job import (
     CHUNK_KIND,
@@ -34,7 +33,8 @@ from tallystick.pipeline.bill_job import (
     whole_job,
 )
 from tallystick.pipeline.ingest.failures import event_document
-from tallystick.pipeline.rate import Choice, account_periods, ended_by, ending_on, rate_accounts
+from tallystick.pipeline.periods import Choice, account_periods, ended_by, ending_on
+from tallystick.pipeline.rate import rate_accounts
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
 CHUNK = 500  # account periods that are settled in one transaction
@@ -133,7 +133,7 @@ def _periods(records: OrganizationRecords, kept: KeptJob) -> tuple[list[AccountP
     if job.type is BillJobType.RECALCULATE:
         stored = read_bills(records, kept.recalculate)
         gone = [each for each in kept.recalculate if each not in stored]
-        return [_period_of(stored[each]) for each in kept.recalculate if each in stored], [
+        return [period_of(stored[each]) for each in kept.recalculate if each in stored], [
             _deleted(each) for each in gone
         ]
     request = BillJobRequest(**{name: getattr(job, name) for name in BillJobRequest.__struct_fields__})
@@ -158,17 +158,6 @@ def _choice(records: OrganizationRecords, request: BillJobRequest, as_of: Instan
     config = records.get(OrganizationConfig, records.organization_id)
     assert config is not None, f"the organisation {records.organization_id} was never initialised"
     return ended_by(day_start(request.bill_date, request.timezone or config.value.timezone))
-
-
-def _period_of(record: BillRecord) -> AccountPeriod:
-    bill = record.bill
-    return AccountPeriod(
-        account_id=bill.account_id,
-        frequency=bill.billing_frequency,
-        interval=bill.bill_frequency_interval,
-        period=Period(bill.start_date_time_utc, bill.end_date_time_utc),
-        parameters=record.evidence.parameters,
-    )
 
 
 def _deleted(id: str) -> BillFailure:
