@@ -1,14 +1,17 @@
-"""Account plans over HTTP. A reply also says which product the plan sells."""
+"""Account plans over HTTP, and replacing one by another. A reply also says which product a plan sells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from tallystick.api.crud import IDS, Crud, Reply, where_of
-from tallystick.api.routing import Call, entity_reply
+import msgspec
+
+from tallystick.api.crud import IDS, Crud, Reply, desk_of, request_type, value_of, where_of
+from tallystick.api.routing import Call, Route, entity_reply
 from tallystick.control.account_plans import ACCOUNT_PLANS, products_of_account_plans
-from tallystick.control.plans import plans_of
+from tallystick.control.account_plans import replace as replace_plan
 from tallystick.core.account import AccountPlan
 from tallystick.core.entity import Entity
 from tallystick.errors import Refusal
@@ -19,14 +22,13 @@ def _where(call: Call) -> Where:
     """By account, plan or contract only what is active now is listed, unless `includeall` or `date` is given."""
     query = call.query
     account, plan, contract = query.text("account"), query.text("plan"), query.text("contract")
-    plans = None if plan is None else [plan]
-    product = query.text("product")
+    ids, product = query.texts("ids"), query.text("product")
     if product is not None:
         if account is None:
             raise Refusal("invalid_request", "product: give it together with account", field="product")
-        sold = plans_of(call.records, product)
-        plans = sold if plan is None else [each for each in sold if each == plan]
-    where = where_of(call, id=query.texts("ids"), account_id=account, plan_id=plans, contract_id=contract)
+        selling = _selling(call, account, product)
+        ids = selling if ids is None else tuple(each for each in ids if each in selling)
+    where = where_of(call, id=ids, account_id=account, plan_id=plan, contract_id=contract)
     narrowed = account is not None or plan is not None or contract is not None
     active_on = query.instant("date")
     if active_on is None and narrowed and not query.flag("includeall"):
@@ -34,12 +36,36 @@ def _where(call: Call) -> Where:
     return replace(where, active_on=active_on)
 
 
+def _selling(call: Call, account_id: str, product_id: str) -> tuple[str, ...]:
+    """The account plans of an account that sell a product, by a plan or by a group."""
+    account_plans = list(call.records.every(AccountPlan, where_of(call, account_id=account_id)))
+    products = products_of_account_plans(call.records, account_plans)
+    return tuple(each for each, sold in products.items() if product_id in sold)
+
+
 def _show(records: OrganizationRecords, account_plans: Sequence[Entity[AccountPlan]]) -> list[Reply]:
+    """An account plan of a plan sells one product, which is told; that of a group may sell several."""
     products = products_of_account_plans(records, account_plans)
-    return [{**entity_reply(each), "productId": products[each.id]} for each in account_plans]
+    return [
+        {**entity_reply(each), **({"productId": products[each.id][0]} if each.value.plan_id else {})}
+        for each in account_plans
+    ]
 
 
-ROUTES = Crud(
+class ReplaceReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Both account plans, the old one with the end that it has now."""
+
+    original_account_plan: AccountPlan
+    new_account_plan: AccountPlan
+
+
+def _replace(call: Call, body: Any) -> Reply:
+    value = value_of(AccountPlan, body)
+    original, new = _show(call.records, replace_plan(desk_of(call), call.path["id"], value, body.version))
+    return {"originalAccountPlan": original, "newAccountPlan": new}
+
+
+_CRUD = Crud(
     noun=ACCOUNT_PLANS,
     path="/accountplans",
     tag="Account plans",
@@ -54,4 +80,18 @@ ROUTES = Crud(
         "date": "Only those in force at this date (its midnight, UTC) or date and time.",
         "includeall": "true: past and future ones too, where account, plan or contract is given.",
     },
-).routes()
+)
+
+ROUTES = (
+    *_CRUD.routes(),
+    Route(
+        method="POST",
+        path="/accountplans/{id}/replace",
+        run=_replace,
+        summary="End an account plan where another starts",
+        tag="Account plans",
+        scope="config:update",
+        body=request_type(AccountPlan),
+        reply=ReplaceReply,
+    ),
+)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from tallystick.api.crud import CODES, IDS, Crud, where_of
+from tallystick.api.crud import CODES, IDS, Crud, archived_of, where_of
 from tallystick.api.routing import Call
 from tallystick.control.currencies import CURRENCIES
 from tallystick.ports import Where
 
 
 def _where(call: Call) -> Where:
-    query = call.query
-    archived = query.flag("archived")
-    wanted = None if archived is None else ("true" if archived else "false")
-    return where_of(call, id=query.texts("ids"), code=query.texts("codes"), archived=wanted)
+    return where_of(call, id=call.query.texts("ids"), code=call.query.texts("codes"), archived=archived_of(call))
 
 
 ROUTES = Crud(

@@ -9,18 +9,21 @@ from tallystick.api.crud import IDS, Crud, Reply, where_of
 from tallystick.api.routing import Call, entity_reply
 from tallystick.control.pricings import PRICINGS, segment_string
 from tallystick.core.catalog import Pricing
+from tallystick.core.compound import CompoundAggregation
 from tallystick.core.entity import Entity
 from tallystick.ports import OrganizationRecords, Where
 
 
 def _where(call: Call) -> Where:
     query = call.query
+    priced = query.text("aggregationId")
+    compound = priced is not None and call.records.get(CompoundAggregation, priced) is not None
     where = where_of(
         call,
         id=query.texts("ids"),
         plan_id=query.text("planId"),
         plan_template_id=query.text("planTemplateId"),
-        aggregation_id=query.text("aggregationId"),
+        **{"compound_aggregation_id" if compound else "aggregation_id": priced},
     )
     return replace(where, active_on=query.instant("date"))
 
@@ -46,7 +49,7 @@ ROUTES = Crud(
         "ids": IDS,
         "planId": "Only pricings of this plan.",
         "planTemplateId": "Only pricings of this template.",
-        "aggregationId": "Only pricings of this aggregation.",
+        "aggregationId": "Only pricings of this aggregation, or compound aggregation.",
         "date": "Only pricings in force at this date (its midnight, UTC) or date and time.",
     },
 ).routes()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from tallystick.control.compound_aggregations import require_product_of_compounds, require_unused_in_compounds
 from tallystick.control.desk import Draft, Noun, rule_broken, the
 from tallystick.control.pricings import pricings_of, require_fit
 from tallystick.core.aggregation import Aggregation, Method
+from tallystick.core.entity import Entity
 from tallystick.core.expression import ExpressionError, Type, check, is_compilable, parse
 from tallystick.core.meter import Category, Meter, field_types
 from tallystick.errors import Refusal
+from tallystick.ports import Transaction
 
 _NUMERIC = {Method.SUM, Method.MIN, Method.MAX, Method.LATEST, Method.MEAN, Method.PERCENTILE}
 
@@ -59,10 +62,18 @@ def _require_filter(text: str, meter: Meter) -> None:
 
 
 def _check(draft: Draft[Aggregation]) -> Aggregation:
-    require_countable(draft.value, the(draft.read, Meter, draft.value.meter_id))
+    meter = the(draft.read, Meter, draft.value.meter_id)
+    require_countable(draft.value, meter)
     if draft.before is not None:
         _require_pricings_fit(draft)
+        require_product_of_compounds(draft.read, draft.before.value.code, meter.product_id, "meterId")
+        if draft.before.value.code != draft.value.code:
+            require_unused_in_compounds(draft.read, draft.before, "code")
     return draft.value
+
+
+def _check_removal(read: Transaction, entity: Entity[Aggregation]) -> None:
+    require_unused_in_compounds(read, entity, "id")
 
 
 def _require_pricings_fit(draft: Draft[Aggregation]) -> None:
@@ -74,4 +85,4 @@ def _require_pricings_fit(draft: Draft[Aggregation]) -> None:
             raise rule_broken(field, f"the pricing {pricing.id} would no longer hold: {refusal.message}") from None
 
 
-AGGREGATIONS = Noun(of=Aggregation, check=_check)
+AGGREGATIONS = Noun(of=Aggregation, check=_check, check_removal=_check_removal)

@@ -7,10 +7,12 @@ from typing import Any
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken
 from tallystick.core.account import Account
 from tallystick.core.catalog import PlanTemplate
+from tallystick.core.charge import Charge
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity
 from tallystick.core.money import RoundingMode
 from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.plan_group import PlanGroup
 from tallystick.core.schedule_types import ChargeSchedule
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords, Page, Transaction, Where
@@ -54,7 +56,7 @@ def _require_unused(read: Transaction, entity: Entity[Currency], field: str) -> 
     if code == PERMANENT:
         raise rule_broken(field, f"every organisation has {PERMANENT}: it cannot be deleted or given another code")
     users: list[tuple[str, str]] = []
-    kinds: tuple[type[Any], ...] = (PlanTemplate, Account, Commitment, Balance, ChargeSchedule)
+    kinds: tuple[type[Any], ...] = (PlanTemplate, Account, PlanGroup, Charge, Commitment, Balance, ChargeSchedule)
     for of in kinds:
         found = read.find(of, Where(equal={"currency": (code,)}), Page(size=10 - len(users)))
         users += [(of.kind, user.id) for user in found.rows]

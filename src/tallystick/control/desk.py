@@ -59,6 +59,7 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "drawdowns_accounting_product_id": Product,
     "consumptions_accounting_product_id": Product,
     "balance_id": Balance,
+    "entity_id": Balance,
     "top_up_transaction_type_id": TransactionType,
 }
 

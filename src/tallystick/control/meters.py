@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick.control.aggregations import require_countable
+from tallystick.control.compound_aggregations import require_product_of_compounds
 from tallystick.control.desk import Draft, Noun, rule_broken
 from tallystick.control.pricings import priced_product, pricings_of
 from tallystick.core.aggregation import Aggregation
@@ -34,6 +35,7 @@ def _check(draft: Draft[Meter]) -> Meter:
             _require_still_countable(aggregation.value, aggregation.id, draft.value)
             if draft.value.product_id is not None and draft.value.product_id != draft.before.value.product_id:
                 _require_priced_in(draft.read, aggregation.id, draft.value.product_id)
+                require_product_of_compounds(draft.read, aggregation.value.code, draft.value.product_id, "productId")
     return draft.value
 
 

@@ -8,6 +8,7 @@ from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
 from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.entity import Entity
+from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.ports import OrganizationRecords, Where
 
 
@@ -26,6 +27,25 @@ def plans_of(read: OrganizationRecords, product_id: str) -> list[str]:
     """The ids of all plans that sell a product."""
     templates = [each.id for each in read.every(PlanTemplate, Where(equal={"product_id": (product_id,)}))]
     return [each.id for each in read.every(Plan, Where(equal={"plan_template_id": templates}))]
+
+
+def plans_in_groups(read: OrganizationRecords, plan_group_ids: Collection[str]) -> dict[str, list[str]]:
+    """Plan group ids to the ids of their plans, in the order in which they were put there."""
+    found: dict[str, list[str]] = {each: [] for each in plan_group_ids}
+    if found:
+        for link in read.every(PlanGroupLink, Where(equal={"plan_group_id": list(found)})):
+            found[link.value.plan_group_id].append(link.value.plan_id)
+    return found
+
+
+def links_with(read: OrganizationRecords, plan_ids: Collection[str]) -> list[Entity[PlanGroupLink]]:
+    """The links that put these plans into groups."""
+    return list(read.every(PlanGroupLink, Where(equal={"plan_id": plan_ids}))) if plan_ids else []
+
+
+def billed_as(template: PlanTemplate) -> tuple[str, str, int]:
+    """What the plans of a group have in common: currency, frequency and interval."""
+    return template.currency, template.bill_frequency, template.bill_frequency_interval
 
 
 def _check(draft: Draft[Plan]) -> Plan:
@@ -47,12 +67,25 @@ def _check_change(draft: Draft[Plan], before: Plan) -> None:
     if value.account_id is not None and before.account_id is None:
         attached = draft.read.every(AccountPlan, Where(equal={"plan_id": (draft.id,)}))
         others = [(AccountPlan.kind, each.id) for each in attached if each.value.account_id != value.account_id]
+        links = links_with(draft.read, (draft.id,))
+        groups = draft.read.get_many(PlanGroup, {link.value.plan_group_id for link in links})
+        others += [(PlanGroup.kind, each.id) for each in groups.values() if each.value.account_id != value.account_id]
         if others:
             raise in_use("plan", draft.id, others[:10], field="accountId")
     if value.plan_template_id != before.plan_template_id:
-        users = draft.read.users_of(draft.id)
-        if users and product_of(draft.read, value) != product_of(draft.read, before):
-            raise in_use("plan", draft.id, users, field="planTemplateId")
+        _check_template(draft, before)
+
+
+def _check_template(draft: Draft[Plan], before: Plan) -> None:
+    """A plan in use goes on selling its product, and in a group goes on being billed as the others are."""
+    new = the(draft.read, PlanTemplate, draft.value.plan_template_id)
+    old = the(draft.read, PlanTemplate, before.plan_template_id)
+    users = draft.read.users_of(draft.id)
+    if new.product_id == old.product_id:
+        links = links_with(draft.read, (draft.id,)) if billed_as(new) != billed_as(old) else []
+        users = [(PlanGroupLink.kind, each.id) for each in links[:10]]
+    if users:
+        raise in_use("plan", draft.id, users, field="planTemplateId")
 
 
 PLANS = Noun(of=Plan, check=_check)

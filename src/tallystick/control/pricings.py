@@ -1,5 +1,7 @@
 """Pricings: the bands that one aggregation is priced by, on a plan or a template (source: reference 2.4).
 
+A compound aggregation is priced likewise, without segments.
+
 Where the reference is silent: two pricings of the same plan (or template), aggregation, segment and type must not
 overlap in time, because only one of them can charge (docs/decisions/0062-overlapping-pricings.md).
 """
@@ -15,6 +17,8 @@ from tallystick.control.desk import Draft, Noun, rule_broken, the
 from tallystick.control.plans import product_of
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.counter_types import CounterPricing
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Meter
 from tallystick.core.scope import pattern_of
@@ -23,20 +27,24 @@ from tallystick.ports import OrganizationRecords, Where
 
 def _check(draft: Draft[Pricing]) -> Pricing:
     value = draft.value
-    assert value.aggregation_id is not None, "there are no compound aggregations, and the value has one of the two"
-    aggregation = the(draft.read, Aggregation, value.aggregation_id)
-    require_fit(draft.read, value, aggregation)
-    _require_no_overlap(draft, aggregation)
+    if value.aggregation_id is not None:
+        aggregation = the(draft.read, Aggregation, value.aggregation_id)
+        require_fit(draft.read, value, aggregation)
+        _require_no_overlap(draft, aggregation)
+        value = msgspec.structs.replace(value, segment=_ordered(value.segment, aggregation))
+    else:
+        assert value.compound_aggregation_id is not None, "a pricing has an aggregation or a compound aggregation"
+        require_compound_fit(draft.read, value, the(draft.read, CompoundAggregation, value.compound_aggregation_id))
+        _require_no_overlap(draft, None)
     before = None if draft.before is None else draft.before.value
     overage = value.overage_pricing_bands
     return msgspec.structs.replace(
         value,
-        segment=_ordered(value.segment, aggregation),
-        pricing_bands=_with_ids(
+        pricing_bands=bands_with_ids(
             value.pricing_bands, None if before is None else before.pricing_bands, draft.desk.new_id
         ),
         overage_pricing_bands=overage
-        and _with_ids(overage, None if before is None else before.overage_pricing_bands, draft.desk.new_id),
+        and bands_with_ids(overage, None if before is None else before.overage_pricing_bands, draft.desk.new_id),
     )
 
 
@@ -53,7 +61,17 @@ def require_fit(read: OrganizationRecords, pricing: Pricing, aggregation: Aggreg
         raise rule_broken("segment", message)
 
 
-def priced_product(read: OrganizationRecords, pricing: Pricing) -> str:
+def require_compound_fit(read: OrganizationRecords, pricing: Pricing, compound: CompoundAggregation) -> None:
+    """Refuse a pricing whose compound aggregation is of another product than its plan, and any segment of one."""
+    priced = priced_product(read, pricing)
+    if compound.product_id is not None and compound.product_id != priced:
+        message = f"the compound aggregation is of the product {compound.product_id}, the plan or template sells"
+        raise rule_broken("compoundAggregationId", f"{message} {priced}; price it there, or make it global")
+    if pricing.segment is not None:
+        raise rule_broken("segment", "a compound aggregation has no segments; leave segment out")
+
+
+def priced_product(read: OrganizationRecords, pricing: Pricing | CounterPricing) -> str:
     """The product that a pricing's plan or template sells."""
     if pricing.plan_template_id is not None:
         return the(read, PlanTemplate, pricing.plan_template_id).product_id
@@ -66,10 +84,11 @@ def segment_string(pricing: Pricing) -> str | None:
     return None if pricing.segment is None else ", ".join(pricing.segment.values())
 
 
-def _require_no_overlap(draft: Draft[Pricing], aggregation: Aggregation) -> None:
+def _require_no_overlap(draft: Draft[Pricing], aggregation: Aggregation | None) -> None:
     value = draft.value
     home = "plan_id" if value.plan_id is not None else "plan_template_id"
-    where = Where(equal={home: (getattr(value, home),), "aggregation_id": (value.aggregation_id or "",)})
+    priced = "aggregation_id" if aggregation is not None else "compound_aggregation_id"
+    where = Where(equal={home: (getattr(value, home),), priced: (getattr(value, priced),)})
     for other in draft.read.every(Pricing, where):
         if other.id != draft.id and _same_usage(value, other.value, aggregation):
             when = in_words(other.value.start_date, other.value.end_date)
@@ -77,11 +96,11 @@ def _require_no_overlap(draft: Draft[Pricing], aggregation: Aggregation) -> None
             raise rule_broken("startDate", message)
 
 
-def _same_usage(pricing: Pricing, other: Pricing, aggregation: Aggregation) -> bool:
+def _same_usage(pricing: Pricing, other: Pricing, aggregation: Aggregation | None) -> bool:
     """Whether two pricings are for exactly the same segments, at some time. (No segment is the same as all wildcards;
     where one names more of a segment than the other, rating lets that one win.)"""
     return (
-        pattern_of(pricing, aggregation) == pattern_of(other, aggregation)
+        (aggregation is None or pattern_of(pricing, aggregation) == pattern_of(other, aggregation))
         and pricing.type is other.type
         and overlap(pricing.start_date, pricing.end_date, other.start_date, other.end_date)
     )
@@ -95,7 +114,7 @@ def _ordered(segment: dict[str, str] | None, aggregation: Aggregation) -> dict[s
     return segment and {field: segment[field] for field in aggregation.segmented_fields or ()}
 
 
-def _with_ids(
+def bands_with_ids(
     bands: tuple[PricingBand, ...], before: Iterable[PricingBand] | None, new_id: Callable[[], str]
 ) -> tuple[PricingBand, ...]:
     """Give each band the server's id: a band that was there before, by its lower limit, keeps the id it has."""
@@ -106,6 +125,11 @@ def _with_ids(
 def pricings_of(read: OrganizationRecords, aggregation_id: str) -> Iterable[Entity[Pricing]]:
     """Every pricing of an aggregation."""
     return read.every(Pricing, Where(equal={"aggregation_id": (aggregation_id,)}))
+
+
+def compound_pricings_of(read: OrganizationRecords, compound_aggregation_id: str) -> Iterable[Entity[Pricing]]:
+    """Every pricing of a compound aggregation."""
+    return read.every(Pricing, Where(equal={"compound_aggregation_id": (compound_aggregation_id,)}))
 
 
 PRICINGS = Noun(of=Pricing, check=_check)

@@ -32,8 +32,8 @@ class Charge(Value, frozen=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "charge"
-    references: ClassVar[tuple[str, ...]] = ("account_id", "contract_id", "accounting_product_id")
-    filters: ClassVar[tuple[str, ...]] = ("entity_id", "entity_type", "bill_date", "schedule_id", "currency")
+    references: ClassVar[tuple[str, ...]] = ("account_id", "entity_id", "contract_id", "accounting_product_id")
+    filters: ClassVar[tuple[str, ...]] = ("entity_type", "bill_date", "schedule_id", "currency")
 
     account_id: Id
     code: EntityCode

@@ -47,13 +47,19 @@ class BillMemo(Value, frozen=True, kw_only=True):
     debit_reason_id: Id | None = None
 
     def check(self) -> None:
-        if self.amount <= 0:
-            raise ValueError("amount: must be above 0; whether it is a credit or a debit says the kind of line item")
-        applied = self.amount_to_apply_on_bill
-        if applied is not None and not 0 < applied <= self.amount:
-            raise ValueError("amountToApplyOnBill: must be above 0 and at most amount")
-        if self.service_period_end_date < self.service_period_start_date:
-            raise ValueError("servicePeriodEndDate: must not be before servicePeriodStartDate")
+        require_memo(
+            self.amount, self.amount_to_apply_on_bill, self.service_period_start_date, self.service_period_end_date
+        )
+
+
+def require_memo(amount: Decimal, applied: Decimal | None, start: Instant, end: Instant) -> None:
+    """Refuse what is no credit or debit: amounts are positive, the bill shows at most all of it, time goes forward."""
+    if amount <= 0:
+        raise ValueError("amount: must be above 0; whether it is a credit or a debit says the kind of line item")
+    if applied is not None and not 0 < applied <= amount:
+        raise ValueError("amountToApplyOnBill: must be above 0 and at most amount")
+    if end < start:
+        raise ValueError("servicePeriodEndDate: must not be before servicePeriodStartDate")
 
 
 def signed_amount(memo: BillMemo) -> Decimal:

@@ -173,6 +173,8 @@ def _targets(name: str, held: object) -> Iterator[str]:
         yield "true" if held else "false"
     elif isinstance(held, str):
         yield str(held)
+    elif isinstance(held, date):
+        yield held.isoformat()
     else:
         assert isinstance(held, tuple), f"{name} cannot be filtered by: it is a {type(held).__name__}"
         for each in held:
