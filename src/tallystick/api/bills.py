@@ -64,7 +64,7 @@ def find(call: Call) -> dict[str, object]:
     """A page of bills, latest period first."""
     found = bills.list_bills(call.records, _filter(call), call.query.page(highest=200))
     bare = call.query.flag("excludeLineItems") is True
-    return page_reply([_fields(bill, {"lineItems"} if bare else set()) for bill in found.rows], found.next_token)
+    return page_reply([without(bill, {"lineItems"} if bare else set()) for bill in found.rows], found.next_token)
 
 
 def latest(call: Call) -> Bill:
@@ -165,9 +165,10 @@ def _start(page: Page) -> int:
     return int(token)
 
 
-def _fields(struct: Bill | LineItem, without: set[str]) -> dict[str, object]:
+def without(struct: Bill | LineItem, left_out: set[str]) -> dict[str, object]:
+    """What the wire shows of a bill or a line, without some of its fields."""
     names = zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True)
-    shown = {wire: getattr(struct, name) for wire, name in names if wire not in without}
+    shown = {wire: getattr(struct, name) for wire, name in names if wire not in left_out}
     return {wire: value for wire, value in shown.items() if value is not None}
 
 
@@ -184,7 +185,7 @@ def _line(record: BillRecord, line: LineItem) -> dict[str, object]:
         version=bill.version,
     )
     names = zip(alone.__struct_encode_fields__, alone.__struct_fields__, strict=True)
-    return _fields(line, {"usagePerPricingBand"}) | {wire: getattr(alone, name) for wire, name in names}
+    return without(line, {"usagePerPricingBand"}) | {wire: getattr(alone, name) for wire, name in names}
 
 
 LIST_QUERY: Mapping[str, str] = {

@@ -72,6 +72,39 @@ def run(
     _require_no_failures(job)
 
 
+@app.command("preview")
+@connected
+def preview(
+    connection: Connection,
+    account: Annotated[str, typer.Argument(help="Code of an account.", metavar="ACCOUNT")],
+    until: Annotated[
+        str | None,
+        typer.Option(help="Last day of the billing period; the open period if absent.", metavar="DATE"),
+    ] = None,
+    frequency: Annotated[
+        str | None, typer.Option(help="DAILY, WEEKLY, MONTHLY or ANNUALLY, if the account has several bills.")
+    ] = None,
+    explain: Annotated[bool, typer.Option(help="Explain each line.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show the bill that an account would get now, with the usage so far. Nothing is kept."""
+    with connection.open() as client:
+        body: dict[str, object] = {"accountIds": [account_id(client, account)]}
+        if until is not None:
+            body["lastDateInBillingPeriod"] = _day("--until", until)
+        if frequency is not None:
+            body["billingFrequency"] = frequency.upper()
+        found = client.post("/bills/preview", body, explain=explain or None)
+    if json:
+        print_json(found)
+        return
+    print_bill(found, "Preview of bill")
+    if not found["complete"]:
+        say(f"with usage up to journal position {found['upTo']}: newer measurements are not counted yet")
+    for each in found.get("explanation", ()):
+        say(f"{each['sequenceNumber']}. {each['sentence']}")
+
+
 @app.command("list")
 @connected
 def list_(
@@ -207,9 +240,9 @@ def print_bills(bills: list[dict[str, Any]]) -> None:
     )
 
 
-def print_bill(bill: dict[str, Any]) -> None:
+def print_bill(bill: dict[str, Any], called: str = "Bill") -> None:
     """A bill with its lines, in their order."""
-    say(f"Bill {bill['id']}")
+    say(f"{called} {bill['id']}")
     say(f"{bill['accountCode']}, {bill['startDate']} to {bill['endDate']} (exclusive), {state(bill)}")
     lines = sorted(bill["lineItems"], key=lambda line: int(line["sequenceNumber"]))
     print_table(
