@@ -10,30 +10,33 @@ from functools import singledispatch
 
 import msgspec
 
+from tallystick.core import explain_credit
 from tallystick.core.aggregation import Method, UnitRounding
 from tallystick.core.bill import BillRecord, LineItem, LineItemType
 from tallystick.core.catalog import PricingType
-from tallystick.core.period import Instant
-from tallystick.core.quantity import plain
+from tallystick.core.quantity import subtract
+from tallystick.core.wording import instant, money, number
 from tallystick.core.working import (
+    Allowed,
     Computed,
     Converted,
     Counted,
     Credited,
     Divided,
+    Limited,
+    LookedUp,
+    Packaged,
     Priced,
     PricedBand,
     Prorated,
     Refunded,
     Rounded,
+    ShareOf,
     Spanned,
     Steps,
     ToppedUp,
     Working,
 )
-
-LONGEST_DECIMALS = 36  # what quantities (18 decimals) times prices may have; more comes from a division
-SHOWN_DECIMALS = 12
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -64,30 +67,6 @@ def explain_line(item: LineItem, working: Working) -> Explanation:
         sentence=f"{subject}: {', '.join(clauses)}",
         steps=tuple(_step(step) for step in working),
     )
-
-
-def number(value: Decimal) -> str:
-    """An exact number with thousands separated: 18,059,974 or 0.000001. Of a quotient that goes on beyond any use the
-    first decimals are shown, and that they are not all: 258.064516129032…"""
-    text = plain(value)
-    whole, point, decimals = text.partition(".")
-    if len(decimals) > LONGEST_DECIMALS:
-        decimals = decimals[:SHOWN_DECIMALS] + "…"
-    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
-    return f"{sign}{int(digits):,}{point}{decimals}"
-
-
-def money(value: Decimal) -> str:
-    """An exact amount or price: as a number, but with two decimals at least."""
-    text = number(value)
-    missing = 2 - len(text.partition(".")[2])
-    return text + ("." if "." not in text else "") + "0" * missing if missing > 0 else text
-
-
-def _instant(moment: Instant) -> str:
-    """Without what is zero: 2023-11-01, or 2023-11-01T09:00:00Z."""
-    text = moment.wire().removesuffix("Z").removesuffix(".000")
-    return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else text + "Z"
 
 
 # ------------------------------------------------------------------------------------------------------ sentence
@@ -133,7 +112,7 @@ def _(step: Priced) -> str:
 
 @_clause.register
 def _(step: Spanned) -> str:
-    return f"on top of {number(step.units_before)} units since {_instant(step.start)}"
+    return f"on top of {number(step.units_before)} units since {instant(step.start)}"
 
 
 @_clause.register
@@ -143,9 +122,36 @@ def _(step: Credited) -> str:
 
 
 @_clause.register
+def _(step: Allowed) -> str:
+    return f"less {number(subtract(step.units, step.charged))} free leaves {number(step.charged)}"
+
+
+@_clause.register
+def _(step: Packaged) -> str:
+    return f"{number(step.packages)} started packages of {number(step.size)}"
+
+
+@_clause.register
+def _(step: LookedUp) -> str:
+    where = ", ".join(f"{name} = {value}" for name, value in step.dimensions.items())
+    return f"at the default rate, as there is none for {where}" if step.default else f"at the rate for {where}"
+
+
+@_clause.register
+def _(step: ShareOf) -> str:
+    return f"{number(step.percent)}% of it"
+
+
+@_clause.register
+def _(step: Limited) -> str:
+    before = f", of which {money(step.before)} is charged already" if step.before else ""
+    return f"at most {money(step.maximum)}{before}, so {money(step.amount)}"
+
+
+@_clause.register
 def _(step: Prorated) -> str:
     if step.days == step.of_days:
-        return f"{money(step.full)} for {_instant(step.start)} to {_instant(step.end)}"
+        return f"{money(step.full)} for {instant(step.start)} to {instant(step.end)}"
     return f"{money(step.full)} × {step.days}/{step.of_days} days = {money(step.amount)}"
 
 
@@ -190,11 +196,17 @@ def _step(step: Steps) -> str:
     raise AssertionError(f"a step that cannot be told: {step}")
 
 
+for _of, _tell in explain_credit.CLAUSES.items():
+    _clause.register(_of, _tell)
+for _of, _tell in explain_credit.STEPS.items():
+    _step.register(_of, _tell)
+
+
 @_step.register
 def _(step: Counted) -> str:
     where = ", ".join(f"{name} = {value}" for name, value in (step.segment or {}).items())
     of = f"{step.field} of the meter {step.meter}" + (f" where {where}" if where else "")
-    window = f"from {_instant(step.start)} up to {_instant(step.end)}"
+    window = f"from {instant(step.start)} up to {instant(step.end)}"
     unit = f" {step.unit}" if step.unit else ""
     if not step.count:
         return f"Nothing was measured of {of} {window}: the default value {number(step.value)} stands in."
@@ -209,7 +221,7 @@ def _(step: Counted) -> str:
 @_step.register
 def _(step: Computed) -> str:
     values = ", ".join(f"{each.name} = {_value(each.value)}" for each in step.inputs)
-    window = f"from {_instant(step.start)} up to {_instant(step.end)}"
+    window = f"from {instant(step.start)} up to {instant(step.end)}"
     return f"{step.calculation} {window}, with {values}: {number(step.value)}."
 
 
@@ -228,6 +240,39 @@ def _(step: Divided) -> str:
 
 
 @_step.register
+def _(step: Allowed) -> str:
+    free = number(subtract(step.units, step.charged))
+    return (
+        f"{number(step.allowance)} units are free: of {number(step.units)}, {free}; {number(step.charged)} are charged."
+    )
+
+
+@_step.register
+def _(step: Packaged) -> str:
+    packages = f"in packages of {number(step.size)}, each started one counts: {number(step.packages)}"
+    return f"{number(step.units)} units {packages}."
+
+
+@_step.register
+def _(step: LookedUp) -> str:
+    where = ", ".join(f"{name} = {value}" for name, value in step.dimensions.items())
+    how = "has no rate of its own: the default rate is" if step.default else "costs"
+    return f"{where} {how} {money(step.unit_price)} a unit."
+
+
+@_step.register
+def _(step: ShareOf) -> str:
+    return f"{number(step.percent)}% is {number(step.unit_price)} for each unit."
+
+
+@_step.register
+def _(step: Limited) -> str:
+    before = f"; {money(step.before)} is charged on other lines" if step.before else ""
+    limit = f"At most {money(step.maximum)} is charged for the billing period{before}"
+    return f"{limit}: of {money(step.exact)}, {money(step.amount)} is."
+
+
+@_step.register
 def _(step: Priced) -> str:
     if not step.bands:
         return f"{number(step.units)} units reach no band: nothing is due."
@@ -241,7 +286,7 @@ def _(step: Priced) -> str:
 def _(step: Spanned) -> str:
     before = f"{number(step.units_before)} units ({money(step.amount_before)})"
     after = f"{number(step.units_after)} units ({money(step.amount_after)})"
-    return f"The bands count on since {_instant(step.start)}: from {before} to {after}; the difference is charged."
+    return f"The bands count on since {instant(step.start)}: from {before} to {after}; the difference is charged."
 
 
 @_step.register
@@ -253,7 +298,7 @@ def _(step: Credited) -> str:
 
 @_step.register
 def _(step: Prorated) -> str:
-    window = f"{_instant(step.start)} up to {_instant(step.end)}"
+    window = f"{instant(step.start)} up to {instant(step.end)}"
     if step.days == step.of_days:
         return f"{money(step.full)} for the whole billing period, {window}."
     share = f"{step.days} of the {step.of_days} days of the billing period"

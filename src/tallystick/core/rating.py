@@ -12,9 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tallystick.core.bands import Priced as BandPrice
-from tallystick.core.bands import price_bands, price_span
-from tallystick.core.bill import BandUsage, LineItemType
+from tallystick.core.bill import LineItemType
 from tallystick.core.catalog import PricingType
 from tallystick.core.charges import (
     Charge,
@@ -26,10 +24,13 @@ from tallystick.core.charges import (
     standing_charges,
     topped_up,
 )
-from tallystick.core.lines import Draft, RatedLine, finished
+from tallystick.core.held import fee_drafts
+from tallystick.core.limits import limited
+from tallystick.core.lines import Draft, RatedLine, UpTo, finished
 from tallystick.core.period import Period
 from tallystick.core.plan_terms import PriceTerms
-from tallystick.core.quantity import ZERO, add, divide, multiply, negate, subtract, tidy, total
+from tallystick.core.pricing import band_usage, cost_of
+from tallystick.core.quantity import ZERO, add, divide, negate, tidy, total
 from tallystick.core.scope import named, segment_map
 from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
 from tallystick.core.usage import Answers, Counting, Window, countings, questions, windows
@@ -38,10 +39,6 @@ from tallystick.core.working import (
     Counted,
     Credited,
     Divided,
-    Priced,
-    PricedBand,
-    Spanned,
-    Steps,
 )
 
 # Changes whenever the same terms and answers would give other lines; a bill records the one that made it.
@@ -64,6 +61,7 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
         for account_plan in terms.account_plans
         for draft in _drafts(terms, account_plan, by_plan.get(account_plan.account_plan.id, []), answers)
     ]
+    drafts += fee_drafts(terms)
     of_bill = terms.bill_id
     return tuple(finished(of_bill, draft, number) for number, draft in enumerate(_capped(drafts), start=1))
 
@@ -75,8 +73,13 @@ def _drafts(
     conversion = terms.conversion(account_plan.plan.template.value.currency)
     for charge in standing_charges(terms, account_plan):
         yield _recurring(account_plan, conversion, charge)
-    usage = [_usage(conversion, window, counting) for window in of_plan for counting in countings(window, answers)]
-    yield from sorted(usage, key=_usage_order)
+    usage = [
+        _cut(_usage(conversion, window, counting), window, counting, answers)
+        for window in of_plan
+        for counting in countings(window, answers)
+    ]
+    usage = limited(account_plan, sorted(usage, key=_usage_order))
+    yield from usage
     charges = [conversion.money(draft.exact) for draft in usage if not draft.credit]
     for price in account_plan.plan.prices:
         minimum = price_minimum(account_plan, price)
@@ -122,7 +125,7 @@ def _recurring(
 def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
     price = window.price
     pricing = price.pricing.value
-    priced, steps = _priced(price, window, counting)
+    cost = cost_of(window, counting)
     is_credit = pricing.type is not PricingType.DEBIT
     return Draft(
         account_plan=window.account_plan,
@@ -130,16 +133,33 @@ def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
         type=LineItemType.USAGE_CREDIT if is_credit else LineItemType.USAGE,
         description=_description(price, counting.segment),
         service=window.now.piece.window,
-        exact=negate(priced.subtotal) if is_credit else priced.subtotal,
-        working=(_counted(window, counting), _divided(price, counting), *steps),
+        exact=negate(cost.priced.subtotal) if is_credit else cost.priced.subtotal,
+        working=(_counted(window, counting), _divided(price, counting), *cost.steps),
         accounting_product=price.accounting_product,
         quantity=counting.value,
         units=counting.units,
         unit=price.priced.value.unit,
         price=price,
         segment=counting.segment,
-        bands=_band_usage(price, priced, counting.value, is_credit=is_credit),
+        bands=band_usage(price, cost, counting.value, is_credit=is_credit),
     )
+
+
+def _cut(draft: Draft, window: Window, counting: Counting, answers: Answers) -> Draft:
+    """The line with what it comes to up to each moment at which credit begins or ends to pay.
+
+    A default value, which stands in where nothing was measured, is not cut here: it has no moment.
+    """
+    if not window.cuts or not counting.count:
+        return draft
+    parts = []
+    for asked in window.cuts:
+        so_far = msgspec.structs.replace(window, now=asked, cuts=())
+        found = (each for each in countings(so_far, answers) if each.segment == counting.segment and each.count)
+        part = next((_usage(draft.conversion, so_far, each) for each in found), None)
+        exact, quantity, units = (part.exact, part.quantity, part.units) if part else (ZERO, ZERO, ZERO)
+        parts.append(UpTo(until=asked.piece.window.end, exact=exact, quantity=quantity, units=units))
+    return msgspec.structs.replace(draft, parts=tuple(parts))
 
 
 def _usage_order(draft: Draft) -> tuple[str, str, tuple[str, ...], Period, str]:
@@ -154,39 +174,6 @@ def _description(price: PriceTerms, segment: tuple[str, ...]) -> str:
     if not segment or (own and named(price.pattern) is not None):
         return own or price.priced.value.name
     return f"{own or price.priced.value.name} ({', '.join(segment)})"
-
-
-def _priced(price: PriceTerms, window: Window, counting: Counting) -> tuple[BandPrice, list[Steps]]:
-    pricing = price.pricing.value
-    bands, cumulative = pricing.pricing_bands, pricing.cumulative
-    if not pricing.tiers_span_plan:
-        priced = price_bands(counting.units, bands, cumulative)
-        return priced, [_bands_step(priced, counting.units, cumulative=cumulative)]
-    priced = price_span(counting.units_before, counting.units_after, bands, cumulative)
-    before = counting.units_before
-    step = Spanned(
-        start=window.before[0].piece.window.start if window.before else window.now.piece.window.start,
-        value_before=counting.value_before,
-        units_before=ZERO if before is None else before,
-        amount_before=ZERO if before is None else price_bands(before, bands, cumulative).subtotal,
-        units_after=counting.units_after,
-        amount_after=price_bands(counting.units_after, bands, cumulative).subtotal,
-    )
-    return priced, [step, _bands_step(priced, counting.units, cumulative=cumulative)]
-
-
-def _bands_step(priced: BandPrice, units: Decimal, *, cumulative: bool) -> Priced:
-    bands = tuple(
-        PricedBand(
-            lower_limit=tidy(share.lower_limit),
-            units=share.quantity,
-            unit_price=tidy(share.unit_price),
-            fixed=share.fixed_subtotal,
-            amount=share.subtotal,
-        )
-        for share in priced.bands
-    )
-    return Priced(cumulative=cumulative, units=units, bands=bands, amount=priced.subtotal)
 
 
 def _counted(window: Window, counting: Counting) -> Counted | Computed:
@@ -224,30 +211,6 @@ def _divided(price: PriceTerms, counting: Counting) -> Divided:
         units=counting.units,
         unit=priced.unit,
     )
-
-
-def _band_usage(price: PriceTerms, priced: BandPrice, quantity: Decimal, *, is_credit: bool) -> tuple[BandUsage, ...]:
-    """The bands as on the wire. Their quantities add up to the line's: the last one has what the others leave."""
-    per_unit, bands, left = price.priced.value.quantity_per_unit, price.pricing.value.pricing_bands, quantity
-    found = []
-    for index, share in enumerate(priced.bands):
-        of_band = left if index == len(priced.bands) - 1 else tidy(multiply(share.quantity, per_unit))
-        left = subtract(left, of_band)
-        found.append(
-            BandUsage(
-                pricing_band_id=bands[share.band].id,
-                lower_limit=tidy(share.lower_limit),
-                fixed_price=tidy(share.fixed_price),
-                unit_price=tidy(share.unit_price),
-                band_quantity=tidy(of_band),
-                band_units=share.quantity,
-                unit_subtotal=negate(share.unit_subtotal) if is_credit else share.unit_subtotal,
-                band_subtotal=negate(share.subtotal) if is_credit else share.subtotal,
-                converted_band_subtotal=ZERO,
-                credit_type_id=bands[share.band].credit_type_id,
-            )
-        )
-    return tuple(found)
 
 
 # ------------------------------------------------------------------------------------------------------ credits

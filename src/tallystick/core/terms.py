@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,9 @@ import msgspec
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.agreements import Agreements, period_limits
 from tallystick.core.bill import BillParameters, BillRecord, bill_id, period_key
-from tallystick.core.catalog import PlanTemplate
+from tallystick.core.catalog import PlanTemplate, Product
 from tallystick.core.contract import Contract, UsageFilter
+from tallystick.core.credit import Credit
 from tallystick.core.entity import Entity, Used
 from tallystick.core.money import Rounding, round_money, rounding_for
 from tallystick.core.organization import Currency, CurrencyConversion, OrganizationConfig
@@ -54,6 +56,14 @@ class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
         return (self.contract.value.usage_filters or ()) if self.contract else ()
 
 
+class CommitmentTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """A commitment whose fees may stand on the bill; without a billing plan it has no grid."""
+
+    credit: Credit
+    grid: Grid | None
+    in_advance: bool
+
+
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     """How amounts of a plan become amounts of the bill."""
 
@@ -82,6 +92,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     account_plans: tuple[AccountPlanTerms, ...]  # in the order of the bill's lines
     of: AccountPeriod
     agreements: Agreements
+    credits: tuple[Credit, ...] = ()  # in the order in which they are drawn
+    commitments: tuple[CommitmentTerms, ...] = ()
 
     @property
     def period(self) -> Period:
@@ -141,23 +153,28 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
             to_rounding=self.rounding(self.currency),
         )
 
+    def _conversions(self) -> tuple[CurrencyConversion, ...]:
+        return *(self.parameters.currency_conversions or ()), *self.config.value.currency_conversions
+
     def _rate(self, from_: str, to: str) -> Decimal:
-        for each in (*(self.parameters.currency_conversions or ()), *self.config.value.currency_conversions):
+        for each in self._conversions():
             if each.from_ == from_ and each.to == to:
                 return each.multiplier
         raise Refusal(
             "missing_conversion_rate",
-            f"account {self.account.value.code!r} is billed in {to} and has a plan priced in {from_}, "
+            f"account {self.account.value.code!r} is billed in {to} and has a plan or credit in {from_}, "
             f"but there is no conversion rate from {from_!r} to {to!r}",
             field="currencyConversions",
         )
 
     def conversions_used(self) -> tuple[CurrencyConversion, ...]:
         """The rates between the currencies of the plans and that of the bill."""
-        others = sorted({each.plan.template.value.currency for each in self.account_plans} - {self.currency})
+        priced = {each.plan.template.value.currency for each in self.account_plans}
+        known = {each.from_ for each in self._conversions() if each.to == self.currency}
+        held = {each.currency for each in self.credits} & known  # one without a rate that is needed fails when drawn
         return tuple(
             CurrencyConversion(from_=code, to=self.currency, multiplier=self._rate(code, self.currency))
-            for code in others
+            for code in sorted((priced | held) - {self.currency})
         )
 
     def uses(self) -> tuple[Used, ...]:
@@ -169,6 +186,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
         note(self.config, self.account)
         codes = {self.currency} | {each.plan.template.value.currency for each in self.account_plans}
+        for credit in (*self.credits, *(each.credit for each in self.commitments)):
+            note(credit.entity, *credit.products.values())
+            codes.add(credit.currency)
+        for commitment in self.commitments:
+            note(*commitment.credit.billing)
         note(*(self.currencies[code] for code in codes if code in self.currencies))
         for each in self.account_plans:
             plan = each.plan
@@ -196,6 +218,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     config: Entity[OrganizationConfig]
     currencies: Mapping[str, Entity[Currency]]  # by code
     plan: Callable[[str], PlanTerms]
+    products: Mapping[str, Entity[Product]] = {}  # by id
 
 
 def terms_of(
@@ -279,6 +302,13 @@ def grid_of(
 ) -> Grid | None:
     """The billing periods of an account plan: laid from its own epoch, else the account's, else the job's or the
     organisation's for that frequency (source: reference 3.5). None for a frequency without a grid (AD_HOC, MIXED)."""
+    return template_grid(template, account_plan.bill_epoch or account.bill_epoch, config, parameters)
+
+
+def template_grid(
+    template: PlanTemplate, epoch: date | None, config: OrganizationConfig, parameters: BillParameters
+) -> Grid | None:
+    """The billing periods of a plan template, laid from an epoch, else the job's or the organisation's."""
     defaults = {
         Frequency.DAILY: parameters.day_epoch or config.day_epoch,
         Frequency.WEEKLY: parameters.week_epoch or config.week_epoch,
@@ -290,7 +320,7 @@ def grid_of(
     return Grid(
         frequency=template.bill_frequency,
         interval=template.bill_frequency_interval,
-        epoch=account_plan.bill_epoch or account.bill_epoch or defaults[template.bill_frequency],
+        epoch=epoch or defaults[template.bill_frequency],
         zone=parameters.timezone or config.timezone,
     )
 

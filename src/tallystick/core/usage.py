@@ -12,6 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.core.aggregation import Aggregation, Measured, Method, Question
+from tallystick.core.credit import cuts_of
 from tallystick.core.formula import base_value, computed
 from tallystick.core.period import Instant, Period, intersect
 from tallystick.core.plan_terms import Input, PriceTerms
@@ -36,12 +37,16 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Window(msgspec.Struct, frozen=True):
-    """A pricing within one billing period: what is asked about it, and, for bands that span the plan, before it."""
+    """A pricing within one billing period: what is asked about it, and, for bands that span the plan, before it.
+
+    `cuts` asks about its start up to each moment at which credit begins or ends to pay.
+    """
 
     account_plan: AccountPlanTerms
     price: PriceTerms
     now: Asked
     before: tuple[Asked, ...]
+    cuts: tuple[Asked, ...] = ()
 
 
 class Counting(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +75,16 @@ def windows(terms: Terms, up_to: int) -> Iterator[Window]:
             for piece in clip(price.pieces, active):
                 asked = Asked(piece, _questions(account_plan, price, piece, up_to))
                 before = _before(account_plan, price, piece.window.start, up_to)
-                yield Window(account_plan, price, asked, before)
+                cut = (
+                    Piece(Period(piece.window.start, at), piece.taken) for at in cuts_of(terms.credits, piece.window)
+                )
+                cuts = tuple(Asked(part, _questions(account_plan, price, part, up_to)) for part in cut)
+                yield Window(account_plan, price, asked, before, cuts)
 
 
 def questions(terms: Terms, up_to: int) -> tuple[Question, ...]:
     """What must be measured for the bill of these terms from the journal up to a position, each question once."""
-    asked = (each for window in windows(terms, up_to) for each in (window.now, *window.before))
+    asked = (each for window in windows(terms, up_to) for each in (window.now, *window.before, *window.cuts))
     return tuple(dict.fromkeys(question for each in asked for question in each.questions))
 
 
@@ -123,8 +132,9 @@ def input_values(inputs: Sequence[Input], questions: Sequence[Question], answers
 
 
 def _whole(price: PriceTerms, piece: Piece) -> bool:
-    """Whether the pricing charges the aggregation as one, whatever the segments: it names none, and none is taken."""
-    return price.pricing.value.segment is None and not piece.taken
+    """Whether the pricing charges the aggregation as one, whatever the segments: it names none, none is taken, and
+    it has no rates by dimensions."""
+    return price.pricing.value.segment is None and price.pricing.value.rates is None and not piece.taken
 
 
 def _questions(account_plan: AccountPlanTerms, price: PriceTerms, piece: Piece, up_to: int) -> tuple[Question, ...]:

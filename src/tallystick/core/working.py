@@ -68,6 +68,46 @@ class Divided(Step, frozen=True, kw_only=True, tag="divided"):
     unit: str
 
 
+class Allowed(Step, frozen=True, kw_only=True, tag="allowed"):
+    """Free units: of `units`, `charged` are left after an allowance of `allowance`."""
+
+    units: Decimal
+    allowance: Decimal
+    charged: Decimal
+
+
+class Packaged(Step, frozen=True, kw_only=True, tag="packaged"):
+    """Units in packages: every one of `size` that was started counts."""
+
+    units: Decimal
+    size: Decimal
+    packages: Decimal
+
+
+class LookedUp(Step, frozen=True, kw_only=True, tag="lookedUp"):
+    """The unit price for these dimensions; `default` when no rate names them."""
+
+    dimensions: dict[str, str]
+    unit_price: Decimal
+    default: bool = False
+
+
+class ShareOf(Step, frozen=True, kw_only=True, tag="shareOf"):
+    """A percentage as a price: percent / 100 for each unit."""
+
+    percent: Decimal
+    unit_price: Decimal
+
+
+class Limited(Step, frozen=True, kw_only=True, tag="limited"):
+    """A maximum: lines of the pricing come to at most `maximum`, of which `before` is on other lines."""
+
+    maximum: Decimal
+    before: Decimal
+    exact: Decimal
+    amount: Decimal
+
+
 class PricedBand(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The arithmetic of one band: units x unitPrice + fixed = amount. `fixed` is what is charged of the fixed price."""
 
@@ -226,6 +266,11 @@ Steps = (
     Counted
     | Computed
     | Divided
+    | Allowed
+    | Packaged
+    | LookedUp
+    | ShareOf
+    | Limited
     | Priced
     | Spanned
     | Credited
