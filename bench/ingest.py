@@ -50,7 +50,7 @@ def batches(options: Options) -> list[Figure]:
         asked = _queries(tenant, meters[traffic.METER], spec, result, options.progress)
     figures = [
         _batch_figure(options, spec, result),
-        processor_figure("ingest, batches", watch.seconds, result.accepted + result.duplicates, "measurement"),
+        processor_figure("ingest, batches", watch, result.accepted + result.duplicates, "measurement"),
         _lag_figure(result),
         Figure(
             name="projection behind at the end",
@@ -94,17 +94,18 @@ def singles(options: Options) -> list[Figure]:
             p99=milliseconds(result.p99),
             compared_with=(compare(rate, "GET /health", empty.requests / empty.seconds, "requests/s"),),
         ),
-        processor_figure("ingest, single measurements", watch.seconds, result.requests, "request"),
+        processor_figure("ingest, single measurements", watch, result.requests, "request"),
     ]
 
 
-def processor_figure(name: str, seconds: float, count: int, unit: str) -> Figure:
+def processor_figure(name: str, watch: Watch, count: int, unit: str) -> Figure:
     """What one piece of work costs the server's processors: hardly moved by whatever else the machine does."""
     return Figure(
         name=f"{name}: processor time",
         workload=f"Processor time of the server's processes, user and system, over the same load ({count:,} × {unit}).",
-        value=rounded(seconds / count * 1_000_000),
+        value=rounded(watch.seconds / count * 1_000_000),
         unit=f"µs/{unit}",
+        others=round(watch.others, 2),
     )
 
 

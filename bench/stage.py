@@ -134,7 +134,8 @@ def wait_visible(tenant: Tenant, meter_id: str, field: str, count: int) -> tuple
 
 
 class Watch:
-    """What the server's processes use while it is entered: `peak` resident MiB, and `seconds` of processor time.
+    """What is used while it is entered: by the server `peak` resident MiB and `seconds` of processor time, and by
+    programs other than server and load `others`, their share of the machine's processors.
 
     Processor time is the figure to trust on a machine that others use too.
     """
@@ -145,16 +146,24 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.peak = 0.0
         self.seconds = 0.0
+        self.others = 0.0
 
     def __enter__(self) -> Watch:
-        self.seconds = -processor_seconds(self._pid)
+        self._start = self._used()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds += processor_seconds(self._pid)
+        elapsed, server, own, busy = (now - before for now, before in zip(self._used(), self._start, strict=True))
+        self.seconds = server
+        self.others = max(0.0, busy - server - own) / (elapsed * (os.cpu_count() or 1))
         self._stop.set()
         self._thread.join()
+
+    def _used(self) -> tuple[float, float, float, float]:
+        """Seconds so far: of the clock, and of processors by the server, by this process and the load, by everyone."""
+        own = sum(os.times()[:4])
+        return time.monotonic(), processor_seconds(self._pid), own, busy_seconds()
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
@@ -171,6 +180,12 @@ def resident(pid: int) -> float:
             continue
         total += sum(int(row.split()[1]) for row in status.splitlines() if row.startswith("VmRSS")) / 1024
     return total
+
+
+def busy_seconds() -> float:
+    """Processor time that all programs of the machine have used."""
+    user, nice, system, _idle, _wait, interrupt, soft, stolen = Path("/proc/stat").read_text().split()[1:9]
+    return sum(map(int, (user, nice, system, interrupt, soft, stolen))) / os.sysconf("SC_CLK_TCK")
 
 
 def processor_seconds(pid: int) -> float:
