@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 from litestar import Request
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
@@ -96,7 +97,7 @@ def http_failure(_: Request[Any, Any, Any], problem: HTTPException) -> Response[
 
 def _handler(method: str, path: str, handle: Callable[..., Any]) -> HTTPRouteHandler:
     typed = path.replace("}", ":str}")
-    handler: HTTPRouteHandler = HTTPRouteHandler(typed, http_method=method, status_code=200)(handle)  # type: ignore[arg-type]
+    handler: HTTPRouteHandler = HTTPRouteHandler(typed, http_method=HttpMethod(method), status_code=200)(handle)
     return handler
 
 
