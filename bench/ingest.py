@@ -45,12 +45,12 @@ def batches(options: Options) -> list[Figure]:
         idle = resident(tenant.server.process.pid)
         with Watch(tenant.server) as watch, profiled(tenant.server, options.profiler, "batches", HERE):
             spec = _spec(tenant, options, "batches", options.connections, count_query=_count_query(meters))
-            result = run_load(spec, options.progress, "ingest, batches")
+            result = run_load(spec, options.progress, "ingest, batches", watch.begin)
             drained = _check_batches(tenant, meters[traffic.METER], spec, result)
         asked = _queries(tenant, meters[traffic.METER], spec, result, options.progress)
     figures = [
         _batch_figure(options, spec, result),
-        processor_figure("ingest, batches", watch, result.accepted + result.duplicates, "measurement"),
+        processor_figure("ingest, batches", watch, result.requests * traffic.SIZE, "measurement"),
         _lag_figure(result),
         Figure(
             name="projection behind at the end",
@@ -78,7 +78,9 @@ def singles(options: Options) -> list[Figure]:
         )
         empty = run_load(health, options.progress, "GET /health")
         with Watch(tenant.server) as watch, profiled(tenant.server, options.profiler, "singles", HERE):
-            result = run_load(_spec(tenant, options, "singles", count), options.progress, "ingest, singles")
+            result = run_load(
+                _spec(tenant, options, "singles", count), options.progress, "ingest, singles", watch.begin
+            )
         sent = result.requests + traffic.FRESH * traffic.TEMPLATES  # the warm-up makes the accounts
         check("singles accepted", (result.accepted, result.duplicates), (sent, 0))
         wait_visible(tenant, meters[traffic.METER], "calls", sent)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -81,8 +81,9 @@ def _token(client: Client, key: str, secret: str) -> str:
     return str(wire.decode(dict[str, Any], reply.content)["access_token"])
 
 
-def run_load(spec: Spec, progress: Progress, title: str) -> Result:
-    """Run the load process to its end. Raises CheckFailed when an answer was not what it must be."""
+def run_load(spec: Spec, progress: Progress, title: str, begun: Callable[[], None] = lambda: None) -> Result:
+    """Run the load process to its end; `begun` is called after its warm-up. Raises CheckFailed when an answer was not
+    what it must be."""
     task = progress.add_task(title, total=spec.seconds)
     start = time.monotonic()
     process = subprocess.Popen([sys.executable, str(HERE / "load.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -94,6 +95,8 @@ def run_load(spec: Spec, progress: Progress, title: str) -> Result:
         process.stdin.close()
         for text in process.stdout:
             said = msgspec.json.decode(text, type=Line)
+            if said.result is None and not said.answered:
+                begun()
             result = said.result
             progress.update(task, completed=min(time.monotonic() - start, spec.seconds))
         process.wait()
@@ -148,8 +151,12 @@ class Watch:
         self.seconds = 0.0
         self.others = 0.0
 
-    def __enter__(self) -> Watch:
+    def begin(self) -> None:
+        """Count processor time from here on, not from entering."""
         self._start = self._used()
+
+    def __enter__(self) -> Watch:
+        self.begin()
         self._thread.start()
         return self
 
