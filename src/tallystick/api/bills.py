@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -22,6 +22,7 @@ from tallystick.ports import Page
 
 BillConfigRequest = request_type(BillConfig)
 E = TypeVar("E", bound=StrEnum)
+EARLIEST_END = date.min + timedelta(days=1)
 
 
 class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -155,7 +156,9 @@ def _choice(of: type[E], text: str, name: str) -> E:
 
 
 def _days(call: Call, name: str) -> tuple[date | None, date | None]:
-    return call.query.day(name + "Start"), call.query.day(name + "End")
+    """The first and the last day of a filter; on the wire the end is the day after the last (as m3ter has it)."""
+    first, end = call.query.day(name + "Start"), call.query.day(name + "End")
+    return first, None if end is None else max(end, EARLIEST_END) - timedelta(days=1)
 
 
 def _start(page: Page) -> int:
@@ -191,12 +194,12 @@ LIST_QUERY: Mapping[str, str] = {
     "accountId": "Only bills of this account.",
     "billDate": "Only bills of this day.",
     "billDateStart": "Only bills from this day on.",
-    "billDateEnd": "Only bills up to and including this day.",
+    "billDateEnd": "Only bills of days before this one.",
     "billingFrequency": "Only bills of this frequency.",
     "billJobId": "Only bills last calculated by this job.",
     "excludeLineItems": "true leaves the lines out.",
     "externalInvoiceDateStart": "Only bills invoiced from this day on.",
-    "externalInvoiceDateEnd": "Only bills invoiced up to and including this day.",
+    "externalInvoiceDateEnd": "Only bills invoiced before this day.",
     "ids": "Only these ids, comma-joined.",
     "includeBillTotal": "Accepted for m3ter's clients; the total is always there.",
     "additional": "Accepted for m3ter's clients; nothing is left out by default.",
@@ -207,7 +210,7 @@ LIST_QUERY: Mapping[str, str] = {
 APPROVE_QUERY = {
     "accountIds": "Bills of these accounts, comma-joined, when the body names no bills.",
     "externalInvoiceDateStart": "Bills invoiced from this day on.",
-    "externalInvoiceDateEnd": "Bills invoiced up to and including this day.",
+    "externalInvoiceDateEnd": "Bills invoiced before this day.",
 }
 
 
