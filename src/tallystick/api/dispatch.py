@@ -56,8 +56,13 @@ def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
     """The Litestar handler of a route outside the organisations."""
 
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        call = OpenCall(app, app.clock.now(), dict(request.headers), await request.body())
-        return await _answer(lambda: _success(route.run(call)))
+        body = await request.body()
+
+        def run() -> Answer:
+            query = query_string(request.scope["query_string"])
+            return _success(route.run(OpenCall(app, app.clock.now(), dict(request.headers), body, query)))
+
+        return await _answer(run)
 
     return _handler(route.method, route.path, handle)
 
