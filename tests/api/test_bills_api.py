@@ -123,16 +123,21 @@ FILTERS: list[tuple[str, dict[str, Any], dict[str, str]]] = [
 ]
 
 
+def filled(query: dict[str, str], books: Books, made: dict[str, list[str]]) -> dict[str, str]:
+    """The query with ids in the place of names: `{acme}`, `{job february}`, `{january a}` (acme's bill of January)."""
+    names = {"{acme}": books.acme, "{beta}": books.beta, "{job february}": books.jobs["february"]}
+    names |= {f"{{{month} {'ab'[place]}}}": each for month, ids in made.items() for place, each in enumerate(ids)}
+    for name, value in names.items():
+        query = {key: text.replace(name, value) for key, text in query.items()}
+    return query
+
+
 @pytest.mark.parametrize(("query", "found"), [row[1:] for row in FILTERS], ids=[row[0] for row in FILTERS])
 def test_lists_are_filtered_latest_period_first(
     quarter: tuple[Books, dict[str, list[str]]], query: dict[str, str], found: dict[str, str]
 ) -> None:
     books, made = quarter
-    names = {"{acme}": books.acme, "{beta}": books.beta, "{job february}": books.jobs["february"]}
-    names |= {f"{{{month} {'ab'[place]}}}": each for month, ids in made.items() for place, each in enumerate(ids)}
-    for name, value in names.items():
-        query = {key: text.replace(name, value) for key, text in query.items()}
-    rows = read(books.http.get("/bills", params=query))["data"]
+    rows = read(books.http.get("/bills", params=filled(query, books, made)))["data"]
     assert {row["id"] for row in rows} == {made[month]["ab".index(who)] for month in found for who in found[month]}
     starts = [row["startDate"] for row in rows]
     assert starts == sorted(starts, reverse=True)
@@ -165,6 +170,42 @@ def test_a_filter_that_is_none_is_refused(
     quarter: tuple[Books, dict[str, list[str]]], query: dict[str, str], field: str
 ) -> None:
     assert refused(quarter[0].http.get("/bills", params=query))["field"] == field
+
+
+SEARCHES: list[tuple[dict[str, str], dict[str, str]]] = [
+    ({}, {"march": "ab", "february": "ab", "january": "ab"}),
+    ({"searchQuery": "accountId:{acme}"}, {"march": "a", "february": "a", "january": "a"}),
+    ({"searchQuery": "startDate>2025-02-01"}, {"march": "ab"}),
+    ({"searchQuery": "startDate>=2025-02-01$accountId:{beta}"}, {"march": "b", "february": "b"}),
+    ({"searchQuery": "locked:true"}, {"january": "a"}),
+    ({"searchQuery": "locked:true$billDate:2025-04-10", "operator": "OR"}, {"march": "ab", "january": "a"}),
+    ({"searchQuery": "ids:{january a},{march b}"}, {"march": "b", "january": "a"}),
+    ({"searchQuery": "billingFrequency~month$endDate<=2025-02-01"}, {"january": "ab"}),
+    ({"searchQuery": "dtCreated<2020-01-01"}, {}),
+    ({"searchQuery": "id:\x00"}, {}),
+]
+
+
+@pytest.mark.parametrize(("query", "found"), SEARCHES, ids=[str(query) for query, _ in SEARCHES])
+def test_bills_are_searched_by_their_fields(
+    quarter: tuple[Books, dict[str, list[str]]], query: dict[str, str], found: dict[str, str]
+) -> None:
+    books, made = quarter
+    rows = read(books.http.get("/bills/search", params=filled(query, books, made)))["data"]
+    assert {row["id"] for row in rows} == {made[month]["ab".index(who)] for month in found for who in found[month]}
+
+
+def test_a_search_is_sorted_and_paged_by_the_official_client(quarter: tuple[Books, dict[str, list[str]]]) -> None:
+    books, _ = quarter
+    how: dict[str, Any] = {"sort_by": "dueDate", "sort_order": "ASC", "page_size": 4}
+    first = books.sdk.bills.search(**how)
+    rest = books.sdk.bills.search(**how, from_document=int(str(first.next_token)))
+    assert rest.next_token is None
+    months = [str(bill.start_date)[:7] for bill in [*(first.data or ()), *(rest.data or ())]]
+    assert months == ["2025-01", "2025-01", "2025-02", "2025-02", "2025-03", "2025-03"]
+    for wrong in ({"sort_by": "billTotal"}, {"search_query": "billTotal>5"}, {"search_query": "dtCreated~2025"}):
+        with pytest.raises(BadRequestError, match=r"sortBy|searchQuery"):
+            books.sdk.bills.search(**wrong)
 
 
 def test_the_latest_bill_of_an_account(quarter: tuple[Books, dict[str, list[str]]]) -> None:

@@ -30,12 +30,14 @@ def _search(call: Call) -> Reply:
     return _CRUD.page(call.records, search(call.records, read_search(call.query)))
 
 
-def read_search(query: QueryString) -> Search:
-    """The parameters of a search of accounts."""
-    sort_by = _choice(query, "sortBy", SORT_KEYS)
+def read_search(
+    query: QueryString, search_keys: tuple[str, ...] = SEARCH_KEYS, sort_keys: tuple[str, ...] = SORT_KEYS
+) -> Search:
+    """The parameters of a search, of accounts unless other keys are given."""
+    sort_by = _choice(query, "sortBy", sort_keys)
     order = _choice(query, "sortOrder", ("ASC", "DESC"))
     return Search(
-        terms=read_terms(query.text("searchQuery"), SEARCH_KEYS, instants=("dtCreated",)),
+        terms=read_terms(query.text("searchQuery"), search_keys, instants=("dtCreated",)),
         any_term=_choice(query, "operator", ("AND", "OR")) == "OR",
         sort_by=sort_by or ("dtCreated" if order is not None else None),
         descending=order == "DESC",

@@ -9,9 +9,11 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from tallystick.api.accounts import read_search
 from tallystick.api.crud import PAGING, desk_of, request_type, value_of
 from tallystick.api.routing import Call, Envelope, Paged, Route, entity_reply, page_reply
 from tallystick.control import bills
+from tallystick.control.bill_search import SEARCH_KEYS, SORT_KEYS, search_bills
 from tallystick.control.bills import BillFilter
 from tallystick.core.bill import BandUsage, Bill, BillRecord, BillStatus, LineItem
 from tallystick.core.entity import Id
@@ -66,6 +68,12 @@ def find(call: Call) -> dict[str, object]:
     found = bills.list_bills(call.records, _filter(call), call.query.page(highest=200))
     bare = call.query.flag("excludeLineItems") is True
     return page_reply([_fields(bill, {"lineItems"} if bare else set()) for bill in found.rows], found.next_token)
+
+
+def search(call: Call) -> dict[str, object]:
+    """A page of the bills that a search finds."""
+    found = search_bills(call.records, read_search(call.query, SEARCH_KEYS, SORT_KEYS))
+    return page_reply([_fields(bill, set()) for bill in found.rows], found.next_token)
 
 
 def latest(call: Call) -> Bill:
@@ -207,6 +215,14 @@ LIST_QUERY: Mapping[str, str] = {
     "status": "PENDING or APPROVED.",
     **PAGING,
 }
+SEARCH_QUERY = {
+    "searchQuery": f"Terms joined by $, such as startDate>2025-01-01$locked:false, over {', '.join(SEARCH_KEYS)}.",
+    "operator": "AND: all terms hold; OR: at least one.",
+    "sortBy": f"One of {', '.join(SORT_KEYS)}.",
+    "sortOrder": "ASC or DESC.",
+    "fromDocument": "How many rows to skip.",
+    "pageSize": "How many rows to answer at most, 10 if not given.",
+}
 APPROVE_QUERY = {
     "accountIds": "Bills of these accounts, comma-joined, when the body names no bills.",
     "externalInvoiceDateStart": "Bills invoiced from this day on.",
@@ -225,6 +241,7 @@ ROUTES = (
     _route(
         "POST", "/bills/approve", approve, "Approve bills", body=ApproveRequest, reply=ApproveReply, query=APPROVE_QUERY
     ),
+    _route("GET", "/bills/search", search, "Search bills", reply=Paged(Bill), query=SEARCH_QUERY),
     _route("GET", "/bills/latest/{accountId}", latest, "Read an account's latest bill", reply=Bill),
     _route("GET", "/bills/{id}", retrieve, "Read a bill", reply=Bill),
     _route("DELETE", "/bills/{id}", delete, "Delete a bill that is not locked", reply=Bill),
