@@ -1,4 +1,4 @@
-"""Searching bills by their fields (source: reference 1.3 and the search of the official clients)."""
+"""Searching bills by their fields (source: reference 1.4, and the keys that the official clients name)."""
 
 from __future__ import annotations
 
