@@ -6,10 +6,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from m3ter import M3ter
 from token_shop import Event, bill_march, expected_total, join, lines, open_shop
 
 from tallystick.cli.launch import free_port, launched
 from tenant import new_tenant
+
+
+def submit(client: M3ter, events: list[Event]) -> None:
+    members: list[Any] = [event.measurement("acme") for event in events]
+    client.usage.submit(measurements=members)
 
 
 def test_a_server_on_postgresql_bills_and_survives_a_kill(
@@ -22,13 +28,13 @@ def test_a_server_on_postgresql_bills_and_survives_a_kill(
         tenant = new_tenant(server)
         with tenant.sdk() as client:
             account = join(client, open_shop(client), "acme")
-            client.usage.submit(measurements=[event.measurement("acme") for event in events])  # type: ignore[misc]
+            submit(client, events)
             before = bill_march(client, [account])[account]
             server.kill()
     with launched(tmp_path, free_port(), setting) as server:
         tenant = type(tenant)(url=server.url, data=tenant.data, id=tenant.id, key=tenant.key, secret=tenant.secret)
         with tenant.sdk() as client:
-            client.usage.submit(measurements=[event.measurement("acme") for event in events])  # type: ignore[misc]
+            submit(client, events)
             after = bill_march(client, [account])[account]
     assert Decimal(str(before.bill_total)) == expected_total(events)  # 10 + 100 + 720 / 2 + 4 = 474
     assert expected_total(events) == 474

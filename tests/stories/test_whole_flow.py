@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -32,9 +33,9 @@ def shop(server: Server) -> Iterator[tuple[M3ter, str]]:
 
 
 def send(client: M3ter, account: str, prefix: str, events: list[Event], size: int) -> None:
-    members = [{**event.measurement(account), "uid": prefix + event.uid} for event in events]
+    members: list[Any] = [{**event.measurement(account), "uid": prefix + event.uid} for event in events]
     for first in range(0, len(members), size):
-        client.usage.submit(measurements=members[first : first + size])  # type: ignore[arg-type]  # plain dicts
+        client.usage.submit(measurements=members[first : first + size])
 
 
 @settings(max_examples=12, deadline=None)
