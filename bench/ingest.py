@@ -45,12 +45,12 @@ def batches(options: Options) -> list[Figure]:
         idle = resident(tenant.server.process.pid)
         with Watch(tenant.server) as watch, profiled(tenant.server, options.profiler, "batches", HERE):
             spec = _spec(tenant, options, "batches", options.connections, count_query=_count_query(meters))
-            result = run_load(spec, options.progress, "ingest, batches")
+            result = run_load(spec, options.progress, "ingest, batches", watch.begin)
             drained = _check_batches(tenant, meters[traffic.METER], spec, result)
         asked = _queries(tenant, meters[traffic.METER], spec, result, options.progress)
     figures = [
         _batch_figure(options, spec, result),
-        processor_figure("ingest, batches", watch.seconds, result.accepted + result.duplicates, "measurement"),
+        processor_figure("ingest, batches", watch, result.requests * traffic.SIZE, "measurement"),
         _lag_figure(result),
         Figure(
             name="projection behind at the end",
@@ -78,7 +78,9 @@ def singles(options: Options) -> list[Figure]:
         )
         empty = run_load(health, options.progress, "GET /health")
         with Watch(tenant.server) as watch, profiled(tenant.server, options.profiler, "singles", HERE):
-            result = run_load(_spec(tenant, options, "singles", count), options.progress, "ingest, singles")
+            result = run_load(
+                _spec(tenant, options, "singles", count), options.progress, "ingest, singles", watch.begin
+            )
         sent = result.requests + traffic.FRESH * traffic.TEMPLATES  # the warm-up makes the accounts
         check("singles accepted", (result.accepted, result.duplicates), (sent, 0))
         wait_visible(tenant, meters[traffic.METER], "calls", sent)
@@ -94,17 +96,18 @@ def singles(options: Options) -> list[Figure]:
             p99=milliseconds(result.p99),
             compared_with=(compare(rate, "GET /health", empty.requests / empty.seconds, "requests/s"),),
         ),
-        processor_figure("ingest, single measurements", watch.seconds, result.requests, "request"),
+        processor_figure("ingest, single measurements", watch, result.requests, "request"),
     ]
 
 
-def processor_figure(name: str, seconds: float, count: int, unit: str) -> Figure:
+def processor_figure(name: str, watch: Watch, count: int, unit: str) -> Figure:
     """What one piece of work costs the server's processors: hardly moved by whatever else the machine does."""
     return Figure(
         name=f"{name}: processor time",
         workload=f"Processor time of the server's processes, user and system, over the same load ({count:,} × {unit}).",
-        value=rounded(seconds / count * 1_000_000),
+        value=rounded(watch.seconds / count * 1_000_000),
         unit=f"µs/{unit}",
+        others=round(watch.others, 2),
     )
 
 

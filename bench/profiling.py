@@ -1,7 +1,8 @@
 """Where the server's time goes: py-spy on the worker process while a load runs, summed up by thread and function.
 
 py-spy is no dependency: `pip install py-spy`, then `run.py --profile PATH_OF_PY_SPY`. Samples are of threads that hold
-the interpreter's lock; chDB, RocksDB and the disk work without it and show only in what is left of 100%.
+the interpreter's lock: what runs without it (the engines, the disk) does not show, and threads that give it up often
+come out too small. How much processor time each thread takes is in /proc/PID/task.
 """
 
 from __future__ import annotations

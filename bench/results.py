@@ -27,7 +27,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured number. `p50` and `p99` are of single answers, in `spread_unit`; None where there are none."""
+    """One measured number. `p50` and `p99` are of single answers, in `spread_unit`; None where there are none.
+
+    `others` is the share of the machine's processors that programs other than server and load took meanwhile.
+    """
 
     name: str
     workload: str
@@ -36,6 +39,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     p50: float | None = None
     p99: float | None = None
     spread_unit: str = "ms"
+    others: float | None = None
     compared_with: tuple[Comparison, ...] = ()
 
 
@@ -132,7 +136,7 @@ def show(results: Results) -> None:
     """Print the figures as a table."""
     machine = results.machine
     table = Table(title=f"{machine.cpu}, {machine.cores} cores, {machine.memory_gib:.0f} GiB, {machine.disk}")
-    for column in ("figure", "value", "p50", "p99", "compared with", "ratio"):
+    for column in ("figure", "value", "p50", "p99", "others", "compared with", "ratio"):
         table.add_column(column, justify="left" if column in {"figure", "compared with"} else "right")
     for figure in results.figures:
         others = figure.compared_with
@@ -141,6 +145,7 @@ def show(results: Results) -> None:
             f"{figure.value:,} {figure.unit}",
             "" if figure.p50 is None else f"{figure.p50:,} {figure.spread_unit}",
             "" if figure.p99 is None else f"{figure.p99:,} {figure.spread_unit}",
+            "" if figure.others is None else f"{figure.others:.0%}",
             "\n".join(f"{each.name}: {each.value:,} {each.unit}" for each in others),
             "\n".join(f"{each.ratio:,}" for each in others),
         )

@@ -78,6 +78,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--profile", type=Path, metavar="PY_SPY", help="profile the server with this py-spy meanwhile")
     parser.add_argument("--keep", action="store_true", help="keep the data and the server logs")
     asked = parser.parse_args()
+    if asked.profile is not None and not asked.profile.is_file():
+        parser.error(f"--profile {asked.profile}: there is no such program; `pip install py-spy`, then give its path")
     asked.seconds = asked.seconds or (3.0 if asked.quick else 10.0)
     asked.accounts = asked.accounts or (1_000 if asked.quick else 10_000)
     return asked

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -81,8 +81,9 @@ def _token(client: Client, key: str, secret: str) -> str:
     return str(wire.decode(dict[str, Any], reply.content)["access_token"])
 
 
-def run_load(spec: Spec, progress: Progress, title: str) -> Result:
-    """Run the load process to its end. Raises CheckFailed when an answer was not what it must be."""
+def run_load(spec: Spec, progress: Progress, title: str, begun: Callable[[], None] = lambda: None) -> Result:
+    """Run the load process to its end; `begun` is called after its warm-up. Raises CheckFailed when an answer was not
+    what it must be."""
     task = progress.add_task(title, total=spec.seconds)
     start = time.monotonic()
     process = subprocess.Popen([sys.executable, str(HERE / "load.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -94,6 +95,8 @@ def run_load(spec: Spec, progress: Progress, title: str) -> Result:
         process.stdin.close()
         for text in process.stdout:
             said = msgspec.json.decode(text, type=Line)
+            if said.result is None and not said.answered:
+                begun()
             result = said.result
             progress.update(task, completed=min(time.monotonic() - start, spec.seconds))
         process.wait()
@@ -134,7 +137,8 @@ def wait_visible(tenant: Tenant, meter_id: str, field: str, count: int) -> tuple
 
 
 class Watch:
-    """What the server's processes use while it is entered: `peak` resident MiB, and `seconds` of processor time.
+    """What is used while it is entered: by the server `peak` resident MiB and `seconds` of processor time, and by
+    programs other than server and load `others`, their share of the machine's processors.
 
     Processor time is the figure to trust on a machine that others use too.
     """
@@ -145,16 +149,28 @@ class Watch:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.peak = 0.0
         self.seconds = 0.0
+        self.others = 0.0
+
+    def begin(self) -> None:
+        """Count processor time from here on, not from entering."""
+        self._start = self._used()
 
     def __enter__(self) -> Watch:
-        self.seconds = -processor_seconds(self._pid)
+        self.begin()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.seconds += processor_seconds(self._pid)
+        elapsed, server, own, busy = (now - before for now, before in zip(self._used(), self._start, strict=True))
+        self.seconds = server
+        self.others = max(0.0, busy - server - own) / (elapsed * (os.cpu_count() or 1))
         self._stop.set()
         self._thread.join()
+
+    def _used(self) -> tuple[float, float, float, float]:
+        """Seconds so far: of the clock, and of processors by the server, by this process and the load, by everyone."""
+        own = sum(os.times()[:4])
+        return time.monotonic(), processor_seconds(self._pid), own, busy_seconds()
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
@@ -171,6 +187,12 @@ def resident(pid: int) -> float:
             continue
         total += sum(int(row.split()[1]) for row in status.splitlines() if row.startswith("VmRSS")) / 1024
     return total
+
+
+def busy_seconds() -> float:
+    """Processor time that all programs of the machine have used."""
+    user, nice, system, _idle, _wait, interrupt, soft, stolen = Path("/proc/stat").read_text().split()[1:9]
+    return sum(map(int, (user, nice, system, interrupt, soft, stolen))) / os.sysconf("SC_CLK_TCK")
 
 
 def processor_seconds(pid: int) -> float:

@@ -34,7 +34,7 @@ class Settings:
     token_seconds: int = 18_000
     request_bytes: int = 1_048_576
     waiting_measurements: int = 200_000
-    project_rows: int = 100_000
+    project_rows: int = 20_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 500
 

@@ -18,7 +18,7 @@ from storefront import NOWHERE, read, refused, send
 from tallystick.api import auth
 from tallystick.api.auth import Grant, issue
 from tallystick.api.routes import ROUTES
-from tallystick.cli.connection import Connection
+from tallystick.cli.connection import Connection, organizations
 from tallystick.cli.launch import Server
 from tallystick.core.period import Instant
 from tallystick.ports import Actor
@@ -222,6 +222,31 @@ def operator_headers(server: Server) -> dict[str, str]:
     return {"authorization": f"Bearer {auth.operator_token(signing_key(server.directory), now())}"}
 
 
+def organisations(server: Server) -> list[str]:
+    with Connection(data=server.directory).operator() as operator:
+        return [row["id"] for row in organizations(operator)]
+
+
+def test_the_list_of_organisations_comes_in_pages_newest_first(
+    server: Server, outside: httpx.Client, new_organization: Callable[[], Tenant]
+) -> None:
+    made = [new_organization().id for _ in range(3)]
+    every = organisations(server)
+    assert every[:3] == made[::-1]
+    seen: list[str] = []
+    token = ""
+    while True:
+        query = f"?pageSize=2&nextToken={token}"
+        page = read(outside.get("/operator/organizations" + query, headers=operator_headers(server)))
+        seen += [row["id"] for row in page["data"]]
+        token = page.get("nextToken", "")
+        if not token:
+            break
+    assert seen == every
+    garbage = outside.get("/operator/organizations?nextToken=x", headers=operator_headers(server))
+    assert refused(garbage)["field"] == "nextToken"
+
+
 def now() -> Instant:
     return Instant.of(datetime.now(UTC))
 
@@ -244,11 +269,10 @@ def now() -> Instant:
 def test_a_new_organisation_has_a_name_and_a_currency(
     server: Server, outside: httpx.Client, body: bytes, said: str
 ) -> None:
-    before = len(read(outside.get("/operator/organizations", headers=operator_headers(server)))["data"])
+    before = organisations(server)
     reply = refused(outside.post("/operator/organizations", headers=operator_headers(server), content=body))
     assert reply["message"].startswith(said)
-    after = len(read(outside.get("/operator/organizations", headers=operator_headers(server)))["data"])
-    assert after == before, "a refused organisation leaves nothing behind"
+    assert organisations(server) == before, "a refused organisation leaves nothing behind"
 
 
 @pytest.mark.parametrize("organization_id", ["nope", NOWHERE, "%00", "%ff", "..%2f", "' OR 1=1"])

@@ -77,6 +77,7 @@ class Tenant:
         percentile: str | None = None,
         where: str | None = None,
         by: tuple[str, ...] = (),
+        pooled: bool = False,
     ) -> list[Measured]:
         question = Question(
             meter_id=meter,
@@ -88,6 +89,7 @@ class Tenant:
             percentile=None if percentile is None else D(percentile),
             filter=where,
             segmented_fields=by,
+            pooled=pooled,
         )
         return list(self.store.organization(self.id).measure(question))
 

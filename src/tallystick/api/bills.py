@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -11,7 +11,9 @@ import msgspec
 
 from tallystick.api.crud import PAGING, desk_of, request_type, value_of
 from tallystick.api.routing import Call, Envelope, Paged, Route, entity_reply, page_reply
+from tallystick.api.search_query import read_search
 from tallystick.control import bills
+from tallystick.control.bill_search import SEARCH_KEYS, SORT_KEYS, search_bills
 from tallystick.control.bills import BillFilter
 from tallystick.core.bill import BandUsage, Bill, BillRecord, BillStatus, LineItem
 from tallystick.core.entity import Id
@@ -22,6 +24,7 @@ from tallystick.ports import Page
 
 BillConfigRequest = request_type(BillConfig)
 E = TypeVar("E", bound=StrEnum)
+EARLIEST_END = date.min + timedelta(days=1)
 
 
 class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -65,6 +68,12 @@ def find(call: Call) -> dict[str, object]:
     found = bills.list_bills(call.records, _filter(call), call.query.page(highest=200))
     bare = call.query.flag("excludeLineItems") is True
     return page_reply([without(bill, {"lineItems"} if bare else set()) for bill in found.rows], found.next_token)
+
+
+def search(call: Call) -> dict[str, object]:
+    """A page of the bills that a search finds."""
+    found = search_bills(call.records, read_search(call.query, SEARCH_KEYS, SORT_KEYS, ("dtCreated",)))
+    return page_reply([without(bill, set()) for bill in found.rows], found.next_token)
 
 
 def latest(call: Call) -> Bill:
@@ -155,7 +164,9 @@ def _choice(of: type[E], text: str, name: str) -> E:
 
 
 def _days(call: Call, name: str) -> tuple[date | None, date | None]:
-    return call.query.day(name + "Start"), call.query.day(name + "End")
+    """The first and the last day of a filter; on the wire the end is the day after the last (as m3ter has it)."""
+    first, end = call.query.day(name + "Start"), call.query.day(name + "End")
+    return first, None if end is None else max(end, EARLIEST_END) - timedelta(days=1)
 
 
 def _start(page: Page) -> int:
@@ -192,12 +203,12 @@ LIST_QUERY: Mapping[str, str] = {
     "accountId": "Only bills of this account.",
     "billDate": "Only bills of this day.",
     "billDateStart": "Only bills from this day on.",
-    "billDateEnd": "Only bills up to and including this day.",
+    "billDateEnd": "Only bills of days before this one.",
     "billingFrequency": "Only bills of this frequency.",
     "billJobId": "Only bills last calculated by this job.",
     "excludeLineItems": "true leaves the lines out.",
     "externalInvoiceDateStart": "Only bills invoiced from this day on.",
-    "externalInvoiceDateEnd": "Only bills invoiced up to and including this day.",
+    "externalInvoiceDateEnd": "Only bills invoiced before this day.",
     "ids": "Only these ids, comma-joined.",
     "includeBillTotal": "Accepted for m3ter's clients; the total is always there.",
     "additional": "Accepted for m3ter's clients; nothing is left out by default.",
@@ -205,10 +216,18 @@ LIST_QUERY: Mapping[str, str] = {
     "status": "PENDING or APPROVED.",
     **PAGING,
 }
+SEARCH_QUERY = {
+    "searchQuery": f"Terms joined by $, such as startDate>2025-01-01$locked:false, over {', '.join(SEARCH_KEYS)}.",
+    "operator": "AND: all terms hold; OR: at least one.",
+    "sortBy": f"One of {', '.join(SORT_KEYS)}.",
+    "sortOrder": "ASC or DESC.",
+    "fromDocument": "How many rows to skip.",
+    "pageSize": "How many rows to answer at most, 10 if not given.",
+}
 APPROVE_QUERY = {
     "accountIds": "Bills of these accounts, comma-joined, when the body names no bills.",
     "externalInvoiceDateStart": "Bills invoiced from this day on.",
-    "externalInvoiceDateEnd": "Bills invoiced up to and including this day.",
+    "externalInvoiceDateEnd": "Bills invoiced before this day.",
 }
 
 
@@ -223,6 +242,7 @@ ROUTES = (
     _route(
         "POST", "/bills/approve", approve, "Approve bills", body=ApproveRequest, reply=ApproveReply, query=APPROVE_QUERY
     ),
+    _route("GET", "/bills/search", search, "Search bills", reply=Paged(Bill), query=SEARCH_QUERY),
     _route("GET", "/bills/latest/{accountId}", latest, "Read an account's latest bill", reply=Bill),
     _route("GET", "/bills/{id}", retrieve, "Read a bill", reply=Bill),
     _route("DELETE", "/bills/{id}", delete, "Delete a bill that is not locked", reply=Bill),

@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 from litestar import Request
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
@@ -55,8 +56,13 @@ def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
     """The Litestar handler of a route outside the organisations."""
 
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        call = OpenCall(app, app.clock.now(), dict(request.headers), await request.body())
-        return await _answer(lambda: _success(route.run(call)))
+        body = await request.body()
+
+        def run() -> Answer:
+            query = query_string(request.scope["query_string"])
+            return _success(route.run(OpenCall(app, app.clock.now(), dict(request.headers), body, query)))
+
+        return await _answer(run)
 
     return _handler(route.method, route.path, handle)
 
@@ -96,7 +102,7 @@ def http_failure(_: Request[Any, Any, Any], problem: HTTPException) -> Response[
 
 def _handler(method: str, path: str, handle: Callable[..., Any]) -> HTTPRouteHandler:
     typed = path.replace("}", ":str}")
-    handler: HTTPRouteHandler = HTTPRouteHandler(typed, http_method=method, status_code=200)(handle)  # type: ignore[arg-type]
+    handler: HTTPRouteHandler = HTTPRouteHandler(typed, http_method=HttpMethod(method), status_code=200)(handle)
     return handler
 
 

@@ -14,6 +14,7 @@ from tallystick.api import auth
 from tallystick.api.errors import ErrorReply
 from tallystick.api.openapi import describe
 from tallystick.api.routes import PUBLISHED
+from tallystick.api.routing import QueryString, struct_page
 from tallystick.control.organizations import create_organization
 from tallystick.core import wire
 from tallystick.core.period import Instant
@@ -70,6 +71,7 @@ class OpenCall:
     now: Instant
     headers: Mapping[str, str]
     body: bytes
+    query: QueryString
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,22 @@ def add_organization(call: OpenCall) -> object:
 
 
 def list_organizations(call: OpenCall) -> object:
-    """Every organisation of this server."""
+    """A page of the organisations of this server, newest first."""
     _require_operator(call)
-    rows = call.app.records.organizations()
-    return {"data": [OrganizationRow(id=each.id, name=each.name, created=Instant.of(each.created)) for each in rows]}
+    page = call.query.page()
+    rows = call.app.records.organizations()[::-1]
+    start = 0
+    if page.token is not None:
+        places = [place for place, each in enumerate(rows, start=1) if each.id == page.token]
+        if not places:
+            message = f"nextToken: {page.token[:40]!r} is no token of this list"
+            raise Refusal("invalid_page", message, field="nextToken")
+        start = places[0]
+    shown = rows[start : start + page.size]
+    return struct_page(
+        [OrganizationRow(id=each.id, name=each.name, created=Instant.of(each.created)) for each in shown],
+        shown[-1].id if start + page.size < len(rows) else None,
+    )
 
 
 def published(_: OpenCall) -> object:

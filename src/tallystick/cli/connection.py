@@ -128,10 +128,15 @@ def signed_in(send: line.Send, url: str, key: str, secret: str) -> Client:
 
 def organizations(client: Client) -> list[dict[str, Any]]:
     """Every organisation of the server; needs the operator's rights."""
-    rows: list[dict[str, Any]] = wire.decode(
-        dict[str, Any], client.raw("GET", "/operator/organizations", again=True).content
-    )["data"]
-    return rows
+    rows: list[dict[str, Any]] = []
+    path = "/operator/organizations"
+    query = ""
+    while True:
+        page = wire.decode(dict[str, Any], client.raw("GET", path + query, again=True).content)
+        rows += page["data"]
+        if not page.get("nextToken"):
+            return rows
+        query = f"?nextToken={page['nextToken']}"
 
 
 def connected(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -104,7 +104,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     `filter` is a boolean expression of the calculation language over the meter's fields. Where
     `segmented_fields` is not empty, the answer has a row per combination of their values. Only measurements
-    at or below the journal position `up_to` count.
+    at or below the journal position `up_to` count. With `pooled`, the accounts are measured as if they were one:
+    the answer has one row (per segment) for all of them, under the first of `accounts`.
     """
 
     meter_id: str
@@ -116,6 +117,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     percentile: Decimal | None = None
     filter: str | None = None
     segmented_fields: tuple[str, ...] = ()
+    pooled: bool = False
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

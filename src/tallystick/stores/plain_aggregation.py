@@ -25,6 +25,7 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
     """
     accepts = _filter(question.filter)
     wanted = None if question.accounts is None else set(question.accounts)
+    account_of = _holder(question)
     groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
     for row in rows:
         if (
@@ -37,7 +38,7 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
             and accepts(row)
         ):
             segment = tuple(row.texts[field] for field in question.segmented_fields)
-            groups[row.account_id, segment].append(row)
+            groups[account_of(row), segment].append(row)
     return [
         Measured(
             account_id=account,
@@ -47,6 +48,15 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
         )
         for (account, segment), members in sorted(groups.items())
     ]
+
+
+def _holder(question: Question) -> Callable[[UsageRow], str]:
+    """The account that a measurement is answered under."""
+    if not question.pooled:
+        return lambda row: row.account_id
+    assert question.accounts is not None, "a pool names its accounts"
+    pool = question.accounts
+    return lambda row: pool[0]
 
 
 def field_value(row: UsageRow, field: str, method: Method) -> Decimal | str | None:

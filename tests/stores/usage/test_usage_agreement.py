@@ -118,9 +118,10 @@ def both(columns: ClickHouseUsage, rows: list[UsageRow]) -> Both:
     percentile=st.decimals(min_value="0.001", max_value=100, places=3),
     end=st.none() | moments,
     cut=st.integers(0, 3),
+    pooled=st.booleans(),
 )
 def test_every_method_of_any_question(  # type: ignore[no-untyped-def]  # Hypothesis passes what `given` says
-    columns, rows, where, target, by, accounts, percentile, end, cut
+    columns, rows, where, target, by, accounts, percentile, end, cut, pooled
 ) -> None:
     here = both(columns, rows)
     asked = {
@@ -129,6 +130,7 @@ def test_every_method_of_any_question(  # type: ignore[no-untyped-def]  # Hypoth
         "accounts": accounts,
         "end": None if end is None else end.wire(),
         "up_to": columns.mark - cut,
+        "pooled": pooled and accounts is not None,
     }
     for method in Method:
         rank = str(percentile) if method is Method.PERCENTILE else None

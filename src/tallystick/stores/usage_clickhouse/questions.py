@@ -24,8 +24,11 @@ def measure(connection: Connection, organization: str, fields: Fields, question:
     if target is None or any(field not in fields.texts for field in question.segmented_fields):
         return []
     if question.accounts is None:
+        assert not question.pooled, "a pool names its accounts"
         return _measure(connection, organization, fields, question, target)
     accounts = sorted(set(question.accounts))
+    if question.pooled:  # never in parts: most methods have no way to put two answers together
+        return _measure(connection, organization, fields, question, target, accounts) if accounts else []
     return [
         answer
         for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE)
@@ -65,14 +68,19 @@ def _measure(
             )
         where.append(kept)
     where += [given, *(f"{segment} IS NOT NULL" for segment in segments)]
+    # Of a pool one constant stands for all accounts.
+    account = bindings.text(question.accounts[0]) if question.pooled and question.accounts else "account"
     keys = ", ".join(
-        ["account", *(f"assumeNotNull({segment}) AS segment{place}" for place, segment in enumerate(segments))]
+        [
+            f"{account} AS holder",
+            *(f"assumeNotNull({segment}) AS segment{place}" for place, segment in enumerate(segments)),
+        ]
     )
-    grouped = ", ".join(["account", *(f"segment{place}" for place in range(len(segments)))])
+    grouped = ", ".join(["holder", *(f"segment{place}" for place in range(len(segments)))])
     statement = f"""
         SELECT {keys}, {total(value, question.method, question.percentile, bindings)}, count()
         FROM {DATABASE}.measurement WHERE {" AND ".join(where)}
-        GROUP BY {grouped} ORDER BY {grouped}"""
+        GROUP BY {grouped} HAVING count() > 0 ORDER BY {grouped}"""
     return [
         Measured(account_id=account, segment=tuple(segment), total=tidy(Decimal(answer)), count=count)
         for account, *segment, answer, count in connection.rows(statement, bindings)

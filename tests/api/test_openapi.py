@@ -1,0 +1,138 @@
+"""The published description: valid, complete, true of what is answered; and whatever it allows is never a 500."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+from schemathesis.checks import not_a_server_error
+from storefront import NOWHERE, Storefront, send
+
+from tallystick.api.openapi import PREFIX
+from tallystick.api.operator import OPEN_ROUTES
+from tallystick.api.routes import PUBLISHED
+from tallystick.api.routing import Raw
+from tallystick.cli.launch import Server
+from tenant import new_tenant
+
+EXAMPLES = 15  # of each kind of body and query that Schemathesis makes, per operation
+
+
+@pytest.fixture(scope="module")
+def document(server: Server) -> dict[str, Any]:
+    return msgspec.json.decode(httpx.get(f"{server.url}/openapi.json").content, type=dict[str, Any])
+
+
+@pytest.fixture(scope="module")
+def store(server: Server) -> Iterator[Storefront]:
+    with new_tenant(server).http() as http:
+        yield Storefront(http)
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+
+
+def test_every_route_is_in_it_and_nothing_else(document: dict[str, Any]) -> None:
+    told = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    routes = {(route.method, PREFIX + route.path) for route in PUBLISHED}
+    assert told == routes | {(route.method, route.path) for route in OPEN_ROUTES}
+
+
+def test_every_operation_has_its_own_name_a_sentence_and_its_parameters(document: dict[str, Any]) -> None:
+    operations = [(path, each) for path, item in document["paths"].items() for each in item.values()]
+    names = [operation["operationId"] for _, operation in operations]
+    assert len(set(names)) == len(names)
+    for path, operation in operations:
+        assert operation["summary"][0].isupper(), path
+        assert operation["tags"], path
+        given = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
+        assert given == set(re.findall(r"\{(\w+)\}", path)), path
+        assert all(each["description"] for each in operation.get("parameters", []) if each["in"] == "query"), path
+        assert operation["responses"].keys() >= {"200", "default"}, path
+
+
+def test_numbers_are_described_as_they_are_written(document: dict[str, Any]) -> None:
+    assert '"decimal"' not in msgspec.json.encode(document).decode()
+    price = document["components"]["schemas"]["PricingBand"]["properties"]["unitPrice"]
+    assert price == {"type": "number"}
+
+
+def reply_schema(document: dict[str, Any], method: str, path: str, status: int) -> dict[str, Any]:
+    answers = document["paths"][path][method.lower()]["responses"]
+    content = answers["200" if status == 200 else "default"]["content"]
+    return {**content["application/json"]["schema"], "components": document["components"]}
+
+
+def conforms(document: dict[str, Any], method: str, path: str, reply: httpx.Response) -> None:
+    schema = reply_schema(document, method, path, reply.status_code)
+    faults = [f"{fault.json_path}: {fault.message}" for fault in Draft202012Validator(schema).iter_errors(reply.json())]
+    assert faults == [], f"{method} {path} answered {reply.text[:300]}"
+
+
+READABLE = [route for route in PUBLISHED if route.method == "GET" and route.reply is not Raw]
+
+
+@pytest.mark.parametrize("route", READABLE, ids=lambda route: route.path)
+def test_what_is_read_is_as_described(document: dict[str, Any], store: Storefront, route: Any) -> None:
+    noun = route.path.partition("/{")[0]
+    known = store.ids.get(noun, NOWHERE)
+    reply = store.http.get(re.sub(r"\{\w+\}", known, route.path))
+    if noun in store.ids:
+        assert reply.status_code == 200, reply.text
+    conforms(document, "GET", PREFIX + route.path, reply)
+
+
+def test_what_is_written_is_answered_as_described(document: dict[str, Any], store: Storefront) -> None:
+    for path in store.ids:
+        refused = send(store.http, "POST", path, {})
+        assert refused.status_code == 400
+        conforms(document, "POST", PREFIX + path, refused)
+    for path, body in (
+        ("/products", {"name": "Described", "code": "described", "customFields": {"a": 1}}),
+        ("/measurements", {"measurements": [{"meter": "x", "account": "x", "ts": "2025-01-01T00:00:00Z"}]}),
+        ("/usage/query", {}),
+        ("/bills/approve", {"billIds": [NOWHERE]}),
+        ("/billjobs", {"lastDateInBillingPeriod": "2025-01-31"}),
+    ):
+        conforms(document, "POST", PREFIX + path, send(store.http, "POST", path, body))
+    for path in ("/organizationconfig", "/billconfig"):
+        conforms(document, "PUT", PREFIX + path, store.http.put(path, content=store.http.get(path).content))
+
+
+@pytest.fixture(scope="module")
+def described(server: Server, document: dict[str, Any], store: Storefront) -> tuple[Any, dict[str, str], str]:
+    schema = schemathesis.openapi.from_dict(document)
+    schema.config.base_url = server.url
+    organization_id = str(store.http.base_url).rstrip("/").rpartition("/")[2]
+    return schema, {"authorization": store.http.headers["authorization"]}, organization_id
+
+
+@pytest.mark.parametrize("route", PUBLISHED, ids=lambda route: f"{route.method} {route.path}")
+def test_whatever_the_description_allows_is_never_a_500(described: tuple[Any, dict[str, str], str], route: Any) -> None:
+    """Made by Schemathesis from the document, within an organisation of its own so that every route is reached."""
+    schema, headers, organization_id = described
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=schema[PREFIX + route.path][route.method].as_strategy())
+    def try_it(case: Any) -> None:
+        case.path_parameters = {**(case.path_parameters or {}), "orgId": organization_id}
+        case.call_and_validate(headers=headers, checks=[not_a_server_error])
+
+    try_it()
