@@ -16,6 +16,7 @@ from tallystick.core.catalog import PricingType
 from tallystick.core.explain import explain_line
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import local_day
+from tallystick.core.price_forms import Package, Rate
 from tallystick.core.quantity import total
 from tallystick.core.rating import RatedLine
 from tallystick.core.terms import Terms
@@ -217,6 +218,67 @@ def _free_per_application() -> tuple[World, str, Answerer]:
     return world, "2023-03-10", by_field(requests=1250, apps=3)
 
 
+def _of_form(*, texts: tuple[str, ...] = (), **pricing: object) -> World:
+    """One aggregation priced by one of the forms beside bands."""
+    world = World()
+    meter = world.meter("sales", ("amount",), texts)
+    world.aggregation("Sales", meter, target_field="amount", unit="units", segmented_fields=texts)
+    world.plan()
+    world.pricing("price", (), **pricing)
+    world.account()
+    world.account_plan()
+    return world
+
+
+def _percentage() -> tuple[World, str, Answerer]:
+    bounds = {"minimum_spend": Decimal(25), "maximum_spend": Decimal(1000)}
+    return _of_form(percent=Decimal("2.9"), **bounds), "2023-03-10", always(50_000)
+
+
+def _packages_free() -> tuple[World, str, Answerer]:
+    package = Package(size=Decimal(500), price=Decimal("0.25"))
+    return _of_form(package=package, free_units=Decimal(1000)), "2023-03-10", always(48_900)
+
+
+def _matrix() -> tuple[World, str, Answerer]:
+    names = ("model", "region", "tier")
+    table = {("large", "EU", "gold"): "0.03", ("large", "US", "gold"): "0.02", ("small", "EU", "free"): "0.002"}
+    rates = tuple(
+        Rate(dimensions=dict(zip(names, values, strict=True)), unit_price=Decimal(price))
+        for values, price in table.items()
+    )
+    used = [
+        Event(at("2023-03-02"), Decimal(amount), segment)
+        for amount, segment in (
+            (1000, ("large", "EU", "gold")),
+            (500, ("large", "US", "gold")),
+            (7, ("x", "EU", "free")),
+        )
+    ]
+    return _of_form(texts=names, rates=rates, default_unit_price=Decimal(1)), "2023-03-10", summing(used)
+
+
+def _allowance() -> tuple[World, str, Answerer]:
+    world = _simple(CALLS, cumulative=True)
+    world.pricing("price", CALLS, cumulative=True, free_units=Decimal(2500))
+    return world, "2023-03-10", always(15_000)
+
+
+def _plan_group() -> tuple[World, str, Answerer]:
+    world = World()
+    plans = []
+    for name in ("Calls", "Storage"):
+        meter = world.meter(name.lower(), (name.lower(),))
+        aggregation = world.aggregation(name, meter, target_field=name.lower())
+        plans.append(world.plan(name, world.template(name, world.product(name), standing_charge=Decimal(10))))
+        world.pricing(name, bands((0, 1)), plan_id=plans[-1].id, aggregation_id=aggregation.id)
+    group = world.plan_group(*plans, name="Bundle", standing_charge=Decimal(30), minimum_spend=Decimal(250))
+    world.account()
+    contract = world.contract("Frame", purchase_order_number="PO-7")
+    world.account_plan(group, start="2023-04-16", contract_id=contract.id)
+    return world, "2023-04-20", by_field(calls=70, storage=20)
+
+
 STORIES = (
     Story(
         "calls_tiered", "15,000 calls: to 5,000 at 0.02, to 20,000 at 0.015, above at 0.01; tiered.", "250.00", _tiered
@@ -256,10 +318,30 @@ STORIES = (
     ),
     Story("price_change", "0.10 a call, from 16 March 0.20.", "20.00", _price_change),
     Story(
+        "plan_group",
+        "Two plans of 10 each in a group of 30, with a minimum of 250 across them, from 16 April: half of each.",
+        "125.00",
+        _plan_group,
+    ),
+    Story(
         "product_credit",
         "1,000 calls at 0.10; 900 failed ones give back 0.25 each, at most what was charged.",
         "0.00",
         _credits,
+    ),
+    Story("percentage", "2.9% of sales of 50,000, at least 25 and at most 1,000 a month.", "1000.00", _percentage),
+    Story(
+        "packages_free",
+        "48,900 units, 1,000 of them free, in packages of 500 at 0.25; a started package counts.",
+        "24.00",
+        _packages_free,
+    ),
+    Story("matrix", "A rate by model, region and tier; 1.00 for what has no rate.", "47.00", _matrix),
+    Story(
+        "allowance",
+        "15,000 calls, 2,500 of them free; the next 5,000 at 0.02, to 20,000 at 0.015; tiered.",
+        "212.50",
+        _allowance,
     ),
     Story(
         "free_per_application",

@@ -57,6 +57,7 @@ CODES = _table(
     Code("busy", Family.BUSY, "Wait for the Retry-After seconds and send the same again.", retry=True),
     Code("missing_conversion_rate", Family.INVALID, "Add the rate to the organisation's currencyConversions."),
     Code("rounding_forbidden", Family.INVALID, "Give the currency more decimal places or another rounding mode."),
+    Code("missing_rate", Family.INVALID, "Add a rate for these dimensions to the pricing, or a defaultUnitPrice."),
     Code("calculation_failed", Family.INVALID, "Change the formula so that it has a result for these values too."),
     Code("no_billing_period", Family.INVALID, "Name the last day of a billing period of the account's plans."),
     # Measurements: a verdict of one member, never of the batch

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import pytest
 from billing_desk import NOVEMBER, Desk
 
-from billing_world import World, bands
+from billing_world import World, at, bands
 from tallystick.core.aggregation import Method
 from tallystick.core.bill import Bill
 from tallystick.core.explain import explain_bill
+from tallystick.core.price_forms import Package, Rate
 from tallystick.pipeline.verify import verify_bill
 
 Opener = Callable[[World], Desk]
@@ -78,3 +80,53 @@ def test_compound_aggregation_without_a_result_fails_that_account_only(open_desk
         desk.use(account, "2023-11-05", meter="hosting", requests=900, apps=apps)
     desk.run(**NOVEMBER)
     assert [bill.account_code for bill in desk.bills()] == ["globex"]
+
+
+# ------------------------------------------------------------------------------------------------------ forms
+
+
+def selling(**pricing: object) -> World:
+    world = World()
+    meter = world.meter("sales", ("amount",), ("region",))
+    world.aggregation("sales", meter, target_field="amount", segmented_fields=("region",))
+    world.plan()
+    world.pricing("price", (), **pricing)
+    world.account()
+    world.account_plan()
+    return world
+
+
+RATES = tuple(
+    Rate(dimensions={"region": region}, unit_price=Decimal(price)) for region, price in (("EU", "0.5"), ("US", "0.25"))
+)
+
+
+@pytest.mark.parametrize(
+    ("pricing", "total"),
+    [
+        ({"percent": Decimal("2.5"), "free_units": Decimal(100)}, "5.00"),  # 2.5% of 200
+        ({"percent": Decimal("2.5"), "maximum_spend": Decimal(6)}, "6.00"),
+        ({"package": Package(size=Decimal(70), price=Decimal(3))}, "15.00"),  # 300 in 5 packages of 70
+        ({"rates": RATES}, "100.00"),  # 100 at 0.50 and 200 at 0.25
+        ({"rates": RATES, "maximum_spend": Decimal(60)}, "60.00"),
+    ],
+)
+def test_form_is_billed_and_replayed(open_desk: Opener, pricing: dict[str, object], total: str) -> None:
+    world = selling(**pricing)
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", meter="sales", texts={"region": "EU"}, amount=100)
+    desk.use("acme", "2023-11-06", meter="sales", texts={"region": "US"}, amount=200)
+    assert str(billed(desk).bill_total) == total
+    world.pricing("price", bands((0, 99)), end_date=at("2023-11-02"))
+    still_verified(desk)
+
+
+def test_missing_rate_fails_that_account_only(open_desk: Opener) -> None:
+    world = selling(rates=RATES)
+    world.account("globex")
+    world.account_plan(account="globex")
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", meter="sales", texts={"region": "BR"}, amount=100)
+    desk.use("globex", "2023-11-05", meter="sales", texts={"region": "EU"}, amount=100)
+    desk.run(**NOVEMBER)
+    assert [(bill.account_code, str(bill.bill_total)) for bill in desk.bills()] == [("globex", "50.00")]

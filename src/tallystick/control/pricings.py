@@ -34,6 +34,8 @@ def _check(draft: Draft[Pricing]) -> Pricing:
         value = msgspec.structs.replace(value, segment=_ordered(value.segment, aggregation))
     else:
         assert value.compound_aggregation_id is not None, "a pricing has an aggregation or a compound aggregation"
+        if value.rates is not None:
+            raise rule_broken("rates", "a compound aggregation has no segments; price it by bands, percent or package")
         require_compound_fit(draft.read, value, the(draft.read, CompoundAggregation, value.compound_aggregation_id))
         _require_no_overlap(draft, None)
     before = None if draft.before is None else draft.before.value
@@ -59,6 +61,18 @@ def require_fit(read: OrganizationRecords, pricing: Pricing, aggregation: Aggreg
         known = ", ".join(_segment_text(segment) for segment in (aggregation.segments or ())[:10]) or "none"
         message = f"{_segment_text(pricing.segment)} is no segment of the aggregation, which has: {known}"
         raise rule_broken("segment", message)
+    _require_dimensions(pricing, aggregation)
+
+
+def _require_dimensions(pricing: Pricing, aggregation: Aggregation) -> None:
+    """Refuse rates by fields that the aggregation is not segmented by."""
+    known = aggregation.segmented_fields or ()
+    for name in pricing.rates[0].dimensions if pricing.rates else ():
+        if name not in known:
+            fields = ", ".join(known) or "none"
+            raise rule_broken(
+                "rates[0].dimensions", f"{name!r} is no segmented field of the aggregation; it has {fields}"
+            )
 
 
 def require_compound_fit(read: OrganizationRecords, pricing: Pricing, compound: CompoundAggregation) -> None:

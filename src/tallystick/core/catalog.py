@@ -19,6 +19,7 @@ from tallystick.core.entity import (
     require_not_negative,
 )
 from tallystick.core.period import Frequency, Instant
+from tallystick.core.price_forms import MOST_RATES, Package, Rate, require_one_form, require_rates
 
 Interval = Annotated[int, msgspec.Meta(ge=1, le=365)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=364)]
@@ -121,7 +122,12 @@ class PricingType(StrEnum):
 
 
 class Pricing(Value, frozen=True, kw_only=True):
-    """The bands that one aggregation is priced by, on a plan or a template, between two dates."""
+    """What one aggregation costs, on a plan or a template, between two dates.
+
+    Beside m3ter's bands there are three forms of our own, each instead of bands: `percent` of what is counted, a
+    `package` price for each that was started, `rates` by segmented fields with an optional `default_unit_price`.
+    `free_units` are not charged; `maximum_spend` is the most that all its lines of a billing period come to.
+    """
 
     kind: ClassVar[str] = "pricing"
     references: ClassVar[tuple[str, ...]] = (
@@ -147,6 +153,12 @@ class Pricing(Value, frozen=True, kw_only=True):
     minimum_spend: Decimal | None = None
     minimum_spend_bill_in_advance: bool = False
     minimum_spend_description: Description | None = None
+    free_units: Decimal | None = None
+    maximum_spend: Decimal | None = None
+    percent: Decimal | None = None
+    package: Package | None = None
+    rates: Annotated[tuple[Rate, ...], msgspec.Meta(max_length=MOST_RATES)] | None = None
+    default_unit_price: Decimal | None = None
     description: Description | None = None
     code: EntityCode | None = None
     accounting_product_id: Id | None = None
@@ -155,7 +167,7 @@ class Pricing(Value, frozen=True, kw_only=True):
     def check(self) -> None:
         require_exactly_one(self.plan_id, self.plan_template_id, "planId", "planTemplateId")
         require_exactly_one(self.aggregation_id, self.compound_aggregation_id, "aggregationId", "compoundAggregationId")
-        require_rising(self.pricing_bands, "pricingBands")
+        self._check_form()
         if self.overage_pricing_bands is not None:
             require_rising(self.overage_pricing_bands, "overagePricingBands")
             if not self.cumulative or self.tiers_span_plan:
@@ -163,7 +175,33 @@ class Pricing(Value, frozen=True, kw_only=True):
         if self.end_date is not None and self.end_date <= self.start_date:
             raise ValueError("endDate: must be after startDate")
         require_not_negative(self.minimum_spend, "minimumSpend")
+        self._check_terms()
         require_custom_fields(self.custom_fields)
+
+    def _check_form(self) -> None:
+        require_one_form(self.pricing_bands, {"percent": self.percent, "package": self.package, "rates": self.rates})
+        if self.pricing_bands:
+            require_rising(self.pricing_bands, "pricingBands")
+        elif self.cumulative or self.tiers_span_plan:
+            name = "cumulative" if self.cumulative else "tiersSpanPlan"
+            raise ValueError(f"{name}: only with pricingBands")
+        require_not_negative(self.percent, "percent")
+        if self.rates is not None:
+            require_rates(self.rates)
+            if self.segment is not None:
+                raise ValueError("segment: leave it out beside rates, which are for every segment")
+        elif self.default_unit_price is not None:
+            raise ValueError("defaultUnitPrice: only with rates, for what they do not name")
+
+    def _check_terms(self) -> None:
+        require_not_negative(self.free_units, "freeUnits")
+        require_not_negative(self.maximum_spend, "maximumSpend")
+        if self.maximum_spend is None:
+            return
+        if self.type is not PricingType.DEBIT:
+            raise ValueError("maximumSpend: only with type DEBIT; a credit gives back at most what is charged")
+        if self.maximum_spend < (self.minimum_spend or 0):
+            raise ValueError(f"maximumSpend: must not be below minimumSpend, {self.minimum_spend:f}")
 
 
 def require_exactly_one(first: object, second: object, first_name: str, second_name: str) -> None:

@@ -7,7 +7,7 @@ converted, in that of the bill (source: reference 3.1 to 3.4, 3.12).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -28,6 +28,7 @@ from tallystick.core.held import fee_drafts
 from tallystick.core.limits import limited
 from tallystick.core.lines import Draft, RatedLine, UpTo, finished
 from tallystick.core.period import Period
+from tallystick.core.plan_group_terms import group_drafts
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.pricing import band_usage, cost_of
 from tallystick.core.quantity import ZERO, add, divide, negate, tidy, total
@@ -55,12 +56,14 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
     """
     by_plan: dict[str, list[Window]] = {}
     for window in windows(terms, up_to):
-        by_plan.setdefault(window.account_plan.account_plan.id, []).append(window)
-    drafts = [
-        draft
-        for account_plan in terms.account_plans
-        for draft in _drafts(terms, account_plan, by_plan.get(account_plan.account_plan.id, []), answers)
-    ]
+        by_plan.setdefault(window.account_plan.id, []).append(window)
+    drafts: list[Draft] = []
+    charged: dict[str, Decimal] = {}
+    for account_plan in terms.account_plans:
+        of_plan = by_plan.get(account_plan.id, [])
+        own, charged[account_plan.id] = _drafts(terms, account_plan, of_plan, answers)
+        drafts += own
+    drafts += group_drafts(terms, charged)
     drafts += fee_drafts(terms)
     of_bill = terms.bill_id
     return tuple(finished(of_bill, draft, number) for number, draft in enumerate(_capped(drafts), start=1))
@@ -68,19 +71,20 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
 
 def _drafts(
     terms: Terms, account_plan: AccountPlanTerms, of_plan: Sequence[Window], answers: Answers
-) -> Iterator[Draft]:
-    """The lines of one account plan: standing charge, usage, minimums. Credits are not capped yet."""
+) -> tuple[list[Draft], Decimal]:
+    """The lines of one account plan: standing charge, usage, minimums; and the money of its currency that it is charged
+    for this very period, whichever bills that stands on. Credits are not capped yet."""
     conversion = terms.conversion(account_plan.plan.template.value.currency)
-    for charge in standing_charges(terms, account_plan):
-        yield _recurring(account_plan, conversion, charge)
+    found = [_recurring(account_plan, conversion, charge) for charge in standing_charges(terms, account_plan)]
     usage = [
         _cut(_usage(conversion, window, counting), window, counting, answers)
         for window in of_plan
         for counting in countings(window, answers)
     ]
     usage = limited(account_plan, sorted(usage, key=_usage_order))
-    yield from usage
+    found += usage
     charges = [conversion.money(draft.exact) for draft in usage if not draft.credit]
+    charges.append(_standing_of(account_plan, conversion))
     for price in account_plan.plan.prices:
         minimum = price_minimum(account_plan, price)
         if minimum is None or price.pricing.value.type is not PricingType.DEBIT:
@@ -88,12 +92,12 @@ def _drafts(
         own = total(conversion.money(draft.exact) for draft in usage if draft.price is price)
         charges.append(topped_up(minimum, account_plan.period, account_plan.grid, own, conversion))
         for charge in minimum_charges(minimum, account_plan.period, account_plan.grid, own, conversion):
-            yield _recurring(account_plan, conversion, charge, price)
-    minimum = plan_minimum(terms, account_plan)
+            found.append(_recurring(account_plan, conversion, charge, price))
+    minimum, charged = plan_minimum(terms, account_plan), total(charges)
     if minimum is not None:
-        charges.append(_standing_of(account_plan, conversion))
-        for charge in minimum_charges(minimum, account_plan.period, account_plan.grid, total(charges), conversion):
-            yield _recurring(account_plan, conversion, charge)
+        for charge in minimum_charges(minimum, account_plan.period, account_plan.grid, charged, conversion):
+            found.append(_recurring(account_plan, conversion, charge))
+    return found, add(charged, topped_up(minimum, account_plan.period, account_plan.grid, charged, conversion))
 
 
 def _standing_of(account_plan: AccountPlanTerms, conversion: Conversion) -> Decimal:

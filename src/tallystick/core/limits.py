@@ -1,0 +1,68 @@
+"""Maximum spend: the lines of a pricing come to no more in a billing period (docs/decisions/0131-forms-of-price.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from tallystick.core.charges import prorated, share_of
+from tallystick.core.lines import Draft
+from tallystick.core.plan_terms import PriceTerms
+from tallystick.core.quantity import ZERO, add, subtract, tidy, total
+from tallystick.core.scope import clip
+from tallystick.core.terms import AccountPlanTerms
+from tallystick.core.working import Limited, Steps
+
+
+def limited(account_plan: AccountPlanTerms, usage: Sequence[Draft]) -> list[Draft]:
+    """The usage lines of an account plan, with each pricing's lines within its maximum spend.
+
+    Earlier lines take first. What lines give back makes room for the others, wherever they stand. It is counted in
+    money, so that rounding cannot carry the sum above the maximum. The maximum is prorated by days, as a minimum is.
+    """
+    spent: dict[str, Decimal] = {}
+    result = []
+    for draft in usage:
+        price = draft.price
+        maximum = _maximum(account_plan, price) if price else None
+        if price is None or maximum is None:
+            result.append(draft)
+            continue
+        most, steps = maximum
+        if price.pricing.id not in spent:
+            back = (_money(each) for each in usage if each.price is price and each.exact < 0)
+            spent[price.pricing.id] = total(back)
+        within = draft
+        if draft.exact > 0:
+            within = _within(draft, most, spent[price.pricing.id], steps)
+            spent[price.pricing.id] = add(spent[price.pricing.id], _money(within))
+        result.append(within)
+    return result
+
+
+def _maximum(account_plan: AccountPlanTerms, price: PriceTerms) -> tuple[Decimal, tuple[Steps, ...]] | None:
+    """The maximum spend of a pricing in the billing period, and how it was prorated where it was."""
+    full = price.pricing.value.maximum_spend
+    if full is None:
+        return None
+    life = tuple(piece.window for piece in clip(price.pieces, account_plan.life))
+    share = share_of(account_plan.period, life, account_plan.grid.zone)
+    assert share is not None, "a pricing that is charged holds in the period"
+    amount, steps = prorated(full, share)
+    return amount, () if share.days == share.of_days else steps
+
+
+def _within(draft: Draft, most: Decimal, spent: Decimal, steps: tuple[Steps, ...]) -> Draft:
+    most = draft.conversion.money(most)
+    room = max(subtract(most, spent), ZERO)
+    if draft.exact <= room:
+        return draft
+    amount = tidy(room)
+    step = Limited(maximum=most, before=tidy(spent), exact=draft.exact, amount=amount)
+    return msgspec.structs.replace(draft, exact=amount, working=(*draft.working, *steps, step))
+
+
+def _money(draft: Draft) -> Decimal:
+    return draft.conversion.money(draft.exact)
