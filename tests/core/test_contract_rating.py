@@ -14,6 +14,7 @@ from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.usage import questions
 from tallystick.core.usage_filters import narrowed
+from tallystick.core.uses import uses_of
 from tallystick.errors import Refusal
 
 INCLUDE, EXCLUDE = UsageFilterMode.INCLUDE, UsageFilterMode.EXCLUDE
@@ -157,5 +158,5 @@ def test_uses_name_the_contract_and_its_key() -> None:
     key = world.grouping_key(exclusive=True)
     contract = world.contract(bill_grouping_key_id=key.id)
     world.account_plan(contract_id=contract.id)
-    uses = {(each.kind, each.id) for each in world.terms("2023-04-15", grouping=contract.id).uses()}
+    uses = {(each.kind, each.id) for each in uses_of(world.terms("2023-04-15", grouping=contract.id))}
     assert {("contract", contract.id), ("billgroupingkey", key.id)} <= uses

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tallystick.core.account import AccountPlan
+from tallystick.core.catalog import Product
 from tallystick.core.contract import Contract
 from tallystick.core.entity import Entity
 from tallystick.core.period import BEGINNING, FOREVER, Period, day_start
@@ -25,6 +26,7 @@ class Agreements(msgspec.Struct, frozen=True, kw_only=True):
     grouping_keys: Mapping[str, Entity[BillGroupingKey]] = {}
     plan_groups: Mapping[str, Entity[PlanGroup]] = {}
     links: Mapping[str, tuple[Entity[PlanGroupLink], ...]] = {}
+    products: Mapping[str, Entity[Product]] = {}  # for the accounting of what no plan charges
 
     def plan_ids(self, account_plan: AccountPlan) -> tuple[str, ...]:
         """The plans that an account plan puts in force: its own, or those of its group."""
@@ -62,6 +64,7 @@ def agreements_of(entities: Iterable[Entity[Any]]) -> Agreements:
         grouping_keys=found.get(BillGroupingKey.kind, {}),
         plan_groups=found.get(PlanGroup.kind, {}),
         links=links,
+        products=found.get(Product.kind, {}),
     )
 
 

@@ -31,7 +31,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     service: Period
     exact: Decimal
     working: tuple[Steps, ...]
-    accounting_product: Entity[Product]
+    accounting_product: Entity[Product] | None
 
 
 class Share(msgspec.Struct, frozen=True):
@@ -132,7 +132,7 @@ class Minimum(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     in_advance: bool
     life: tuple[Period, ...]
-    accounting_product: Entity[Product]
+    accounting_product: Entity[Product] | None
 
 
 def plan_minimum(terms: Terms, account_plan: AccountPlanTerms) -> Minimum | None:

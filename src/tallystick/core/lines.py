@@ -76,7 +76,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> str:
         """What the line is for: unique on the bill."""
-        owner = self.account_plan.account_plan.id if self.account_plan else self.of
+        owner = self.account_plan.id if self.account_plan else self.of
         of = self.price.pricing.id if self.price else ""
         return encode((self.type, owner, of, self.service.start.wire(), *self.segment)).decode()
 
@@ -102,6 +102,7 @@ def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:
     if draft.account_plan:
         fields["plan_id"] = draft.account_plan.plan.plan.id
         fields["contract_id"] = draft.account_plan.account_plan.value.contract_id
+        fields["plan_group_id"] = draft.account_plan.group.id if draft.account_plan.group else None
     item = LineItem(
         id=line_id(of_bill, draft.key),
         line_item_type=draft.type,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
@@ -15,10 +14,11 @@ from tallystick.core.bill import BillParameters, BillRecord, bill_id, period_key
 from tallystick.core.catalog import PlanTemplate, Product
 from tallystick.core.contract import Contract, UsageFilter
 from tallystick.core.credit import Credit
-from tallystick.core.entity import Entity, Used
+from tallystick.core.entity import Entity
 from tallystick.core.money import Rounding, round_money, rounding_for
 from tallystick.core.organization import Currency, CurrencyConversion, OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, stretch
+from tallystick.core.plan_group import PlanGroup
 from tallystick.core.plan_terms import PlanTerms
 from tallystick.core.quantity import ONE, multiply
 from tallystick.errors import Refusal
@@ -49,6 +49,13 @@ class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
     period: Period  # of the grid: the one that is billed
     life: Period  # from the start of the account plan to its end, within its contract's dates where they limit it
     contract: Entity[Contract] | None = None
+    group: Entity[PlanGroup] | None = None
+    siblings: tuple[PlanTerms, ...] = ()  # all plans of the group, whichever bills they are on
+
+    @property
+    def id(self) -> str:
+        """What tells it from all others on the bill: that of the account plan, with the plan's where it is a group."""
+        return f"{self.account_plan.id}/{self.plan.plan.id}" if self.group else self.account_plan.id
 
     @property
     def usage_filters(self) -> tuple[UsageFilter, ...]:
@@ -138,19 +145,20 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         return _money(amount, self.rounding(self.currency), self.currency)
 
     def conversion(self, pricing_currency: str) -> Conversion:
-        """From the currency of a plan to that of the bill; codes are compared exactly.
+        """From the currency of a plan to that of the bill. Refusal `missing_conversion_rate`."""
+        return self.exchange(pricing_currency, self.currency)
+
+    def exchange(self, from_: str, to: str) -> Conversion:
+        """From one currency to another; codes are compared exactly.
 
         Refusal `missing_conversion_rate` when neither the job nor the organisation has the rate.
         """
-        rate = ONE
-        if pricing_currency != self.currency:
-            rate = self._rate(pricing_currency, self.currency)
         return Conversion(
-            from_currency=pricing_currency,
-            to_currency=self.currency,
-            rate=rate,
-            from_rounding=self.rounding(pricing_currency),
-            to_rounding=self.rounding(self.currency),
+            from_currency=from_,
+            to_currency=to,
+            rate=ONE if from_ == to else self._rate(from_, to),
+            from_rounding=self.rounding(from_),
+            to_rounding=self.rounding(to),
         )
 
     def _conversions(self) -> tuple[CurrencyConversion, ...]:
@@ -169,43 +177,23 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     def conversions_used(self) -> tuple[CurrencyConversion, ...]:
         """The rates between the currencies of the plans and that of the bill."""
-        priced = {each.plan.template.value.currency for each in self.account_plans}
         known = {each.from_ for each in self._conversions() if each.to == self.currency}
         held = {each.currency for each in self.credits} & known  # one without a rate that is needed fails when drawn
         return tuple(
             CurrencyConversion(from_=code, to=self.currency, multiplier=self._rate(code, self.currency))
-            for code in sorted((priced | held) - {self.currency})
+            for code in sorted((self._priced_in() | held) - {self.currency})
         )
 
-    def uses(self) -> tuple[Used, ...]:
-        """Every entity version that the bill depends on, each once, in a fixed order."""
-        found: set[Used] = set()
+    def _priced_in(self) -> set[str]:
+        """The currencies of plans and groups of plans."""
+        groups = {each.group.value.currency for each in self.account_plans if each.group}
+        return groups | {each.plan.template.value.currency for each in self.account_plans}
 
-        def note(*entities: Entity[Any]) -> None:
-            found.update(Used(each.value.kind, each.id, each.version) for each in entities)
-
-        note(self.config, self.account)
-        codes = {self.currency} | {each.plan.template.value.currency for each in self.account_plans}
-        for credit in (*self.credits, *(each.credit for each in self.commitments)):
-            note(credit.entity, *credit.products.values())
-            codes.add(credit.currency)
-        for commitment in self.commitments:
-            note(*commitment.credit.billing)
-        note(*(self.currencies[code] for code in codes if code in self.currencies))
-        for each in self.account_plans:
-            plan = each.plan
-            note(each.account_plan, plan.plan, plan.template, plan.product)
-            if each.contract:
-                note(each.contract)
-                key = self.agreements.grouping_key(each.contract)
-                note(*((key,) if key else ()))
-            note(plan.standing_charge_product, plan.minimum_spend_product)
-            horizon = stretch(each.life.start, each.grid.next(each.period).end)
-            for price in plan.prices:
-                if intersect(stretch(price.pricing.value.start_date, price.pricing.value.end_date), horizon):
-                    note(price.pricing, price.priced, price.accounting_product)
-                    note(*(used for each in price.inputs for used in (each.aggregation, each.meter)))
-        return tuple(sorted(found, key=lambda used: (used.kind, used.id, used.version)))
+    @property
+    def all_currencies(self) -> set[str]:
+        """The codes of every currency that amounts of the bill are in."""
+        held = {each.currency for each in (*self.credits, *(each.credit for each in self.commitments))}
+        return {self.currency} | self._priced_in() | held
 
 
 NO_AGREEMENTS = Agreements()
@@ -230,29 +218,15 @@ def terms_of(
 ) -> Terms:
     """The terms of one account period: the account plans that are in force in it and are billed in this very period.
 
-    Refusal `unknown_reference` when an account plan names a plan that cannot be read.
+    Refusals: `unknown_reference` when an account plan names a plan that cannot be read, `rule_broken` when a group has
+    charges of its own and plans of several billing frequencies.
     """
-    chosen = []
-    for entity in account_plans:
-        life = stretch(entity.value.start_date, entity.value.end_date)
-        if intersect(life, of.period) is None:
-            continue
-        if entity.value.plan_id is None:
-            raise Refusal(
-                "unknown_reference", f"the account plan {entity.id} is of a plan group, which cannot be billed"
-            )
-        plan = setting.plan(entity.value.plan_id)
-        grid = grid_of(entity.value, account.value, plan.template.value, setting.config.value, of.parameters)
-        contract = agreements.contract(entity.value.contract_id)
-        if grid is None or agreements.grouping(contract) != of.grouping:
-            continue
-        limited, period = intersect(life, period_limits(contract, grid.zone)), billed_in(grid, of)
-        if limited and period and intersect(limited, period):
-            chosen.append(
-                AccountPlanTerms(
-                    account_plan=entity, plan=plan, grid=grid, period=period, life=limited, contract=contract
-                )
-            )
+    chosen = [
+        each
+        for entity in account_plans
+        if intersect(stretch(entity.value.start_date, entity.value.end_date), of.period)
+        for each in _plans_in_force(setting, account, entity, of, agreements)
+    ]
     return Terms(
         organization_id=setting.organization_id,
         config=setting.config,
@@ -262,6 +236,51 @@ def terms_of(
         of=of,
         agreements=agreements,
     )
+
+
+def _plans_in_force(
+    setting: Setting,
+    account: Entity[Account],
+    account_plan: Entity[AccountPlan],
+    of: AccountPeriod,
+    agreements: Agreements,
+) -> Iterator[AccountPlanTerms]:
+    """The plan of an account plan, or each of its group, that this bill is about."""
+    value = account_plan.value
+    contract, group = agreements.contract(value.contract_id), agreements.plan_groups.get(value.plan_group_id or "")
+    if agreements.grouping(contract) != of.grouping:
+        return
+    plans = [setting.plan(plan_id) for plan_id in agreements.plan_ids(value)]
+    if group is not None:
+        _require_one_frequency(group, [plan.template.value for plan in plans])
+    for plan in plans:
+        grid = grid_of(value, account.value, plan.template.value, setting.config.value, of.parameters)
+        if grid is None:
+            continue
+        life = intersect(stretch(value.start_date, value.end_date), period_limits(contract, grid.zone))
+        period = billed_in(grid, of)
+        if life and period and intersect(life, period):
+            yield AccountPlanTerms(
+                account_plan=account_plan,
+                plan=plan,
+                grid=grid,
+                period=period,
+                life=life,
+                contract=contract,
+                group=group,
+                siblings=tuple(plans) if group else (),
+            )
+
+
+def _require_one_frequency(group: Entity[PlanGroup], templates: Sequence[PlanTemplate]) -> None:
+    """A charge of the group belongs to a billing period: there must be one, whichever plan is asked."""
+    found = {(each.bill_frequency, each.bill_frequency_interval) for each in templates}
+    if len(found) > 1 and (group.value.standing_charge or group.value.minimum_spend):
+        raise Refusal(
+            "rule_broken",
+            f"the plan group {group.value.name!r} has a standing charge or a minimum spend, so that its plans must "
+            "have one billing frequency and interval; take the others out, or its charges",
+        )
 
 
 def billed_in(grid: Grid, of: AccountPeriod) -> Period | None:

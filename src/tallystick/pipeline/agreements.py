@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from tallystick.core.account import AccountPlan
 from tallystick.core.agreements import Agreements, agreements_of
+from tallystick.core.catalog import Product
 from tallystick.core.contract import Contract
 from tallystick.core.entity import Entity, Value
 from tallystick.core.picklists import BillGroupingKey
@@ -25,7 +26,13 @@ def read_agreements(
     groups = many(records, PlanGroup, (each.value.plan_group_id for each in account_plans))
     where = Where(equal={"plan_group_id": [each.id for each in groups]})
     links = list(records.every(PlanGroupLink, where)) if groups else []
-    return agreements_of([*contracts, *keys, *groups, *links])
+    accounting = (
+        id_
+        for each in groups
+        for id_ in (each.value.standing_charge_accounting_product_id, each.value.minimum_spend_accounting_product_id)
+    )
+    products = many(records, Product, accounting)
+    return agreements_of([*contracts, *keys, *groups, *links, *products])
 
 
 def many(records: OrganizationRecords, of: type[V], ids: Iterable[str | None]) -> list[Entity[V]]:

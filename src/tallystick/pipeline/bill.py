@@ -28,6 +28,7 @@ from tallystick.core.period import Instant, local_day
 from tallystick.core.quantity import total
 from tallystick.core.rating import ENGINE_VERSION
 from tallystick.core.terms import AccountPeriod, Terms
+from tallystick.core.uses import uses_of
 from tallystick.pipeline.rate import Rated, rate_accounts
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction
 
@@ -71,7 +72,7 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         engine_version=ENGINE_VERSION,
         up_to=rated.up_to,
         as_of=run.as_of,
-        uses=rated.terms.uses(),
+        uses=uses_of(rated.terms),
         parameters=rated.terms.parameters,
         answers=rated.answers,
         grouping=rated.terms.of.grouping,
@@ -164,6 +165,9 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         before = stored.get(fresh.bill.id)
         if before is not None and before.bill.locked:
             continue
+        if before is not None and before.bill.status is BillStatus.APPROVED and _keeps(each.terms, run):
+            bill_ids.append(before.bill.id)
+            continue
         last_day = fresh.bill.end_date - timedelta(days=1)
         if lock_date is not None and last_day <= lock_date:
             message = f"bills up to {lock_date} are locked, and the period of this one ended on {last_day}"
@@ -177,6 +181,12 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
             changed.append(_numbered(write, each.terms, after))
     write.put_documents(KIND, [document_of(record) for record in changed])
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))
+
+
+def _keeps(terms: Terms, run: Run) -> bool:
+    """Whether an approved bill stays as it is: what came late then stands on the next one
+    (docs/decisions/0152-late-usage.md)."""
+    return terms.config.value.adjusts_next_bill and not run.reopen
 
 
 def renewed(before: BillRecord, fresh: BillRecord, run: Run) -> BillRecord:

@@ -1,0 +1,45 @@
+"""Which configured things a bill was made of, so that it can be made again of the very same (promise 7)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tallystick.core.entity import Entity, Used
+from tallystick.core.period import intersect, stretch
+from tallystick.core.terms import AccountPlanTerms, Terms
+
+
+def uses_of(terms: Terms) -> tuple[Used, ...]:
+    """Every entity version that the bill of these terms depends on, each once, in a fixed order."""
+    found: set[Used] = set()
+
+    def note(*entities: Entity[Any] | None) -> None:
+        found.update(Used(each.value.kind, each.id, each.version) for each in entities if each)
+
+    note(terms.config, terms.account)
+    for credit in (*terms.credits, *(each.credit for each in terms.commitments)):
+        note(credit.entity, *credit.products.values())
+    for commitment in terms.commitments:
+        note(*commitment.credit.billing)
+    note(*(terms.currencies[code] for code in terms.all_currencies if code in terms.currencies))
+    for each in terms.account_plans:
+        note(*_of_plan(terms, each))
+    return tuple(sorted(found, key=lambda used: (used.kind, used.id, used.version)))
+
+
+def _of_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
+    plan = each.plan
+    found: list[Entity[Any] | None] = [each.account_plan, each.contract, terms.agreements.grouping_key(each.contract)]
+    if each.group:
+        value, products = each.group.value, terms.agreements.products
+        found += [each.group, *terms.agreements.links.get(each.group.id, ())]
+        found.append(products.get(value.standing_charge_accounting_product_id or ""))
+        found.append(products.get(value.minimum_spend_accounting_product_id or ""))
+    for one in (plan, *each.siblings):
+        found += [one.plan, one.template, one.product, one.standing_charge_product, one.minimum_spend_product]
+    horizon = stretch(each.life.start, each.grid.next(each.period).end)
+    for price in plan.prices:
+        if intersect(stretch(price.pricing.value.start_date, price.pricing.value.end_date), horizon):
+            found += [price.pricing, price.priced, price.accounting_product]
+            found += [used for each in price.inputs for used in (each.aggregation, each.meter)]
+    return found
