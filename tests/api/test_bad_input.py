@@ -3,6 +3,7 @@ is a 500, nothing is half kept, and the server goes on."""
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -303,8 +304,7 @@ WRITES = [route for route in ROUTES if route.body is not None and not route.sign
 
 @pytest.mark.parametrize("route", WRITES, ids=lambda route: f"{route.method} {route.path}")
 def test_every_body_of_every_route_may_be_anything(http: httpx.Client, route: Any) -> None:
-    path = route.path.replace("{id}", NOWHERE)
-    assert "{" not in path, "give the other placeholders of this route a value here"
+    path = re.sub(r"\{\w+\}", NOWHERE, route.path)
     for name, (body, _) in UNREADABLE.items():
         reply = http.request(route.method, path, content=body)
         assert reply.status_code < 500, (name, reply.text)

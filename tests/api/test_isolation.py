@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,6 +22,32 @@ from tallystick.cli.launch import Server
 from tenant import Tenant, new_tenant
 
 DAY = "2025-01-10T12:00:00Z"
+
+
+SCHEDULES: dict[str, dict[str, object]] = {
+    "balancetransactionschedules": {
+        "name": "Top-up",
+        "code": "top_up",
+        "amount": 10,
+        "transactionDescription": "Monthly",
+        "frequency": "MONTHLY",
+        "frequencyInterval": 1,
+        "startDate": "2090-01-01T00:00:00Z",
+        "endDate": "2091-01-01T00:00:00Z",
+    },
+    "balancechargeschedules": {
+        "name": "Fee",
+        "code": "fee",
+        "currency": "TOK",
+        "amount": 10,
+        "chargeDescription": "Monthly",
+        "billFrequency": "MONTHLY",
+        "billFrequencyInterval": 1,
+        "billInAdvance": True,
+        "servicePeriodStartDate": "2090-01-01T00:00:00Z",
+        "servicePeriodEndDate": "2091-01-01T00:00:00Z",
+    },
+}
 
 
 class Estate:
@@ -44,7 +71,30 @@ class Estate:
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
             "/lineitems": self.bill["lineItems"][0]["id"],
+            **{f"/{kind}lineitems": self.memo(kind, store.ids) for kind in ("credit", "debit")},
+            **{f"/{noun}": self.schedule(noun, body, store.ids) for noun, body in SCHEDULES.items()},
         }
+
+    def memo(self, kind: str, ids: Mapping[str, str]) -> str:
+        """A credit or debit line item on the bill."""
+        body = {
+            "productId": ids["/products"],
+            "accountingProductId": ids["/products"],
+            "amount": 5,
+            "description": "For the outage",
+            "referencedBillId": self.bill["id"],
+            "referencedLineItemId": self.bill["lineItems"][0]["id"],
+            "servicePeriodStartDate": "2025-01-01T00:00:00Z",
+            "servicePeriodEndDate": "2025-02-01T00:00:00Z",
+        }
+        made: str = read(send(self.http, "POST", f"/bills/{self.bill['id']}/{kind}lineitems", body))["id"]
+        return made
+
+    def schedule(self, noun: str, body: Mapping[str, object], ids: Mapping[str, str]) -> str:
+        """A schedule of the balance."""
+        more = {"transactionTypeId": ids["/picklists/transactiontypes"]} if "frequency" in body else {}
+        made: str = read(send(self.http, "POST", f"/balances/{ids['/balances']}/{noun}", {**body, **more}))["id"]
+        return made
 
     def everything_of_its_own(self) -> set[str]:
         return {*self.ids.values(), self.tenant.id, self.tenant.key}
@@ -85,6 +135,7 @@ def south(server: Server) -> Iterator[Estate]:
         yield Estate(tenant, http)
 
 
+ENDED = b'{"billingEntities":["CONTRACT"],"endDate":"2025-06-01T00:00:00Z"}'
 WITH_IDS = [route for route in ROUTES if "{" in route.path]
 
 
@@ -107,11 +158,17 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
     for_these = {
         "/bills/{id}/status": b'{"status":"APPROVED"}',
         "/failedmeasurements/{id}/replay": b"{}",
+        "/accounts/{id}/enddatebillingentities": ENDED,
+        "/contracts/{id}/enddatebillingentities": ENDED,
+        "/balances/{balanceId}/transactions": b'{"amount":1}',
         "/failedmeasurements/{id}/discard": b'{"reason":"never"}',
     }
     if route.path in for_these:
         return for_these[route.path]
-    return estate.http.get(filled(route, estate.ids)).content
+    path = route.path.removesuffix("/replace").removesuffix("/preview")
+    if not path.endswith("}"):  # a create below another noun: the body of one that is there
+        path += "/{id}"
+    return estate.http.get(filled(replace(route, path=path), estate.ids)).content
 
 
 @pytest.mark.parametrize("route", WITH_IDS, ids=lambda route: f"{route.method} {route.path}")
@@ -144,7 +201,8 @@ def lists_of() -> list[str]:
 
 
 def listable(route: Route) -> bool:
-    return not route.signed and "file" not in route.query
+    """Whether a list answers without a parameter: a download names its file, and adjustments their counter."""
+    return not route.signed and not {"file", "counterId"} & route.query.keys()
 
 
 @pytest.mark.parametrize("path", lists_of())
@@ -188,6 +246,11 @@ REFERENCES: list[tuple[str, str, dict[str, str]]] = [
     ("/aggregations", "accountingProductId", {"code": "other", "accountingProductId": "/products"}),
     ("/plans", "accountId", {"code": "bespoke", "accountId": "/accounts"}),
     ("/plans", "standingChargeAccountingProductId", {"standingChargeAccountingProductId": "/products"}),
+    ("/contracts", "billGroupingKeyId", {"billGroupingKeyId": "/picklists/billgroupingkeys"}),
+    ("/accountplans", "contractId", {"startDate": "2080-01-01T00:00:00Z", "contractId": "/contracts"}),
+    ("/plangroups", "accountId", {"code": "other", "accountId": "/accounts"}),
+    ("/counterpricings", "accountingProductId", {"startDate": "2080-01-01", "accountingProductId": "/products"}),
+    ("/compoundaggregations", "accountingProductId", {"code": "other", "accountingProductId": "/products"}),
     ("/plans", "minimumSpendAccountingProductId", {"minimumSpendAccountingProductId": "/products"}),
 ]
 

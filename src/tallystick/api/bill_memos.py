@@ -12,7 +12,6 @@ import msgspec
 from tallystick.api.crud import PAGING, Reply, desk_of
 from tallystick.api.routing import Call, Envelope, Paged, Route, entity_reply, page_reply
 from tallystick.control import bill_memos
-from tallystick.control.bill_memos import BILL_MEMOS
 from tallystick.control.desk import rule_broken
 from tallystick.core.bill import LineItemType
 from tallystick.core.entity import Id, Value
@@ -104,7 +103,7 @@ class _Kind:
         )
 
     def _create(self, call: Call, body: Any) -> Reply:
-        return entity_reply(BILL_MEMOS.create(desk_of(call), self._value(call, body)))
+        return entity_reply(bill_memos.create(desk_of(call), self._value(call, body)))
 
     def _list(self, call: Call) -> Reply:
         found = bill_memos.find(call.records, call.path["billId"], self.of, call.query.page())

@@ -10,14 +10,28 @@ from tallystick.errors import Refusal
 from tallystick.ports import Page
 
 _DATES = ("date", "dateStart", "dateEnd")
+_QUERY = {
+    "ids": IDS,
+    "counterId": "Only adjustments of this counter; always needed.",
+    "accountId": "Only adjustments of this account.",
+    "date": "Only the adjustment of this day; together with accountId.",
+    "dateStart": "Only adjustments of this day or later; together with accountId.",
+    "dateEnd": "Only adjustments of this day or earlier; together with accountId.",
+    "endDateStart": "Only adjustments that the next one follows on this day or later, or not at all.",
+    "endDateEnd": "Only adjustments that the next one follows before this day.",
+    "sortOrder": "ASC or DESC: by day. Without it the last one written comes first.",
+    **PAGING,
+}
+_NARROWING = tuple(name for name in _QUERY if name != "counterId")
 _CRUD = Crud(noun=COUNTER_ADJUSTMENTS, path="/counteradjustments", tag="Counter adjustments")
 
 
 def _list(call: Call) -> Reply:
-    query = call.query
+    query, page = call.query, _page(call)
     counter, account = query.text("counterId"), query.text("accountId")
     if counter is None:
-        raise Refusal("invalid_request", "counterId: name the counter whose adjustments to list", field="counterId")
+        message = f"counterId: name the counter whose adjustments to list; {', '.join(_NARROWING)} narrow that list"
+        raise Refusal("invalid_request", message, field="counterId")
     given = next((name for name in _DATES if query.text(name) is not None), None)
     if given is not None and account is None:
         raise Refusal("invalid_request", f"{given}: give it together with accountId", field=given)
@@ -32,7 +46,7 @@ def _list(call: Call) -> Reply:
         end_dates=(query.day("endDateStart"), query.day("endDateEnd")),
         ascending=None if order is None else order.upper() == "ASC",
     )
-    return _CRUD.page(call.records, find(call.records, wanted, _page(call)))
+    return _CRUD.page(call.records, find(call.records, wanted, page))
 
 
 def _days(call: Call) -> Days:
@@ -62,18 +76,7 @@ ROUTES = tuple(
         tag=_CRUD.tag,
         scope=route.scope,
         reply=Paged(Envelope(CounterAdjustment)),
-        query={
-            "ids": IDS,
-            "counterId": "Only adjustments of this counter; always needed.",
-            "accountId": "Only adjustments of this account.",
-            "date": "Only the adjustment of this day; together with accountId.",
-            "dateStart": "Only adjustments of this day or later; together with accountId.",
-            "dateEnd": "Only adjustments of this day or earlier; together with accountId.",
-            "endDateStart": "Only adjustments that the next one follows on this day or later, or not at all.",
-            "endDateEnd": "Only adjustments that the next one follows before this day.",
-            "sortOrder": "ASC or DESC: by day. Without it the last one written comes first.",
-            **PAGING,
-        },
+        query=_QUERY,
     )
     for route in _CRUD.routes()
 )

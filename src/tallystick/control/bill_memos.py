@@ -35,6 +35,12 @@ def retrieve(records: OrganizationRecords, bill_id: str, of: MemoType, id: str) 
     return memo
 
 
+def create(desk: Desk, value: BillMemo) -> Entity[BillMemo]:
+    """Put a memo on a bill. Refusals: `not_found` for an unknown bill, `bill_locked`, and those of every create."""
+    get_bill(desk.records, value.bill_id)
+    return BILL_MEMOS.create(desk, value)
+
+
 def update(desk: Desk, id: str, value: BillMemo, version: int | None) -> Entity[BillMemo]:
     """Replace a memo by another of the same bill and kind."""
     with desk.records.transaction() as write:
