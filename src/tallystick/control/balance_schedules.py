@@ -14,13 +14,12 @@ from tallystick.control.organization_config import current
 from tallystick.core.charge import Charge
 from tallystick.core.entity import Entity, Value
 from tallystick.core.ledger import LedgerEntry
-from tallystick.core.period import BEGINNING, Instant, Period
+from tallystick.core.period import Instant, Period
 from tallystick.core.schedule import (
     Runs,
     charge_periods,
     charge_run,
     run_id,
-    runs_around,
     scheduled_charge,
     scheduled_entry,
     transaction_runs,
@@ -31,20 +30,31 @@ from tallystick.ports import DocumentWhere, Found, OrganizationRecords, Page, Wh
 
 Row = TypeVar("Row")
 V = TypeVar("V", bound=Value)
+LONGEST_OFFSET = 5  # digits: nobody looks further into a preview
 UNMADE = "00000000-0000-0000-0000-000000000000"  # the id of a schedule that is only previewed
 
 
 def transaction_schedule_runs(records: OrganizationRecords, schedule: Entity[TransactionSchedule]) -> Runs:
     """The last run of a transaction schedule that was made, and the first one after it."""
-    runs = transaction_runs(schedule.value, current(records).value.timezone)
-    return runs_around(runs, last_transaction(records, schedule.id) or BEGINNING)
+    last = last_transaction(records, schedule.id)
+    runs = transaction_runs(schedule.value, current(records).value.timezone, after=last)
+    return Runs(previous=last, next=next(runs, None))
 
 
 def charge_schedule_runs(records: OrganizationRecords, schedule: Entity[ChargeSchedule]) -> Runs:
     """The last run of a charge schedule that was made, and the first one after it."""
-    periods = charge_periods(schedule.value, current(records).value)
-    runs = (charge_run(schedule.value, period) for period in periods)
-    return runs_around(runs, last_charge(records, schedule) or BEGINNING)
+    following = next(unmade_charges(records, schedule), None)
+    return Runs(
+        previous=last_charge(records, schedule),
+        next=None if following is None else charge_run(schedule.value, following),
+    )
+
+
+def unmade_charges(records: OrganizationRecords, schedule: Entity[ChargeSchedule]) -> Iterator[Period]:
+    """The stretches of service, in order, that the schedule made no charge for. One that people deleted was made."""
+    for period in charge_periods(schedule.value, current(records).value, after=last_charge(records, schedule)):
+        if records.at_version(Charge, run_id(schedule.id, period.start), 1) is None:
+            yield period
 
 
 def last_transaction(records: OrganizationRecords, schedule_id: str) -> Instant | None:
@@ -95,7 +105,7 @@ def made(desk: Desk, entity_id: str, value: V) -> Entity[V]:
 def _page_of(rows: Iterator[Row], page: Page) -> Found[Row]:
     start = 0
     if page.token is not None:
-        if not (page.token.isascii() and page.token.isdigit() and len(page.token) < 10):
+        if not (page.token.isascii() and page.token.isdigit() and len(page.token) <= LONGEST_OFFSET):
             raise Refusal("invalid_page", f"nextToken: {page.token[:40]!r} is no token of this list", field="nextToken")
         start = int(page.token)
     found = tuple(islice(rows, start, start + page.size + 1))

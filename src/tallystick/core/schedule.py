@@ -7,8 +7,9 @@ docs/decisions/0111-schedules.md).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, time
 from uuid import UUID, uuid5
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -17,32 +18,41 @@ from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import CreditKind, LedgerCause, LedgerEntry
 from tallystick.core.organization import OrganizationConfig
-from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, local_day, local_days
+from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, local_days, require_zone
 from tallystick.core.schedule_types import ChargeSchedule, TransactionSchedule
 
 
 class Runs(msgspec.Struct, frozen=True, kw_only=True):
-    """The last run of a schedule that is not after a moment, and the first one that is."""
+    """The last run of a schedule that was made, and the first one after it."""
 
     previous: Instant | None
     next: Instant | None
 
 
-def transaction_runs(schedule: TransactionSchedule, zone: str) -> Iterator[Instant]:
+def transaction_runs(schedule: TransactionSchedule, zone: str, after: Instant | None = None) -> Iterator[Instant]:
     """The moments at which a transaction schedule runs, in order: its start, then every so many days, weeks, months or
-    years later, as long after the beginning of that local day as the start is after its own."""
-    first_day = local_day(schedule.start_date, zone)
-    grid = Grid(frequency=schedule.frequency, interval=schedule.frequency_interval, epoch=first_day, zone=zone)
-    into_day = schedule.start_date - grid.period(0).start
-    number = 0
-    while (run := Instant.of(grid.period(number).start + into_day)) < schedule.end_date:
-        yield run
+    years later at the same time of the clock in the zone. Only those after a moment, when one is given."""
+    tz = require_zone(zone)
+    local = schedule.start_date.astimezone(tz)
+    grid = Grid(frequency=schedule.frequency, interval=schedule.frequency_interval, epoch=local.date(), zone=zone)
+    number = 0 if after is None else max(0, grid.index_of(after) - 1)
+    while (run := _at(grid.first_day(number), local.time(), tz)) < schedule.end_date:
+        if after is None or run > after:
+            yield run
         number += 1
 
 
-def charge_periods(schedule: ChargeSchedule, config: OrganizationConfig) -> Iterator[Period]:
+def _at(day: date, clock: time, zone: ZoneInfo) -> Instant:
+    """A time of the clock on a day; where the clocks skip it, as long after the gap as it lies inside."""
+    return Instant.of(datetime.combine(day, clock, tzinfo=zone))
+
+
+def charge_periods(
+    schedule: ChargeSchedule, config: OrganizationConfig, after: Instant | None = None
+) -> Iterator[Period]:
     """The stretches of service that a charge schedule charges for, in order: the billing periods of its grid, the first
-    and the last cut to the service. Each costs the full amount."""
+    and the last cut to the service. Each costs the full amount. Only those whose run is after a moment, when one is
+    given."""
     grid = Grid(
         frequency=schedule.bill_frequency,
         interval=schedule.bill_frequency_interval,
@@ -50,10 +60,14 @@ def charge_periods(schedule: ChargeSchedule, config: OrganizationConfig) -> Iter
         zone=config.timezone,
     )
     service = Period(schedule.service_period_start_date, schedule.service_period_end_date)
-    for period in grid.between(service.start, service.end):
+    first = service.start
+    if after is not None and after > first:
+        first = max(first, grid.previous(grid.period_at(after)).start)
+    for period in grid.between(first, service.end):
         served = intersect(period, service)
         assert served is not None, "the grid gives only periods that have an instant of the service"
-        yield served
+        if after is None or charge_run(schedule, served) > after:
+            yield served
 
 
 def charge_run(schedule: ChargeSchedule, period: Period) -> Instant:
@@ -69,16 +83,6 @@ def epoch_of(config: OrganizationConfig, frequency: Frequency) -> date:
         Frequency.MONTHLY: config.month_epoch,
         Frequency.ANNUALLY: config.year_epoch,
     }[frequency]
-
-
-def runs_around(runs: Iterator[Instant], now: Instant) -> Runs:
-    """The last run at or before a moment, and the first one after it."""
-    previous = None
-    for run in runs:
-        if run > now:
-            return Runs(previous=previous, next=run)
-        previous = run
-    return Runs(previous=previous, next=None)
 
 
 def scheduled_entry(

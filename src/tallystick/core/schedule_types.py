@@ -26,6 +26,7 @@ from tallystick.core.ledger import require_payment
 from tallystick.core.period import Frequency, Instant
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
+LAST_YEAR = 9000  # the calendar ends in 9999, and an interval reaches up to 365 years beyond the end of a schedule
 GRIDLESS = (Frequency.AD_HOC, Frequency.MIXED)
 
 
@@ -54,6 +55,7 @@ class TransactionSchedule(Value, frozen=True, kw_only=True):
         require_grid(self.frequency, "frequency")
         if self.end_date <= self.start_date:
             raise ValueError("endDate: must be after startDate; it is exclusive")
+        require_reachable(self.end_date, "endDate")
         require_payment(self.paid, self.currency_paid)
         require_custom_fields(self.custom_fields)
 
@@ -90,6 +92,7 @@ class ChargeSchedule(Value, frozen=True, kw_only=True):
         require_grid(self.bill_frequency, "billFrequency")
         if self.service_period_end_date <= self.service_period_start_date:
             raise ValueError("servicePeriodEndDate: must be after servicePeriodStartDate; it is exclusive")
+        require_reachable(self.service_period_end_date, "servicePeriodEndDate")
         require_custom_fields(self.custom_fields)
 
 
@@ -105,3 +108,9 @@ def require_grid(frequency: Frequency, field: str) -> None:
     """Only frequencies that repeat."""
     if frequency in GRIDLESS:
         raise ValueError(f"{field}: must be DAILY, WEEKLY, MONTHLY or ANNUALLY, got {frequency}")
+
+
+def require_reachable(end: Instant, field: str) -> None:
+    """A schedule ends while there still is a calendar."""
+    if end.year >= LAST_YEAR:
+        raise ValueError(f"{field}: must be before the year {LAST_YEAR}")
