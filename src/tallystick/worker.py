@@ -1,7 +1,7 @@
-"""The spine: projects the journal and runs bill jobs, each in a thread of its own, until it is stopped.
+"""The spine: projects the journal, runs bill jobs, and does what is due by the clock, until it is stopped.
 
-Both resume by themselves: the projection from the usage store's mark, a job from what it has stored. What fails is
-logged and tried again after a pause; it never ends a thread.
+Each has a thread of its own and resumes by itself: the projection from the usage store's mark, a job from what it has
+stored, the clock from what it has started. What fails is logged and tried again after a pause; it never ends a thread.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Callable
 from queue import Empty
 
 from tallystick.app import App, JobToRun
+from tallystick.control.auto_approval import approve_due_bills
+from tallystick.control.desk import Desk
+from tallystick.pipeline.bill_clock import SCHEDULER, start_due_job
 from tallystick.pipeline.bill_job import read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
 from tallystick.pipeline.mediate import project
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.2  # how often an idle thread looks whether it shall stop
 PAUSE_SECONDS = 1.0  # before what failed is tried again
+CLOCK_SECONDS = 1.0  # how often the clock is looked at
 GATHER_SECONDS = 0.05  # new measurements are gathered this long, so that the usage store gets fewer, larger inserts
 
 
@@ -32,7 +36,11 @@ class Worker:
         self._projected = threading.Condition()
         self._threads = [
             threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
-            for name, step in (("projector", self._project), ("bill jobs", self._run_next_job))
+            for name, step in (
+                ("projector", self._project),
+                ("bill jobs", self._run_next_job),
+                ("clock", self._do_what_is_due),
+            )
         ]
 
     def start(self) -> None:
@@ -78,6 +86,26 @@ class Worker:
         except Exception:
             app.jobs.put(job)
             raise
+
+    def _do_what_is_due(self) -> None:
+        """Start scheduled bill jobs and approve bills whose grace period is over, organisation by organisation."""
+        app = self._app
+        for organization in app.records.organizations():
+            try:
+                self._do_what_is_due_in(organization.id)
+            except Exception:
+                log.exception("what is due by the clock failed in organization %s; it is tried again", organization.id)
+        self._stopping.wait(CLOCK_SECONDS)
+
+    def _do_what_is_due_in(self, organization_id: str) -> None:
+        app = self._app
+        records, now = app.records.organization(organization_id), app.clock.now()
+        job_id = start_due_job(records, now=now, up_to=app.journal.last)
+        if job_id is not None:
+            app.jobs.put(JobToRun(organization_id, job_id))
+        approved = approve_due_bills(Desk(records=records, actor=SCHEDULER, now=now))
+        if approved:
+            log.info("%d bills of organization %s were approved after their grace period", approved, organization_id)
 
     def _run(self, job: JobToRun) -> None:
         app = self._app

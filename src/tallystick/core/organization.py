@@ -52,6 +52,13 @@ class GracePeriodUnit(StrEnum):
     DAYS = "DAYS"
 
 
+class LateUsage(StrEnum):
+    """What a late measurement does to a bill that is approved and not locked (our extension)."""
+
+    RECALCULATE = "RECALCULATE"  # the next calculation includes it, and the bill is PENDING again, as in m3ter
+    ADJUST_NEXT_BILL = "ADJUST_NEXT_BILL"  # the bill stays, and the next one has a line for the difference
+
+
 class UnknownAccounts(StrEnum):
     """What happens to a measurement whose account code is unknown (our extension)."""
 
@@ -60,7 +67,7 @@ class UnknownAccounts(StrEnum):
 
 
 class OrganizationConfig(Value, frozen=True, kw_only=True):
-    """Settings of one organisation. The last three fields are extensions of ours."""
+    """Settings of one organisation. The last four fields are extensions of ours."""
 
     kind: ClassVar[str] = "organizationconfig"
 
@@ -92,6 +99,15 @@ class OrganizationConfig(Value, frozen=True, kw_only=True):
     unknown_accounts: UnknownAccounts = UnknownAccounts.CREATE
     require_measurement_uid: bool = False
     future_tolerance_seconds: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 300
+    late_usage: LateUsage | None = None
+
+    @property
+    def adjusts_next_bill(self) -> bool:
+        """Whether an approved bill stays as it is when usage comes late: by default where bills are approved
+        automatically, so that an automatic approval never undoes itself."""
+        if self.late_usage is not None:
+            return self.late_usage is LateUsage.ADJUST_NEXT_BILL
+        return self.auto_approve_bills_grace_period is not None
 
     def check(self) -> None:
         require_zone(self.timezone)

@@ -22,6 +22,7 @@ from tallystick.core.bill_job import (
     BillJobType,
     BillRecalculateRequest,
 )
+from tallystick.core.bill_schedule import Slot
 from tallystick.core.period import Instant
 from tallystick.core.terms import AccountPeriod
 from tallystick.errors import Refusal
@@ -52,6 +53,7 @@ class KeptJob(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     chunks: int = 0
     done: int = 0
     recalculate: tuple[str, ...] = ()
+    slot: Slot | None = None  # of a job that the clock started
     failures: tuple[BillFailure, ...] = ()  # found while initialising
 
 
@@ -81,7 +83,7 @@ def create_job(
     if missing:
         raise Refusal("unknown_reference", f"accountIds: there is no account {missing[0]}", field="accountIds")
     asked = {name: getattr(request, name) for name in BillJobRequest.__struct_fields__}
-    job = _new(id, BillJobType.CREATE, actor, now, up_to)
+    job = new_job(id, BillJobType.CREATE, actor, now, up_to)
     return _keep_new(records, KeptJob(job=msgspec.structs.replace(job, **asked)))
 
 
@@ -99,7 +101,7 @@ def create_recalculation(
             raise Refusal("unknown_reference", f"billIds: there is no bill {each}", field="billIds")
         if stored[each].bill.locked:
             raise Refusal("bill_locked", f"billIds: the bill {each} is locked and stays as it is", field="billIds")
-    job = _new(id, BillJobType.RECALCULATE, actor, now, up_to)
+    job = new_job(id, BillJobType.RECALCULATE, actor, now, up_to)
     return _keep_new(records, KeptJob(job=job, recalculate=wanted))
 
 
@@ -141,7 +143,8 @@ def unfinished_jobs(records: OrganizationRecords) -> list[str]:
 # ------------------------------------------------------------------------------------------------------ keeping
 
 
-def _new(id: str, type_: BillJobType, actor: Actor, now: datetime, up_to: int) -> BillJob:
+def new_job(id: str, type_: BillJobType, actor: Actor, now: datetime, up_to: int) -> BillJob:
+    """A job that has not begun."""
     moment = Instant.of(now)
     return BillJob(
         id=id,
@@ -163,8 +166,13 @@ def _new(id: str, type_: BillJobType, actor: Actor, now: datetime, up_to: int) -
 
 def _keep_new(records: OrganizationRecords, kept: KeptJob) -> BillJob:
     with records.transaction() as write:
-        write.put_documents(KIND, [_document(kept)])
+        put_new(write, kept)
     return kept.job
+
+
+def put_new(write: Transaction, kept: KeptJob) -> None:
+    """Write the first version of a job."""
+    write.put_documents(KIND, [_document(kept)])
 
 
 def put_job(

@@ -16,10 +16,12 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from tallystick.core.bill import bill_id
 from tallystick.core.bill_job import BillFailure, BillJob, BillJobRequest, BillJobStatus, BillJobType
+from tallystick.core.bill_schedule import Slot, periods_of
 from tallystick.core.ingest_failure import Event
 from tallystick.core.organization import OrganizationConfig
-from tallystick.core.period import Instant, day_start
+from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of
 from tallystick.pipeline.bill import Run, Settled, read_bills, settle
 from tallystick.pipeline.bill_job import (
@@ -136,6 +138,8 @@ def _periods(records: OrganizationRecords, kept: KeptJob) -> tuple[list[AccountP
         return [period_of(stored[each]) for each in kept.recalculate if each in stored], [
             _deleted(each) for each in gone
         ]
+    if kept.slot is not None:
+        return _scheduled(records, kept.slot), []
     request = BillJobRequest(**{name: getattr(job, name) for name in BillJobRequest.__struct_fields__})
     periods = account_periods(
         records,
@@ -148,6 +152,24 @@ def _periods(records: OrganizationRecords, kept: KeptJob) -> tuple[list[AccountP
     found = {each.account_id for each in periods}
     named = dict.fromkeys(job.account_ids or ())
     return periods, [_in_vain(each, request, job.as_of) for each in named if each not in found]
+
+
+def _scheduled(records: OrganizationRecords, slot: Slot) -> list[AccountPeriod]:
+    """The account periods of a run by the clock, earliest end first; those that have a bill as it was asked for."""
+    found: dict[str, AccountPeriod] = {}
+    back = 0
+
+    def nth(grid: Grid) -> Period | None:
+        periods = periods_of(grid, slot)
+        return periods[back] if back < len(periods) else None
+
+    while more := account_periods(records, nth):
+        found |= {bill_id(records.organization_id, each.key): each for each in more}
+        back += 1
+    for first in range(0, len(found), CHUNK):
+        stored = read_bills(records, list(found)[first : first + CHUNK])
+        found |= {id_: period_of(record) for id_, record in stored.items()}
+    return sorted(found.values(), key=lambda of: of.period.end)
 
 
 def _choice(records: OrganizationRecords, request: BillJobRequest, as_of: Instant) -> Choice:

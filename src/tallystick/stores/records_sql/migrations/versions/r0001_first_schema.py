@@ -31,6 +31,8 @@ DOCUMENTS = {
     ),
     "billjob": ("status", "active"),
     "billjobchunk": ("job_id", "status"),
+    "billslot": ("job_id",),
+    "billadjustment": ("account_id", "bill_id", "adjusted_bill_id"),
     "event": ("event_name", "event_type", "account_id", "resource_id"),
     "failedmeasurement": ("status", "code", "meter", "uid"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
