@@ -1,0 +1,139 @@
+"""Forms of price that m3ter does not have, through its own client: sent as extra fields, answered beside its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from m3ter import BadRequestError, M3ter
+
+BANDS = [{"lower_limit": 0, "fixed_price": 0, "unit_price": 0.5}]
+
+
+class Shop:
+    """A plan, an aggregation by model and region, and a compound one."""
+
+    def __init__(self, client: M3ter) -> None:
+        self.client = client
+        product = client.products.create(name="Models", code="models")
+        fields = [
+            {"code": "tokens", "name": "Tokens", "category": "MEASURE", "unit": "tokens"},
+            {"code": "model", "name": "Model", "category": "WHAT"},
+            {"code": "region", "name": "Region", "category": "WHERE"},
+        ]
+        meter = client.meters.create(
+            name="Calls",
+            code="calls",
+            product_id=product.id,
+            data_fields=fields,  # type: ignore[arg-type]  # plain dicts are what people send
+            derived_fields=[],
+        )
+        self.aggregation = client.aggregations.create(
+            name="Tokens",
+            code="tokens",
+            meter_id=meter.id,
+            target_field="tokens",
+            aggregation="SUM",
+            quantity_per_unit=1,
+            rounding="NONE",
+            unit="tokens",
+            segmented_fields=["model", "region"],
+            segments=[{"model": "*", "region": "*"}],
+        ).id
+        self.compound = client.compound_aggregations.create(
+            name="Double",
+            calculation="aggregation.tokens * 2",
+            quantity_per_unit=1,
+            rounding="NONE",
+            unit="tokens",
+        ).id
+        template = client.plan_templates.create(
+            name="Monthly",
+            product_id=product.id,
+            currency="USD",
+            bill_frequency="MONTHLY",
+            standing_charge=0,
+        )
+        self.plan = client.plans.create(name="Basic", code="basic", plan_template_id=template.id).id
+
+    def price(self, extra: dict[str, Any], bands: list[dict[str, float]] | None = None, **given: Any) -> Any:
+        if "compound_aggregation_id" not in given:
+            given["aggregation_id"] = self.aggregation
+        return self.client.pricings.create(
+            plan_id=self.plan,
+            pricing_bands=bands or [],  # type: ignore[arg-type]  # plain dicts are what people send
+            start_date="2025-01-01T00:00:00Z",
+            extra_body=extra,
+            **given,
+        )
+
+
+@pytest.fixture
+def shop(client: M3ter) -> Shop:
+    return Shop(client)
+
+
+RATE = {"dimensions": {"model": "large", "region": "eu"}, "unitPrice": 0.03}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"percent": 2.9, "freeUnits": 100, "maximumSpend": 1000.5},
+        {"package": {"size": 500, "price": 0.25}, "freeUnits": 0.5},
+        {"rates": [RATE], "defaultUnitPrice": 0.01},
+    ],
+)
+def test_form_is_kept_and_answered(shop: Shop, extra: dict[str, Any]) -> None:
+    made = shop.price(extra)
+    assert made.pricing_bands == []
+    for answer in (made, shop.client.pricings.retrieve(made.id), next(iter(shop.client.pricings.list()))):
+        assert {name: answer.model_extra[name] for name in extra} == extra
+    changed = shop.client.pricings.update(
+        made.id,
+        plan_id=shop.plan,
+        aggregation_id=shop.aggregation,
+        pricing_bands=BANDS,  # type: ignore[arg-type]  # plain dicts are what people send
+        start_date="2025-01-01T00:00:00Z",
+    )
+    assert not changed.model_extra or not extra.keys() & changed.model_extra.keys()
+
+
+def test_bands_may_have_an_allowance_and_a_maximum(shop: Shop) -> None:
+    made = shop.price({"freeUnits": 10, "maximumSpend": 20}, BANDS, compound_aggregation_id=shop.compound)
+    assert (made.model_extra["freeUnits"], made.model_extra["maximumSpend"]) == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("extra", "given", "message"),
+    [
+        ({}, {}, "pricingBands"),
+        ({"percent": 1, "package": {"size": 1, "price": 1}}, {}, "give only one of percent, package, rates"),
+        ({"rates": [{"dimensions": {"tier": "x"}, "unitPrice": 1}]}, {}, "'tier' is no segmented field"),
+        ({"rates": [RATE]}, {"compound": True}, "a compound aggregation has no segments"),
+        ({"rates": [RATE, RATE]}, {}, "there is a rate for large, eu already"),
+        ({"percent": "1e400"}, {}, "percent"),
+    ],
+)
+def test_what_cannot_hold_is_refused(shop: Shop, extra: dict[str, Any], given: dict[str, Any], message: str) -> None:
+    compound = {"compound_aggregation_id": shop.compound} if given else {}
+    with pytest.raises(BadRequestError, match=message):
+        shop.price(extra, **compound)
+
+
+def test_dimension_that_a_rate_needs_stays(shop: Shop) -> None:
+    shop.price({"rates": [RATE]})
+    found = shop.client.aggregations.retrieve(shop.aggregation)
+    with pytest.raises(BadRequestError, match=r"segmentedFields.*would no longer hold"):
+        shop.client.aggregations.update(
+            shop.aggregation,
+            name="Tokens",
+            meter_id=found.meter_id or "",
+            target_field="tokens",
+            aggregation="SUM",
+            quantity_per_unit=1,
+            rounding="NONE",
+            unit="tokens",
+            segmented_fields=["model"],
+            segments=[{"model": "*"}],
+        )
