@@ -14,6 +14,7 @@ from queue import Empty
 from tallystick.app import App, JobToRun
 from tallystick.control.auto_approval import approve_due_bills
 from tallystick.control.desk import Desk
+from tallystick.control.schedule_runs import run_schedules
 from tallystick.pipeline.bill_clock import SCHEDULER, start_due_job
 from tallystick.pipeline.bill_job import read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
@@ -88,7 +89,8 @@ class Worker:
             raise
 
     def _do_what_is_due(self) -> None:
-        """Start scheduled bill jobs and approve bills whose grace period is over, organisation by organisation."""
+        """In every organisation: start scheduled bill jobs, run schedules of balances, approve bills after their grace
+        period."""
         app = self._app
         for organization in app.records.organizations():
             try:
@@ -103,9 +105,18 @@ class Worker:
         job_id = start_due_job(records, now=now, up_to=app.journal.last)
         if job_id is not None:
             app.jobs.put(JobToRun(organization_id, job_id))
-        approved = approve_due_bills(Desk(records=records, actor=SCHEDULER, now=now))
+        desk = Desk(records=records, actor=SCHEDULER, now=now)
+        self._run_schedules(desk)
+        approved = approve_due_bills(desk)
         if approved:
             log.info("%d bills of organization %s were approved after their grace period", approved, organization_id)
+
+    def _run_schedules(self, desk: Desk) -> None:
+        made, problems = run_schedules(desk)
+        if made:
+            log.info("schedules of organization %s: %d runs", desk.records.organization_id, made)
+        for problem in problems:
+            log.warning("organization %s: %s; it is tried again", desk.records.organization_id, problem)
 
     def _run(self, job: JobToRun) -> None:
         app = self._app
@@ -115,6 +126,8 @@ class Worker:
             self._projected.wait_for(lambda: app.usage.mark >= up_to or self._stopping.is_set())
         if self._stopping.is_set():
             return  # the job is taken up at the next start
+        # What schedules charge or add by now belongs on the bills.
+        self._run_schedules(Desk(records=records, actor=SCHEDULER, now=app.clock.now()))
         done = run_job(
             records, app.usage.organization(job.organization_id), job.job_id, chunk_size=app.settings.bill_chunk
         )

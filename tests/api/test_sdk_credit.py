@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,23 +12,27 @@ from typing import Any
 import httpx
 import pytest
 from m3ter import BadRequestError, M3ter, NotFoundError
-from storefront import NOWHERE, Storefront, read, send
-from test_sdk_catalogue import includes
+from storefront import NOWHERE, read, send
+from test_sdk_catalogue import Catalogue, includes
 
 
 @dataclass(frozen=True)
 class World:
-    """A storefront, a second product, a transaction type and a contract, and the client to do more with."""
+    """An account with a contract, a product, a transaction type, and the clients to do more with."""
 
     client: M3ter
-    shop: Storefront
-    product: str
+    http: httpx.Client
+    made: Catalogue
     kind: str
     contract: str
 
     @property
     def account(self) -> str:
-        return self.shop.ids["/accounts"]
+        return self.made.account
+
+    @property
+    def product(self) -> str:
+        return self.made.product
 
     def commitment(self, **changes: Any) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -53,14 +58,12 @@ class World:
 
 @pytest.fixture
 def world(client: M3ter, http: httpx.Client) -> World:
-    shop = Storefront(http)
-    product = client.products.create(name="Compute", code="compute").id
+    made = Catalogue(client)
     kind = client.transaction_types.create(name="Top-up", code="top_up").id
-    account = shop.ids["/accounts"]
-    contract = client.contracts.create(
-        account_id=account, name="Year", start_date="2025-01-01", end_date="2026-01-01"
-    ).id
-    return World(client, shop, product, kind, contract)
+    client.currencies.create(name="Tokens", code="TOK")
+    year = {"start_date": "2025-01-01", "end_date": "2026-01-01"}
+    contract = client.contracts.create(account_id=made.account, name="Year", **year).id
+    return World(client, http, made, kind, contract)
 
 
 def ids(page: Any) -> list[str]:
@@ -74,7 +77,7 @@ def commitment_in_full(world: World) -> dict[str, Any]:
     return world.commitment(
         amount_pre_paid=3000,
         amount_first_bill=1000.5,
-        billing_plan_id=world.shop.ids["/plans"],
+        billing_plan_id=world.made.plan,
         billing_interval=2,
         billing_offset=1,
         bill_epoch="2025-01-15",
@@ -170,7 +173,8 @@ def test_our_terms_of_a_balance_travel_beside_the_clients(http: httpx.Client, wo
         "transactionTypeId": world.kind,
         "chargeDescription": "Topped up",
     }
-    more: dict[str, Any] = {"priority": 2, "aggregationIds": [world.shop.ids["/aggregations"]], "topUp": rule}
+    of_europe = {"aggregationIds": [world.made.aggregation], "segments": [{"region": "eu"}]}
+    more: dict[str, Any] = {"priority": 2, **of_europe, "topUp": rule}
     create = world.client.balances.create
     made = create(**world.balance(), extra_body=more)
     shown = read(http.get(f"/balances/{made.id}"))
@@ -179,7 +183,7 @@ def test_our_terms_of_a_balance_travel_beside_the_clients(http: httpx.Client, wo
         world.client.transaction_types.delete(world.kind)
     for wrong, says in (
         ({"topUp": {**rule, "transactionTypeId": NOWHERE}}, "topUp.transactionTypeId: there is no transaction type"),
-        ({"segments": [{"region": "eu"}]}, "none of the aggregations is segmented by region"),
+        ({"segments": [{"planet": "mars"}]}, "none of the aggregations is segmented by planet"),
     ):
         with pytest.raises(BadRequestError, match=says):
             create(**world.balance("other"), extra_body={**more, **wrong})
@@ -190,7 +194,7 @@ def test_our_terms_of_a_balance_travel_beside_the_clients(http: httpx.Client, wo
 
 def unlinked(world: World, path: str, name: str) -> list[str]:
     """What of the account belongs to no contract. (The client leaves empty texts out of its queries.)"""
-    rows = read(world.shop.http.get(path, params={"accountId": world.account, name: ""}))["data"]
+    rows = read(world.http.get(path, params={"accountId": world.account, name: ""}))["data"]
     return [row["id"] for row in rows]
 
 
@@ -415,3 +419,26 @@ def test_a_preview_says_what_a_schedule_would_make(client: M3ter, http: httpx.Cl
     assert (len(page["data"]), page["nextToken"]) == (200, "200")
     rest = read(send(http, "POST", f"{path}?pageSize=200&nextToken=200", body))
     assert (len(rest["data"]), "nextToken" in rest) == (165, False)
+
+
+def test_schedules_run_by_themselves(client: M3ter, world: World) -> None:
+    """Runs that lie in the past are made up for within moments, each once."""
+    wallet = client.balances.create(**world.balance()).id
+    past = {"start_date": "2025-01-31T00:00:00Z", "end_date": "2025-04-01T00:00:00Z"}
+    adding = client.balances.transaction_schedules.create(wallet, **top_ups(world, **past)).id
+    service = {"service_period_start_date": "2025-01-10T00:00:00Z", "service_period_end_date": "2025-03-01T00:00:00Z"}
+    charging = client.balances.charge_schedules.create(wallet, **fees(**service)).id
+    until = time.monotonic() + 30
+    while client.balances.retrieve(wallet).amount != 60 or len(ids(client.charges.list(schedule_id=charging))) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    made = list(client.balances.transactions.list(wallet, entity_type="SCHEDULER"))
+    assert [(str(each.applied_date)[:10], each.amount, each.entity_id) for each in made] == [
+        ("2025-03-31", 20, adding),
+        ("2025-02-28", 20, adding),
+        ("2025-01-31", 20, adding),
+    ]
+    shown = client.balances.transaction_schedules.retrieve(adding, balance_id=wallet)
+    assert (shown.previous_run, shown.next_run) == (datetime(2025, 3, 31, tzinfo=UTC), None)
+    charges = list(client.charges.list(schedule_id=charging))
+    assert [(each.entity_id, each.line_item_type, each.units) for each in charges] == [(wallet, "BALANCE_FEE", 2)] * 2

@@ -34,10 +34,9 @@ from tallystick.core.schedule import (
 from tallystick.core.schedule_types import ChargeSchedule, TransactionSchedule
 from tallystick.core.top_up import top_ups_due
 from tallystick.errors import Refusal
-from tallystick.ports import Actor, OrganizationRecords, Transaction
+from tallystick.ports import OrganizationRecords, Transaction
 
 MOST = 1000  # runs of one schedule that are made at a time; the rest comes next time
-SCHEDULER = Actor(id="scheduler", kind="SCHEDULER", scopes=("all",))
 
 
 def run_schedules(desk: Desk) -> tuple[int, list[str]]:
