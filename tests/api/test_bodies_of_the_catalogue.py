@@ -22,6 +22,14 @@ PATHS = (
     "/accounts",
     "/accountplans",
     "/picklists/currency",
+    "/compoundaggregations",
+    "/counters",
+    "/counterpricings",
+    "/plangroups",
+    "/contracts",
+    "/charges",
+    "/picklists/billgroupingkeys",
+    "/picklists/creditreasons",
 )
 
 

@@ -272,7 +272,7 @@ def test_bands_get_ids_and_keep_them(shop: Shop) -> None:
     assert second[1] not in first
 
 
-def test_what_does_not_exist_yet_cannot_be_named(shop: Shop) -> None:
+def test_what_does_not_exist_cannot_be_named(shop: Shop) -> None:
     for body, field in (
         ({"aggregationId": None, "compoundAggregationId": NOWHERE}, "compoundAggregationId"),
         ({"accountingProductId": NOWHERE}, "accountingProductId"),
