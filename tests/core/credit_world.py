@@ -9,7 +9,7 @@ from typing import Any
 
 from billing_world import ACCOUNT, Answerer, World, always, at, bands, id_of, number
 from tallystick.core.catalog import Product
-from tallystick.core.credit import Opening
+from tallystick.core.ledger import Opening
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.drawing import Outcome, apply_credits
 from tallystick.core.entity import Entity

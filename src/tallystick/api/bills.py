@@ -20,6 +20,7 @@ from tallystick.core.entity import Id
 from tallystick.core.organization import BillConfig
 from tallystick.core.period import Frequency, Instant
 from tallystick.errors import Refusal
+from tallystick.pipeline.bill import remove_bill
 from tallystick.ports import Page
 
 BillConfigRequest = request_type(BillConfig)
@@ -83,7 +84,7 @@ def latest(call: Call) -> Bill:
 
 def delete(call: Call) -> Bill:
     """Delete a bill that is not locked."""
-    return bills.delete_bill(desk_of(call), call.path["id"])
+    return remove_bill(call.records, call.path["id"], actor_id=call.actor.id, at=call.now)
 
 
 def approve(call: Call, body: ApproveRequest) -> ApproveReply:

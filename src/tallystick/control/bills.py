@@ -132,16 +132,6 @@ def lock_bill(desk: Desk, id: str) -> Bill:
     return _change(desk, id, lambda bill: lock(bill, by=desk.actor.id, at=desk.now))
 
 
-def delete_bill(desk: Desk, id: str) -> Bill:
-    """Delete a bill that is not locked and return it as it was; the next run may make it again."""
-    with desk.records.transaction() as write:
-        bill = get_bill(write, id).bill
-        if bill.locked:
-            raise Refusal("bill_locked", f"bill {id} is locked and stays: correct it on the next bill")
-        write.remove_document(KIND, id)
-        return bill
-
-
 def initialise(write: Transaction, desk: Desk) -> None:
     """Give a new organisation its bill settings: nothing is locked by date."""
     BILL_CONFIG.create_within(desk, write, BillConfig(), write.organization_id)

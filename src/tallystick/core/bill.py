@@ -16,6 +16,7 @@ import msgspec
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.entity import Used
+from tallystick.core.ledger import Opening
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import Frequency, Instant, Period
 from tallystick.core.wire import canonical
@@ -180,6 +181,25 @@ class BillParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     year_epoch: date | None = None
 
 
+class EarlierBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A bill that stays as it is and for which usage came late: what it was computed from, what is measured `now` (up
+    to the position of the bill that adjusts it), and what other bills have adjusted, by line, in its currency."""
+
+    bill_id: str
+    version: int
+    currency: str
+    billing_frequency: Frequency
+    bill_frequency_interval: int
+    period: Period
+    uses: tuple[Used, ...]
+    parameters: BillParameters
+    up_to: int
+    then: tuple[Answer, ...]
+    now: tuple[Answer, ...]
+    elsewhere: dict[str, Decimal] = {}
+    grouping: str = ""
+
+
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a bill was computed from, complete enough to compute it again.
 
@@ -195,6 +215,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     answers: tuple[Answer, ...]
     digest: str
     grouping: str = ""  # the contract or bill grouping key whose own bill it is
+    openings: tuple[Opening, ...] = ()  # what there was of each credit to draw
+    earlier: tuple[EarlierBill, ...] = ()  # that this bill adjusts for usage that came late
+    late_up_to: int = 0  # the position up to which late usage of every earlier period stands on some bill
 
 
 class BillRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -24,17 +24,6 @@ LAST = 1 << 31  # the priority of a balance that has none
 _KIND_OF = {CreditType.PREPAYMENT: CreditKind.COMMITMENT, CreditType.BALANCE: CreditKind.BALANCE}
 
 
-class Opening(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What of a credit is there for a bill to draw, in the credit's currency.
-
-    `rolled` is what other bills have drawn of a balance after its end, out of what was carried over.
-    """
-
-    credit_id: str
-    value: Decimal
-    rolled: Decimal = Decimal(0)
-
-
 class Credit(msgspec.Struct, frozen=True, kw_only=True):
     """A commitment or balance of an account, with the products that its lines are booked on.
 

@@ -14,9 +14,9 @@ import msgspec
 
 from tallystick.core.bill import LineItem, LineItemType, line_id
 from tallystick.core.catalog import Product
-from tallystick.core.credit import Credit, Opening, pays_for
+from tallystick.core.credit import Credit, pays_for
 from tallystick.core.entity import Entity
-from tallystick.core.ledger import CreditKind
+from tallystick.core.ledger import CreditKind, Opening
 from tallystick.core.lines import RatedLine, product_fields
 from tallystick.core.money import Rounding, RoundingMode, round_money
 from tallystick.core.overage import overage_lines

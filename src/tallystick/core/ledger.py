@@ -61,6 +61,17 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     from_rollover: bool = False
 
 
+class Opening(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What of a credit is there for a bill to draw, in the credit's currency.
+
+    `rolled` is what other bills have drawn of a balance after its end, out of what was carried over.
+    """
+
+    credit_id: str
+    value: Decimal
+    rolled: Decimal = Decimal(0)
+
+
 class BalanceTransaction(Value, frozen=True, kw_only=True):
     """What people add to a balance, or with a negative amount take from it. In the balance's currency."""
 

@@ -7,7 +7,7 @@ as it is, byte for byte (source: reference 3.5, 3.11; docs/decisions/0072-settli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -23,13 +23,17 @@ from tallystick.core.bill import (
     document_keys,
 )
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.organization import BillConfig, ExternalInvoiceDate
+from tallystick.core.ledger import LedgerEntry
+from tallystick.core.organization import BillConfig, ExternalInvoiceDate, OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.core.quantity import total
 from tallystick.core.rating import ENGINE_VERSION
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import uses_of
-from tallystick.pipeline.rate import Rated, rate_accounts
+from tallystick.errors import Refusal
+from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
+from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
+from tallystick.pipeline.replay import rated_then
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction
 
 KIND = "bill"
@@ -60,8 +64,40 @@ def preview(
     records: OrganizationRecords, usage: OrganizationUsage, periods: Sequence[AccountPeriod], run: Run
 ) -> list[BillRecord | BillFailure]:
     """The bills as they would be made now, in the order asked. Nothing is written."""
-    rated = rate_accounts(records, usage, periods, up_to=run.up_to)
-    return [bill_of(each, run) if isinstance(each, Rated) else each for each in rated]
+    results = draw_all(records, rate_accounts(records, usage, periods, up_to=run.up_to))
+    return [bill_of(each, run) if isinstance(each, Rated) else each for each in results]
+
+
+def draw_all(records: OrganizationRecords, results: Sequence[Rated | BillFailure]) -> list[Rated | BillFailure]:
+    """Rated account periods after their credit is drawn, each as if it were billed now. Nothing is written."""
+    terms = [each.terms for each in results if isinstance(each, Rated)]
+    book = read_book(records, {credit.id for each in terms for credit in each.credits})
+    drawn: list[Rated | BillFailure] = []
+    for each in results:
+        try:
+            drawn.append(with_draws(each, book.openings(each.terms)) if isinstance(each, Rated) else each)
+        except Refusal as refusal:
+            assert isinstance(each, Rated), "only what is rated is drawn"
+            drawn.append(failure_of(each.terms.of, refusal))
+    return drawn
+
+
+def remove_bill(records: OrganizationRecords, id: str, *, actor_id: str, at: Instant) -> Bill:
+    """Delete a bill that is not locked, with what it drew of credit, and return it as it was. Later bills that draw on
+    the same credit are drawn anew; the next run may make the bill again. Refusals `not_found`, `bill_locked`."""
+    with records.transaction() as write:
+        record = read_bills(write, [id]).get(id)
+        if record is None:
+            raise Refusal("not_found", f"id: there is no bill {id[:40]!r} in this organization", field="id")
+        bill = record.bill
+        if bill.locked:
+            raise Refusal("bill_locked", f"bill {id} is locked and stays: correct it on the next bill")
+        write.remove_document(KIND, id)
+        run = Run(job_id=bill.bill_job_id, as_of=at, up_to=record.evidence.up_to, actor_id=actor_id)
+        drawing = Drawing(write, [each.credit_id for each in record.evidence.openings], run)
+        drawing.book_entries(bill, [])
+        drawing.finish()
+        return bill
 
 
 def bill_of(rated: Rated, run: Run) -> BillRecord:
@@ -145,15 +181,17 @@ def document_of(record: BillRecord) -> Document:
 
 
 def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run) -> Settled:
-    """Bring stored bills to what was rated: new ones are added, changed ones replaced and PENDING again, the rest left.
+    """Bring stored bills to what was rated, and draw their credit: new ones are added, changed ones replaced and
+    PENDING again, the rest left. Later bills that draw on the same credit are drawn anew.
 
     Locked bills stay and are passed over; a period that the bill lock date has closed gets no new bill, which is a
     failure. Invoice numbers are given in the order of `results`.
     """
-    ids = [bill_id(write.organization_id, each.terms.of.key) for each in results if isinstance(each, Rated)]
-    stored = read_bills(write, ids)
+    rated = [each for each in results if isinstance(each, Rated)]
+    stored = read_bills(write, [bill_id(write.organization_id, each.terms.of.key) for each in rated])
     lock_config = write.get(BillConfig, write.organization_id)
     lock_date = lock_config.value.bill_lock_date if lock_config else None
+    drawing = Drawing(write, [credit.id for each in rated for credit in each.terms.credits], run)
     bill_ids: list[str] = []
     failures: list[BillFailure] = []
     changed: list[BillRecord] = []
@@ -161,17 +199,18 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         if isinstance(each, BillFailure):
             failures.append(each)
             continue
-        fresh = bill_of(each, run)
-        before = stored.get(fresh.bill.id)
+        before = stored.get(each.terms.bill_id)
         if before is not None and before.bill.locked:
             continue
         if before is not None and before.bill.status is BillStatus.APPROVED and _keeps(each.terms, run):
             bill_ids.append(before.bill.id)
             continue
-        last_day = fresh.bill.end_date - timedelta(days=1)
-        if lock_date is not None and last_day <= lock_date:
-            message = f"bills up to {lock_date} are locked, and the period of this one ended on {last_day}"
-            failures.append(_failure(each.terms, "bill_locked", message))
+        try:
+            drawn = drawing.draw(each)
+            fresh = bill_of(drawn, run)
+            require_open(fresh.bill, lock_date)
+        except Refusal as refusal:
+            failures.append(failure_of(each.terms.of, refusal))
             continue
         if before is None and not fresh.bill.line_items and each.terms.config.value.suppressed_empty_bills:
             continue
@@ -179,8 +218,18 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         after = fresh if before is None else renewed(before, fresh, run)
         if after is not before:
             changed.append(_numbered(write, each.terms, after))
+            drawing.book(after, drawn)
     write.put_documents(KIND, [document_of(record) for record in changed])
+    drawing.finish()
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))
+
+
+def require_open(bill: Bill, lock_date: date | None) -> None:
+    """Refuse a bill of the time that the bill lock date has closed. Refusal `bill_locked`."""
+    last_day = bill.end_date - timedelta(days=1)
+    if lock_date is not None and last_day <= lock_date:
+        message = f"bills up to {lock_date} are locked, and the period of this one ended on {last_day}"
+        raise Refusal("bill_locked", message)
 
 
 def _keeps(terms: Terms, run: Run) -> bool:
@@ -239,3 +288,67 @@ def _numbered(write: Transaction, terms: Terms, record: BillRecord) -> BillRecor
 
 def _failure(terms: Terms, code: str, message: str) -> BillFailure:
     return BillFailure(account_id=terms.account.id, code=code, message=message, period_key=terms.of.key)
+
+
+# ------------------------------------------------------------------------------------------------------ credit
+
+
+class Drawing:
+    """What the bills of one transaction draw of credit, and the later bills that this changes."""
+
+    def __init__(self, write: Transaction, credit_ids: Collection[str], run: Run) -> None:
+        self._write, self._run = write, run
+        config = write.get(OrganizationConfig, write.organization_id)
+        keeps = config is not None and config.value.adjusts_next_bill and not run.reopen
+        self._book = read_book(write, set(credit_ids), keep_approved=keeps)
+        self._credits: set[str] = set()  # of which something else is drawn now
+        self._since: dict[str, Place] = {}  # by account, the first bill that does
+
+    def draw(self, rated: Rated) -> Rated:
+        """A rated account period after its credit is drawn. Refusals as `with_draws`."""
+        return with_draws(rated, self._book.openings(rated.terms))
+
+    def book(self, record: BillRecord, drawn: Rated) -> None:
+        """Let the ledger say what a bill draws."""
+        owners = {credit.id: credit.entity.value.account_id for credit in drawn.terms.credits}
+        self.book_entries(record.bill, entries_of(record.bill, drawn.draws, owners))
+
+    def book_entries(self, bill: Bill, entries: Sequence[LedgerEntry]) -> None:
+        """Let these entries be what a bill draws."""
+        accounts = {each.account_id for each in (*entries, *self._book.drawn_by(bill.id).values())}
+        touched = self._book.book(bill.id, entries)
+        if touched:
+            self._credits |= touched
+            place = (bill.end_date_time_utc, bill.id)
+            for account_id in accounts | {bill.account_id}:
+                self._since[account_id] = min(place, self._since.get(account_id, place))
+
+    def finish(self) -> None:
+        """Draw anew for every later bill of these credits, in order, and write the ledger."""
+        seen: set[Place] = set()
+        while self._since and not (later := self._later()) <= seen:
+            for _, bill_id_ in sorted(later):
+                self._again(bill_id_)
+            seen |= later
+        self._book.write(self._write)
+
+    def _later(self) -> set[Place]:
+        """The bills, not locked, that come after one of their account whose credit was drawn otherwise."""
+        first = min(self._since.values())
+        by_account = DocumentWhere(equal={"account_id": sorted(self._since), "locked": ("false",)})
+        found = every_document(self._write, KIND, by_account)
+        if drawing := self._book.later_bills(self._credits, first):
+            found += every_document(self._write, KIND, DocumentWhere(equal={"id": sorted(drawing)}))
+        places = {(Instant.parse(each.sort), each.id): each.keys["account_id"] for each in found}
+        return {place for place, account in places.items() if place > self._since.get(account, first)}
+
+    def _again(self, id: str) -> None:
+        """Draw anew for a stored bill, with the prices and the usage that it was made of."""
+        record = read_bills(self._write, [id])[id]
+        if self._book.is_fixed(id) or not self._credits & {each.credit_id for each in record.evidence.openings}:
+            return
+        drawn = self.draw(rated_then(self._write, record))
+        after = renewed(record, bill_of(drawn, self._run), self._run)
+        if after is not record:
+            self._write.put_documents(KIND, [document_of(after)])
+            self.book(after, drawn)

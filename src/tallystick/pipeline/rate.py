@@ -5,7 +5,7 @@ Bills, previews, dashboards and verification all come through `rate_terms`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -19,7 +19,11 @@ from tallystick.core.bill import Answer
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.compound import CompoundAggregation, codes_in
+from tallystick.core.credit_types import Commitment
+from tallystick.core.drawing import Draw, apply_credits
 from tallystick.core.entity import Entity, Value
+from tallystick.core.held import with_credits
+from tallystick.core.ledger import Opening
 from tallystick.core.meter import Meter
 from tallystick.core.organization import Currency, OrganizationConfig
 from tallystick.core.period import Period, intersect, stretch
@@ -28,6 +32,7 @@ from tallystick.core.rating import RatedLine, questions, rate
 from tallystick.core.terms import AccountPeriod, Setting, Terms, terms_of
 from tallystick.errors import Refusal
 from tallystick.pipeline.agreements import read_agreements
+from tallystick.pipeline.ledger import accounting_products, read_credits
 from tallystick.pipeline.meter import measure
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
 
@@ -35,12 +40,29 @@ V = TypeVar("V", bound=Value)
 
 
 class Rated(msgspec.Struct, frozen=True, kw_only=True):
-    """One account period, rated: its terms, its lines, and what the usage store answered up to `up_to`."""
+    """One account period, rated: its terms, its lines, and what the usage store answered up to `up_to`.
+
+    Once credit is drawn (`with_draws`), also what was there to draw and what of it was drawn.
+    """
 
     terms: Terms
     lines: tuple[RatedLine, ...]
     answers: tuple[Answer, ...]
     up_to: int
+    openings: tuple[Opening, ...] = ()
+    draws: tuple[Draw, ...] = ()
+
+
+def with_draws(rated: Rated, openings: Mapping[str, Opening]) -> Rated:
+    """A rated account period after its credit is drawn, of which this much is there, by id.
+
+    Refusals: `missing_conversion_rate`, `rounding_forbidden`.
+    """
+    if not rated.terms.credits:
+        return rated
+    outcome = apply_credits(rated.terms, rated.lines, openings)
+    there = tuple(openings[each.id] for each in rated.terms.credits)
+    return msgspec.structs.replace(rated, lines=outcome.lines, draws=outcome.draws, openings=there)
 
 
 def rate_accounts(
@@ -99,12 +121,17 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
         if intersect(_life(plan.value), each.period)
     ]
     agreements = read_agreements(records, in_force)
-    setting = read_setting(records, {id_ for plan in in_force for id_ in agreements.plan_ids(plan.value)})
+    held = read_credits(records, ids)
+    every = [credit for of_account in held.values() for credit in of_account]
+    plan_ids = {id_ for plan in in_force for id_ in agreements.plan_ids(plan.value)}
+    plan_ids |= {each.value.billing_plan_id or "" for each in every if isinstance(each.value, Commitment)} - {""}
+    setting = msgspec.structs.replace(read_setting(records, plan_ids), products=accounting_products(records, every))
     results: list[Terms | BillFailure] = []
     for each in periods:
         account = accounts.get(each.account_id)
         try:
-            results.append(_terms(setting, account, account_plans.get(each.account_id, ()), each, agreements))
+            terms = _terms(setting, account, account_plans.get(each.account_id, ()), each, agreements)
+            results.append(with_credits(terms, setting, held.get(each.account_id, ())))
         except Refusal as refusal:
             results.append(failure_of(each, refusal))
     return results

@@ -6,53 +6,22 @@ has been edited or has arrived since makes no difference (promise 7).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import msgspec
 
-from tallystick.core.account import Account, AccountPlan
-from tallystick.core.aggregation import Aggregation
-from tallystick.core.agreements import agreements_of
 from tallystick.core.bill import Answer, Bill, BillRecord, calculated_content, digest_of
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
-from tallystick.core.compound import CompoundAggregation
-from tallystick.core.contract import Contract
-from tallystick.core.entity import Entity, Used, Value
-from tallystick.core.meter import Meter
-from tallystick.core.organization import Currency, OrganizationConfig
-from tallystick.core.picklists import BillGroupingKey
-from tallystick.core.plan_group import PlanGroup, PlanGroupLink
-from tallystick.core.plan_terms import catalogue_of
+from tallystick.core.entity import Used
+from tallystick.core.quantity import ZERO, negate, plain
 from tallystick.core.rating import ENGINE_VERSION
-from tallystick.core.terms import Terms, period_of, terms_of
 from tallystick.core.wire import canonical
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, bill_of
-from tallystick.pipeline.rate import rate_terms, setting_of
+from tallystick.pipeline.ledger import read_draws
+from tallystick.pipeline.rate import Rated, rate_terms, with_draws
+from tallystick.pipeline.replay import terms_then
 from tallystick.ports import OrganizationRecords, OrganizationUsage
-
-_KINDS: dict[str, type[Value]] = {
-    each.kind: each
-    for each in (
-        Account,
-        AccountPlan,
-        Aggregation,
-        BillGroupingKey,
-        Contract,
-        CompoundAggregation,
-        Currency,
-        Meter,
-        OrganizationConfig,
-        Plan,
-        PlanGroup,
-        PlanGroupLink,
-        PlanTemplate,
-        Pricing,
-        Product,
-    )
-}
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -93,35 +62,27 @@ def _replay(
 ) -> tuple[BillRecord | None, str | None]:
     """The bill calculated again, or why it cannot be."""
     evidence, bill = record.evidence, record.bill
-    entities: list[Entity[Any]] = []
-    for used in evidence.uses:
-        entity = records.at_version(_KINDS[used.kind], used.id, used.version)
-        if entity is None:
-            return (
-                None,
-                f"version {used.version} of the {used.kind} {used.id}, which the bill used, is not there any more",
-            )
-        entities.append(entity)
     try:
-        terms = _terms(records.organization_id, entities, record)
+        terms = terms_then(records, record)
+        (rated,) = rate_terms(usage, [terms], up_to=evidence.up_to)
+        if isinstance(rated, BillFailure):
+            return None, f"the bill cannot be calculated from what it recorded: {rated.message}"
+        drawn = with_draws(rated, {each.credit_id: each for each in evidence.openings})
     except Refusal as refusal:
         return None, f"the bill cannot be calculated from what it recorded: {refusal.message}"
-    (rated,) = rate_terms(usage, [terms], up_to=evidence.up_to)
-    if isinstance(rated, BillFailure):
-        return None, f"the bill cannot be calculated from what it recorded: {rated.message}"
     run = Run(job_id=bill.bill_job_id, as_of=evidence.as_of, up_to=evidence.up_to, actor_id=bill.created_by)
-    return bill_of(rated, run), None
+    return bill_of(drawn, run), _different_draws(records, bill, drawn)
 
 
-def _terms(organization_id: str, entities: Iterable[Entity[Any]], record: BillRecord) -> Terms:
-    by_kind: dict[str, list[Entity[Any]]] = {}
-    for entity in entities:
-        by_kind.setdefault(entity.value.kind, []).append(entity)
-    every = [entity for of_kind in by_kind.values() for entity in of_kind]
-    config = cast("Entity[OrganizationConfig]", by_kind[OrganizationConfig.kind][0])
-    setting = setting_of(organization_id, config, by_kind.get(Currency.kind, []), catalogue_of(every))
-    account_plans = by_kind.get(AccountPlan.kind, [])
-    return terms_of(setting, by_kind[Account.kind][0], account_plans, period_of(record), agreements_of(every))
+def _different_draws(records: OrganizationRecords, bill: Bill, replayed: Rated) -> str | None:
+    """Where the ledger says something else than the bill about what was drawn of credit."""
+    booked = {(each.credit_id, each.from_rollover): negate(each.amount) for each in read_draws(records, bill.id)}
+    drawn = {(each.credit_id, each.from_rollover): each.amount for each in replayed.draws}
+    for key in sorted(booked.keys() | drawn.keys()):
+        said, done = booked.get(key, ZERO), drawn.get(key, ZERO)
+        if said != done:
+            return f"the credit {key[0]}: the ledger says {plain(said)} was drawn, the replay {plain(done)}"
+    return None
 
 
 # ------------------------------------------------------------------------------------------------------ differences

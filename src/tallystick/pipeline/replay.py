@@ -1,0 +1,91 @@
+"""Read a stored bill's terms as they were when it was made, and rate it again from what it measured.
+
+Configuration is read at the recorded versions. Verification rates these terms with the usage store's answers; a bill
+whose credit is drawn anew, because a bill before it changed, is rated with the answers that it recorded.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from tallystick.core.account import Account, AccountPlan
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.agreements import agreements_of
+from tallystick.core.bill import BillRecord
+from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.contract import Contract
+from tallystick.core.credit_types import Balance, Commitment
+from tallystick.core.discount import Discount
+from tallystick.core.entity import Entity, Value
+from tallystick.core.held import with_credits
+from tallystick.core.meter import Meter
+from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.picklists import BillGroupingKey
+from tallystick.core.plan_group import PlanGroup, PlanGroupLink
+from tallystick.core.plan_terms import catalogue_of
+from tallystick.core.rating import rate
+from tallystick.core.terms import Terms, period_of, terms_of
+from tallystick.errors import Refusal
+from tallystick.pipeline.rate import Rated, setting_of
+from tallystick.ports import OrganizationRecords
+
+_KINDS: dict[str, type[Value]] = {
+    each.kind: each
+    for each in (
+        Account,
+        AccountPlan,
+        Aggregation,
+        Balance,
+        BillGroupingKey,
+        Commitment,
+        CompoundAggregation,
+        Contract,
+        Currency,
+        Discount,
+        Meter,
+        OrganizationConfig,
+        Plan,
+        PlanGroup,
+        PlanGroupLink,
+        PlanTemplate,
+        Pricing,
+        Product,
+    )
+}
+
+
+def terms_then(records: OrganizationRecords, record: BillRecord) -> Terms:
+    """The terms that a stored bill was made of.
+
+    Refusals: `not_found` for a version that is not there any more; what `terms_of` and `with_credits` refuse.
+    """
+    by_kind: dict[str, list[Entity[Any]]] = {}
+    for used in record.evidence.uses:
+        entity = records.at_version(_KINDS[used.kind], used.id, used.version)
+        if entity is None:
+            raise Refusal(
+                "not_found",
+                f"version {used.version} of the {used.kind} {used.id}, which the bill used, is not there any more",
+            )
+        by_kind.setdefault(used.kind, []).append(entity)
+    every = [entity for of_kind in by_kind.values() for entity in of_kind]
+    config = cast("Entity[OrganizationConfig]", by_kind[OrganizationConfig.kind][0])
+    catalogue = catalogue_of(every)
+    setting = setting_of(records.organization_id, config, by_kind.get(Currency.kind, []), catalogue)
+    setting = msgspec.structs.replace(setting, products=catalogue.products)
+    account, account_plans = by_kind[Account.kind][0], by_kind.get(AccountPlan.kind, [])
+    terms = terms_of(setting, account, account_plans, period_of(record), agreements_of(every))
+    return with_credits(terms, setting, [*by_kind.get(Commitment.kind, []), *by_kind.get(Balance.kind, [])])
+
+
+def rated_then(records: OrganizationRecords, record: BillRecord) -> Rated:
+    """A stored bill rated again from the terms and the answers that it recorded, before its credit is drawn.
+
+    Refusals as `terms_then` and `rate`.
+    """
+    terms, evidence = terms_then(records, record), record.evidence
+    lines = rate(terms, {each.question: each.rows for each in evidence.answers}, evidence.up_to)
+    return Rated(terms=terms, lines=lines, answers=evidence.answers, up_to=evidence.up_to)
