@@ -15,11 +15,6 @@ from tallystick.errors import Refusal
 from tallystick.ports import Found, OrganizationRecords, Page, Transaction, Where
 
 
-def memos_of(read: OrganizationRecords, bill_id: str) -> tuple[Entity[BillMemo], ...]:
-    """The memos that people put on a bill, credits and debits, oldest first."""
-    return tuple(read.every(BillMemo, Where(equal={"bill_id": (bill_id,)})))
-
-
 def find(records: OrganizationRecords, bill_id: str, of: MemoType, page: Page) -> Found[Entity[BillMemo]]:
     """One page of a bill's credits or debits, newest first; Refusal `not_found` for an unknown bill."""
     get_bill(records, bill_id)
