@@ -71,17 +71,18 @@ def _spread(outstanding: Decimal, bills: int, first: Decimal | None, money: Roun
     return [*head, *[each] * (places - 1), subtract(rest, multiply(each, Decimal(places - 1)))]
 
 
-def fees_on(fees: tuple[Fee, ...], period: Period, grid: Grid, *, in_advance: bool) -> list[Fee]:
+def fees_on(fees: tuple[Fee, ...], period: Period, term: Period, grid: Grid, *, in_advance: bool) -> list[Fee]:
     """The fees that stand on the bill of a period of the plan's grid.
 
-    In arrears a fee stands on the bill of its own period, in advance on the one before it; the first of all, which has
-    none before, on its own.
+    In arrears a fee stands on the bill of its own period, in advance on the one before it, unless that was before the
+    term of the commitment.
     """
     own = [fee for fee in fees if fee.billed == period]
     if not in_advance:
         return own
     following = grid.next(period)
-    return [fee for fee in own if fee.number == 1] + [fee for fee in fees if fee.billed == following]
+    first = own if period.start <= term.start else []
+    return first + [fee for fee in fees if fee.billed == following and following.start > term.start]
 
 
 def agreed_fees(commitment: Commitment) -> tuple[tuple[CommitmentFee, Fee], ...]:

@@ -91,8 +91,7 @@ def _commitment(terms: Terms, setting: Setting, credit: Credit) -> CommitmentTer
 def fees_of(terms: Terms, commitment: CommitmentTerms) -> list[Fee]:
     """The fees of a commitment that stand on the bill of these terms.
 
-    Those of a billing plan stand on the bill of the plan's period; those for single days on the AD_HOC bill of the day
-    or, where an account's bills are consolidated, on the one whose period holds the day.
+    Those of a billing plan stand on the bill of the plan's period, those for single days on the AD_HOC bill of the day.
     """
     value = commitment.credit.commitment
     assert value is not None, "only commitments have fees"
@@ -101,8 +100,8 @@ def fees_of(terms: Terms, commitment: CommitmentTerms) -> list[Fee]:
         if period is None:
             return []
         fees = plan_fees(value, commitment.credit.window, commitment.grid, terms.conversion(value.currency).money)
-        return fees_on(fees, period, commitment.grid, in_advance=commitment.in_advance)
-    if terms.of.frequency not in {Frequency.AD_HOC, Frequency.MIXED}:
+        return fees_on(fees, period, commitment.credit.window, commitment.grid, in_advance=commitment.in_advance)
+    if terms.of.frequency is not Frequency.AD_HOC:
         return []
     within = terms.period
     return [

@@ -1,0 +1,211 @@
+"""What bills draw of credit is booked once, and moves with the bills."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from billing_desk import Desk
+from credit_world import balance, commitment, metered
+
+from billing_world import ACCOUNT, World, at, id_of
+from tallystick.core import wire
+from tallystick.core.bill import approve, lock
+from tallystick.core.ledger import CreditKind, LedgerCause, LedgerEntry
+from tallystick.pipeline.bill import Run, preview, remove_bill
+from tallystick.pipeline.ledger import document_of
+from tallystick.pipeline.periods import account_periods, holding
+from tallystick.pipeline.verify import verify_bill
+from tallystick.ports import DocumentWhere, Page
+
+OpenDesk = Callable[[World], Desk]
+WALLET, COMMITMENT = id_of("balance", "wallet"), id_of("commitment", "commitment")
+
+
+def top_up(desk: Desk, amount: object, when: str = "2023-01-01", credit: str = WALLET) -> None:
+    """Someone adds to a balance."""
+    entry = LedgerEntry(
+        id=id_of("entry", f"{credit}/{when}/{amount}"),
+        credit_kind=CreditKind.BALANCE,
+        credit_id=credit,
+        account_id=id_of("account", ACCOUNT),
+        amount=Decimal(str(amount)),
+        currency="USD",
+        applied_date=at(when),
+        transaction_date=at(when),
+        entity_type=LedgerCause.SERVICE_USER,
+        entity_id="ada",
+        created=at(when),
+        created_by="ada",
+    )
+    with desk.records.transaction() as write:
+        write.put_documents("ledgerentry", [document_of(entry)])
+
+
+def entries(desk: Desk) -> list[LedgerEntry]:
+    """The whole ledger, by date."""
+    found = desk.records.documents("ledgerentry", DocumentWhere(), Page(size=10_000)).rows
+    return sorted(
+        (wire.decode(LedgerEntry, each.body) for each in found), key=lambda each: (each.applied_date, each.id)
+    )
+
+
+def draws(desk: Desk) -> list[tuple[str, str]]:
+    """(end of the bill's period, amount) of each draw."""
+    return [
+        (str(each.applied_date.date()), f"{each.amount:.2f}")
+        for each in entries(desk)
+        if each.entity_type is LedgerCause.BILL
+    ]
+
+
+def month(desk: Desk, number: int, **request: Any) -> None:
+    """Bill a month of 2023."""
+    first = date(2023 + number // 12, number % 12 + 1, 1)
+    desk.run(f"{first}T06:00:00Z", **request)
+
+
+def totals(desk: Desk) -> list[str]:
+    return [f"{bill.bill_total:.2f}" for bill in desk.bills()]
+
+
+@pytest.fixture
+def wallet(open_desk: OpenDesk) -> Desk:
+    """A wallet of 500 and usage of 200 a month at 1."""
+    world = metered(1)
+    balance(world)
+    desk = open_desk(world)
+    top_up(desk, 500)
+    for number in range(1, 13):
+        desk.use(ACCOUNT, f"2023-{number:02}-10", calls=200)
+    return desk
+
+
+def test_a_wallet_of_500_stops_at_zero(wallet: Desk) -> None:
+    for number in (1, 2, 3, 4):
+        month(wallet, number)
+    assert totals(wallet) == ["0.00", "0.00", "100.00", "200.00"]
+    assert draws(wallet) == [("2023-02-01", "-200.00"), ("2023-03-01", "-200.00"), ("2023-04-01", "-100.00")]
+
+
+def test_a_year_of_commitment(open_desk: OpenDesk) -> None:
+    world = metered("0.46")
+    plan = next(id_ for kind, id_ in world.entities if kind == "plan")
+    commitment(world, billing_plan_id=plan, overage_surcharge_percent=Decimal(1))
+    desk = open_desk(world)
+    for number in range(1, 13):
+        desk.use(ACCOUNT, f"2023-{number:02}-10", calls=20_000)
+        month(desk, number)
+    assert totals(desk) == ["1250.00", "4684.00", *["10542.00"] * 10]
+    assert sum(Decimal(each) for each in totals(desk)) == Decimal("111354.00")
+    assert draws(desk) == [("2023-02-01", "-9200.00"), ("2023-03-01", "-5800.00")]
+    for record in desk.bill_records():
+        found = verify_bill(desk.records, desk.usage, record)
+        assert found.verified, found.difference
+
+
+def test_run_again_changes_nothing(wallet: Desk) -> None:
+    for number in (1, 2, 3):
+        month(wallet, number)
+    before, book = wallet.bodies(), entries(wallet)
+    for number in (3, 1, 2):
+        month(wallet, number)
+    assert wallet.bodies() == before
+    assert entries(wallet) == book
+
+
+def test_bills_made_out_of_order_draw_in_order(wallet: Desk) -> None:
+    """March first has 200 to draw; once January and February are billed, 100 are left for it."""
+    for number in (3, 2, 1):
+        month(wallet, number)
+    assert totals(wallet) == ["0.00", "0.00", "100.00"]
+    assert draws(wallet) == [("2023-02-01", "-200.00"), ("2023-03-01", "-200.00"), ("2023-04-01", "-100.00")]
+
+
+def test_late_usage_of_an_earlier_bill_moves_the_later_draws(wallet: Desk) -> None:
+    for number in (1, 2, 3):
+        month(wallet, number)
+    wallet.use(ACCOUNT, "2023-01-20", calls=150)
+    wallet.recalculate([wallet.bills()[0].id])
+    assert totals(wallet) == ["0.00", "50.00", "200.00"]
+    assert draws(wallet) == [("2023-02-01", "-350.00"), ("2023-03-01", "-150.00")]
+    for record in wallet.bill_records():
+        found = verify_bill(wallet.records, wallet.usage, record)
+        assert found.verified, found.difference
+
+
+def test_a_locked_bill_keeps_what_it_drew(wallet: Desk) -> None:
+    for number in (1, 2, 3):
+        month(wallet, number)
+    record = wallet.bill_records()[1]
+    locked = lock(approve(record.bill, by="ada", at=at("2023-05-01")), by="ada", at=at("2023-05-01"))
+    wallet.put(msgspec.structs.replace(record, bill=locked))
+    wallet.use(ACCOUNT, "2023-01-20", calls=1_000)
+    wallet.recalculate([wallet.bills()[0].id])
+    assert draws(wallet) == [("2023-02-01", "-300.00"), ("2023-03-01", "-200.00")]
+    assert totals(wallet) == ["900.00", "0.00", "200.00"]
+
+
+def test_what_is_put_in_later_stays_for_what_a_locked_bill_drew(wallet: Desk) -> None:
+    """500, and 100 more in February: a locked February drew 300, so January can draw 300 of its own 500."""
+    top_up(wallet, 100, "2023-02-05")
+    wallet.use(ACCOUNT, "2023-02-20", calls=100)
+    month(wallet, 2)
+    record = wallet.bill_records()[0]
+    locked = lock(approve(record.bill, by="ada", at=at("2023-05-01")), by="ada", at=at("2023-05-01"))
+    wallet.put(msgspec.structs.replace(record, bill=locked))
+    wallet.use(ACCOUNT, "2023-01-20", calls=1_000)
+    month(wallet, 1)
+    assert draws(wallet) == [("2023-02-01", "-300.00"), ("2023-03-01", "-300.00")]
+
+
+def test_a_deleted_bill_gives_back_what_it_drew(wallet: Desk) -> None:
+    for number in (1, 2, 3):
+        month(wallet, number)
+    remove_bill(wallet.records, wallet.bills()[0].id, actor_id="ada", at=at("2023-06-01"))
+    assert draws(wallet) == [("2023-03-01", "-200.00"), ("2023-04-01", "-200.00")]
+    assert totals(wallet) == ["0.00", "0.00"]
+    month(wallet, 1)
+    assert totals(wallet) == ["0.00", "0.00", "100.00"]
+
+
+def test_a_preview_draws_without_writing(wallet: Desk) -> None:
+    month(wallet, 1)
+    periods = account_periods(wallet.records, holding(at("2023-02-15")))
+    run = Run(job_id="", as_of=at("2023-02-15"), up_to=wallet.usage_store.mark, actor_id="ada")
+    (record,) = preview(wallet.records, wallet.usage, periods, run)
+    assert [str(line.line_item_type) for line in record.bill.line_items] == ["USAGE", "BALANCE_CONSUMED"]
+    assert draws(wallet) == [("2023-02-01", "-200.00")]
+
+
+def test_what_is_put_in_after_the_period_is_not_there_for_its_bill(wallet: Desk) -> None:
+    top_up(wallet, 1_000, "2023-04-01")
+    for number in (1, 2, 3, 4):
+        month(wallet, number)
+    assert totals(wallet) == ["0.00", "0.00", "100.00", "0.00"]
+
+
+def test_a_missing_rate_fails_that_account_alone(open_desk: OpenDesk) -> None:
+    world = metered(1)
+    balance(world, currency="EUR")
+    world.account("other")
+    world.account_plan(account="other")
+    desk = open_desk(world)
+    top_up(desk, 500)
+    desk.use(ACCOUNT, "2023-01-10", calls=10)
+    desk.use("other", "2023-01-10", calls=10)
+    month(desk, 1)
+    assert [bill.account_code for bill in desk.bills()] == ["other"]
+
+
+def test_a_ledger_that_was_changed_by_hand_does_not_verify(wallet: Desk) -> None:
+    month(wallet, 1)
+    (entry,) = (each for each in entries(wallet) if each.entity_type is LedgerCause.BILL)
+    with wallet.records.transaction() as write:
+        write.remove_document("ledgerentry", entry.id)
+    found = verify_bill(wallet.records, wallet.usage, wallet.bill_records()[0])
+    assert found.difference == f"the credit {WALLET}: the ledger says 0 was drawn, the replay 200"
