@@ -115,6 +115,7 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         digest=digest_of(bill, workings),
     )
     return BillRecord(bill=bill, workings=workings, evidence=evidence)
+        openings=rated.openings,
 
 
 def _bill(rated: Rated, run: Run) -> Bill:
