@@ -7,17 +7,20 @@ from decimal import Decimal
 
 import msgspec
 
+from tallystick.api.bill_preview import counted_up_to
 from tallystick.api.commitments import CONTRACT, END_DATE_END, END_DATE_START, unlinked
 from tallystick.api.crud import IDS, PAGING, Crud, Reply, desk_of, request_type, value_of, where_of
 from tallystick.api.routing import Call, Paged, Route, entity_reply, struct_page
 from tallystick.control.balance_transactions import summary, transact
 from tallystick.control.balances import BALANCES, amounts
 from tallystick.control.ledger import list_entries
+from tallystick.core.bill_job import BillFailure
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import BalanceTransaction, LedgerCause, LedgerEntry, Summary
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
+from tallystick.pipeline.watch import LiveValue, live_values
 from tallystick.ports import DocumentWhere, OrganizationRecords, Where
 
 PAGE_LIMIT = 200
@@ -119,6 +122,18 @@ def _transactions(call: Call) -> Reply:
     return struct_page([transaction_reply(entry) for entry in found.rows], found.next_token)
 
 
+def _live(call: Call) -> Reply:
+    """What the balance is worth now; `complete` says whether the usage of everything accepted so far counts."""
+    balance = BALANCES.retrieve(call.records, call.path["id"])
+    wanted = call.app.journal.last
+    up_to = counted_up_to(call, wanted)
+    (worth,) = live_values(call.records, call.usage, (balance,), now=call.now, up_to=up_to)
+    if isinstance(worth, BillFailure):
+        raise Refusal(worth.code, f"id: a bill that may draw from this balance cannot be made: {worth.message}")
+    fields = zip(worth.__struct_encode_fields__, worth.__struct_fields__, strict=True)
+    return {wire: getattr(worth, name) for wire, name in fields} | {"complete": up_to == wanted}
+
+
 def _summary(call: Call) -> Summary:
     return summary(call.records, call.path["balanceId"], call.now)
 
@@ -142,6 +157,15 @@ ROUTES = (
             "endDateEnd": f"{END_DATE_END} A rollover counts.",
         },
     ).routes(),
+    Route(
+        method="GET",
+        path="/balances/{id}/live",
+        run=_live,
+        summary="What a balance is worth now, with the usage that no bill has drawn yet",
+        tag="Balances",
+        scope="config:retrieve",
+        reply=LiveValue,
+    ),
     Route(
         method="GET",
         path=f"{_TRANSACTIONS}/summary",

@@ -19,7 +19,7 @@ def preview(call: Call, body: BillJobRequest) -> dict[str, object]:
     """The bill, with the journal position that it speaks up to (`upTo`); `complete` says whether that was the end of
     the journal when it was asked for."""
     wanted = call.app.journal.last
-    up_to = _counted_up_to(call, wanted)
+    up_to = counted_up_to(call, wanted)
     record = preview_bill(call.records, call.usage, body, actor=call.actor, now=call.now, up_to=up_to)
     reply = without(record.bill, {"billJobId"}) | {"upTo": up_to, "complete": up_to == wanted}
     if call.query.flag("explain") is True:
@@ -27,7 +27,7 @@ def preview(call: Call, body: BillJobRequest) -> dict[str, object]:
     return reply
 
 
-def _counted_up_to(call: Call, wanted: int) -> int:
+def counted_up_to(call: Call, wanted: int) -> int:
     """The position that can be answered for: the wanted one, if usage is counted that far soon enough."""
     deadline = time.monotonic() + WAIT_SECONDS
     while call.app.usage.mark < wanted and time.monotonic() < deadline:

@@ -34,7 +34,7 @@ from tallystick.core.schedule import (
 from tallystick.core.schedule_types import ChargeSchedule, TransactionSchedule
 from tallystick.core.top_up import top_ups_due
 from tallystick.errors import Refusal
-from tallystick.ports import OrganizationRecords, Transaction
+from tallystick.ports import OrganizationRecords, Transaction, Where
 
 MOST = 1000  # runs of one schedule that are made at a time; the rest comes next time
 
@@ -97,7 +97,7 @@ def _balance(read: Transaction, balance_id: str) -> Entity[Balance]:
 
 def balances_to_top_up(records: OrganizationRecords) -> list[Entity[Balance]]:
     """The balances that have a top-up rule."""
-    return [each for each in records.every(Balance) if each.value.top_up is not None]
+    return list(records.every(Balance, Where(equal={"tops_up": ("true",)})))
 
 
 def top_up(desk: Desk, balance_id: str, left: Decimal, entries: Sequence[LedgerEntry]) -> int:

@@ -165,7 +165,7 @@ class Balance(Value, frozen=True, kw_only=True):
         "consumptions_accounting_product_id",
         "fees_accounting_product_id",
     )
-    filters: ClassVar[tuple[str, ...]] = ("currency",)
+    filters: ClassVar[tuple[str, ...]] = ("currency", "tops_up")
 
     account_id: Id
     code: EntityCode
@@ -195,6 +195,11 @@ class Balance(Value, frozen=True, kw_only=True):
     def last_end(self) -> Instant:
         """When nothing of it can be used any more: the end of the rollover where there is one."""
         return self.rollover_end_date or self.end_date
+
+    @property
+    def tops_up(self) -> bool:
+        """Whether it has a top-up rule."""
+        return self.top_up is not None
 
     @property
     def top_up_transaction_type_id(self) -> str | None:

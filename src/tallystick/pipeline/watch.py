@@ -1,0 +1,184 @@
+"""Watch prepaid credit: what a balance is worth now, with the usage that no bill has drawn yet. Nothing is written.
+
+It is what the ledger holds less what the open bills would draw if they were made now, by the very calculation that
+makes them (docs/decisions/0113-live-values.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+
+import msgspec
+
+from tallystick.core import wire
+from tallystick.core.account import Account
+from tallystick.core.bill import bill_id
+from tallystick.core.bill_job import BillFailure
+from tallystick.core.credit_types import Balance
+from tallystick.core.entity import Entity
+from tallystick.core.ledger import LedgerCause, LedgerEntry, expired_at, value_of
+from tallystick.core.period import Grid, Instant, Period
+from tallystick.core.quantity import negate, subtract
+from tallystick.core.terms import AccountPeriod
+from tallystick.errors import Refusal
+from tallystick.pipeline.bill import Run, bill_of, read_bills
+from tallystick.pipeline.ledger import KIND, Book, entries_of, every_document
+from tallystick.pipeline.periods import Choice, account_periods
+from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
+from tallystick.ports import DocumentWhere, OrganizationRecords, OrganizationUsage, Where
+
+FURTHEST_BACK = 400  # periods without a bill that are looked for before the present one
+NO_JOB = ""  # what is looked at is of no job
+
+
+class OpenDraw(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the bill of one open period would draw from a balance, in the balance's currency."""
+
+    account_id: str
+    bill_id: str
+    start_date: Instant
+    end_date: Instant
+    amount: Decimal
+
+
+class LiveValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a balance is worth at a moment, in its currency.
+
+    `value` = what was added by then, less what bills have drawn, less what open bills would draw, less what expired.
+    `ledger_value` is the sum of all its transactions, as `amount` of the balance shows it. Usage counts up to the
+    journal position `up_to`.
+    """
+
+    balance_id: str
+    currency: str
+    as_of: Instant
+    up_to: int
+    ledger_value: Decimal
+    open_draws: tuple[OpenDraw, ...]
+    expired: Decimal
+    value: Decimal
+
+
+def live_values(
+    records: OrganizationRecords,
+    usage: OrganizationUsage,
+    balances: Sequence[Entity[Balance]],
+    *,
+    now: Instant,
+    up_to: int,
+) -> list[LiveValue | BillFailure]:
+    """What balances are worth now, in their order; a failure where a bill that may draw from one cannot be made."""
+    owners = {balance.value.account_id for balance in balances}
+    children = list(records.every(Account, Where(equal={"parent_account_id": sorted(owners)}))) if owners else []
+    payers = {child.id: child.value.parent_account_id or child.id for child in children} | {id_: id_ for id_ in owners}
+    rated = rate_accounts(records, usage, open_periods(records, sorted(payers), balances, now), up_to=up_to)
+    failed = {payers[each.account_id]: each for each in rated if isinstance(each, BillFailure)}
+    starts = {each.id: each.value.start_date for each in balances}
+    starts |= {
+        credit.id: credit.window.start for each in rated if isinstance(each, Rated) for credit in each.terms.credits
+    }
+    ledger = entries_of_all(records, starts)
+    by_now = [each for each in ledger if _counts(each, max(now, starts[each.credit_id]))]
+    run = Run(job_id=NO_JOB, as_of=now, up_to=up_to, actor_id="")
+    opened = _drawn([each for each in rated if isinstance(each, Rated)], by_now, run, failed)
+    held = {each.id: value_of([entry for entry in ledger if entry.credit_id == each.id]) for each in balances}
+    return [failed.get(each.value.account_id) or _worth(each, by_now, opened, held[each.id], run) for each in balances]
+
+
+def _counts(entry: LedgerEntry, now: Instant) -> bool:
+    """Whether an entry counts by a moment: what bills have drawn does, what is added later does not."""
+    return entry.entity_type is LedgerCause.BILL or entry.applied_date <= now
+
+
+def entries_of_all(records: OrganizationRecords, credit_ids: Collection[str]) -> list[LedgerEntry]:
+    """Every entry of these credits."""
+    if not credit_ids:
+        return []
+    where = DocumentWhere(equal={"credit_id": sorted(credit_ids)})
+    return [wire.decode(LedgerEntry, each.body) for each in every_document(records, KIND, where)]
+
+
+def _drawn(
+    rated: Sequence[Rated], ledger: Sequence[LedgerEntry], run: Run, failed: dict[str, BillFailure]
+) -> dict[str, tuple[Rated, list[LedgerEntry]]]:
+    """What open bills draw, one after the other, by bill. What cannot be drawn is added to `failed`, by who pays."""
+    redrawn = {each.terms.bill_id for each in rated}
+    stays = {each.entity_id for each in ledger if each.entity_type is LedgerCause.BILL} - redrawn
+    book = Book([each for each in ledger if each.entity_id not in redrawn], stays)
+    opened: dict[str, tuple[Rated, list[LedgerEntry]]] = {}
+    for each in rated:
+        owners = {credit.id: credit.entity.value.account_id for credit in each.terms.credits}
+        try:
+            drawn = with_draws(each, book.openings(each.terms))
+        except Refusal as refusal:
+            failed |= dict.fromkeys(owners.values(), failure_of(each.terms.of, refusal))
+            continue
+        entries = entries_of(bill_of(drawn, run).bill, drawn.draws, owners)
+        book.book(each.terms.bill_id, entries)
+        opened[each.terms.bill_id] = (each, entries)
+    return opened
+
+
+def _worth(
+    balance: Entity[Balance],
+    ledger: Sequence[LedgerEntry],
+    opened: Mapping[str, tuple[Rated, list[LedgerEntry]]],
+    held: Decimal,
+    run: Run,
+) -> LiveValue:
+    now, value = run.as_of, balance.value
+    fresh = [each for _, entries in opened.values() for each in entries if each.credit_id == balance.id]
+    there = [each for each in ledger if each.credit_id == balance.id and each.entity_id not in opened] + fresh
+    left = value_of(there)
+    expired = expired_at(value, left, negate(value_of([each for each in there if each.from_rollover])), now)
+    return LiveValue(
+        balance_id=balance.id,
+        currency=value.currency,
+        as_of=now,
+        up_to=run.up_to,
+        ledger_value=held,
+        open_draws=tuple(_open_draw(opened[each.entity_id][0], each) for each in fresh),
+        expired=expired,
+        value=subtract(left, expired),
+    )
+
+
+def _open_draw(rated: Rated, entry: LedgerEntry) -> OpenDraw:
+    period = rated.terms.period
+    return OpenDraw(
+        account_id=rated.terms.account.id,
+        bill_id=entry.entity_id,
+        start_date=period.start,
+        end_date=period.end,
+        amount=negate(entry.amount),
+    )
+
+
+def open_periods(
+    records: OrganizationRecords, account_ids: Sequence[str], balances: Collection[Entity[Balance]], now: Instant
+) -> list[AccountPeriod]:
+    """The billing periods of accounts that are not settled for good: the present ones, with or without a bill that is
+    not locked, and those before them that have no bill. In the order in which bills draw."""
+    since = min((balance.value.start_date for balance in balances), default=now)
+    found: list[AccountPeriod] = []
+    for back in range(FURTHEST_BACK + 1):
+        chosen = account_periods(records, _before(now, back), account_ids=account_ids) if account_ids else []
+        chosen = [of for of in chosen if of.period.end > since]
+        stored = read_bills(records, [bill_id(records.organization_id, of.key) for of in chosen])
+        ids = {of.key: stored.get(bill_id(records.organization_id, of.key)) for of in chosen}
+        still_open = [of for of in chosen if (kept := ids[of.key]) is None or (not back and not kept.bill.locked)]
+        if back and not still_open:
+            break
+        found += still_open
+    return sorted(found, key=lambda of: (of.period.end, bill_id(records.organization_id, of.key)))
+
+
+def _before(now: Instant, back: int) -> Choice:
+    """Of each billing grid the period so many before the one that a moment is in."""
+
+    def choose(grid: Grid) -> Period | None:
+        period = grid.period(grid.index_of(now) - back)
+        return period if period.start < period.end else None
+
+    return choose
