@@ -14,8 +14,10 @@ from tallystick.core.aggregation import Aggregation, Measured, Method, Question,
 from tallystick.core.agreements import agreements_of
 from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand, Product
+from tallystick.core.charge import Charge, ChargeEntityType, ChargeLineItemType
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.contract import Contract
+from tallystick.core.discount import Discount, DiscountType
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import BillConfig, Currency, OrganizationConfig
@@ -193,8 +195,31 @@ class World:
         days = {"start_date": date.fromisoformat(start), "end_date": date.fromisoformat(end)}
         return self.add(Contract(**(values | days | given)), f"{account}/{name}")
 
+    def discount(self, name: str, account: str = ACCOUNT, **given: Any) -> Entity[Discount]:
+        """A percentage, or with `amount` an amount of USD, from the start of 2023."""
+        kind = DiscountType.AMOUNT if "amount" in given else DiscountType.PERCENT
+        values = {"account_id": id_of("account", account), "name": name, "type": kind, "start_date": at("2023-01-01")}
+        currency = {"currency": "USD"} if "amount" in given else {}
+        return self.add(Discount(**(values | currency | given)), name)
+
     def grouping_key(self, name: str = "key", *, exclusive: bool) -> Entity[BillGroupingKey]:
         return self.add(BillGroupingKey(name=name, exclusive=exclusive), name)
+
+    def charge(self, name: str, amount: object = None, account: str = ACCOUNT, **given: Any) -> Entity[Charge]:
+        """A charge of one day, 2023-11-15 unless `day` says another."""
+        day = given.pop("day", "2023-11-15")
+        values: dict[str, Any] = {
+            "account_id": id_of("account", account),
+            "code": name,
+            "name": name,
+            "currency": "USD",
+            "entity_type": ChargeEntityType.AD_HOC,
+            "line_item_type": ChargeLineItemType.AD_HOC,
+            "service_period_start_date": at(day),
+            "service_period_end_date": at(f"{day}T23:59:59Z"),
+            "amount": None if amount is None else number(amount),
+        }
+        return self.add(Charge(**(values | given)), name)
 
     def plan_group(self, *plans: Entity[Plan], name: str = "group", **given: Any) -> Entity[PlanGroup]:
         """A group of these plans."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
-from billing_world import Answerer, Event, World, always, at, bands, by_field, id_of, lines_of, summing
-from tallystick.core.aggregation import Method, UnitRounding
+from billing_world import ACCOUNT, Answerer, Event, World, always, at, bands, by_field, id_of, lines_of, summing
+from tallystick.core.aggregation import Method, TimeUnit, UnitRounding
 from tallystick.core.catalog import PricingType
+from tallystick.core.contract import PriceProtection
 from tallystick.core.explain import explain_line
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import local_day
@@ -20,6 +22,8 @@ from tallystick.core.price_forms import Package, Rate
 from tallystick.core.quantity import total
 from tallystick.core.rating import RatedLine
 from tallystick.core.terms import Terms
+from tallystick.ports import UsageRow
+from tallystick.stores.plain_aggregation import measure
 
 FILES = Path(__file__).parent / "golden"
 
@@ -279,6 +283,99 @@ def _plan_group() -> tuple[World, str, Answerer]:
     return world, "2023-04-20", by_field(calls=70, storage=20)
 
 
+def _stored(world: World, meter: str, *used: tuple[str, int, str]) -> Answerer:
+    """What a usage store answers that holds (moment, GB, bucket)."""
+    rows = [
+        UsageRow(
+            position=place,
+            organization_id=world.organization_id,
+            meter_id=id_of("meter", meter),
+            account_id=id_of("account", ACCOUNT),
+            uid=str(place),
+            ts=at(when),
+            ets=None,
+            received=at(when),
+            numbers={"gigabytes": Decimal(size)},
+            texts={"bucket": bucket},
+        )
+        for place, (when, size, bucket) in enumerate(used)
+    ]
+    return lambda question: measure(rows, question)
+
+
+def _gauges() -> tuple[World, str, Answerer]:
+    world = World()
+    meter = world.meter("storage", ("gigabytes",), ("bucket",))
+    held = {"target_field": "gigabytes", "gauge_field": "bucket", "unit": "GB"}
+    hours = world.aggregation(
+        "Stored GB-hours",
+        meter,
+        aggregation=Method.TIME_WEIGHTED_SUM,
+        time_unit=TimeUnit.HOUR,
+        **held | {"unit": "GB-hours"},
+    )
+    mean = world.aggregation("Average GB", meter, aggregation=Method.TIME_WEIGHTED_MEAN, **held)
+    seats = world.aggregation("GB at the end", meter, carry_forward=True, aggregation=Method.LATEST, **held)
+    world.plan()
+    world.pricing("hours", bands((0, "0.001")), aggregation_id=hours.id)
+    world.pricing("mean", bands((0, "0.10")), aggregation_id=mean.id)
+    world.pricing("end", bands((0, "0.05")), aggregation_id=seats.id)
+    world.account()
+    world.account_plan()
+    return (
+        world,
+        "2023-04-10",
+        _stored(
+            world,
+            "storage",
+            ("2023-01-20", 100, "photos"),
+            ("2023-02-01", 30, "backups"),
+            ("2023-04-11", 0, "backups"),
+            ("2023-04-16", 160, "photos"),
+        ),
+    )
+
+
+def _seat_months() -> tuple[World, str, Answerer]:
+    world = World()
+    meter = world.meter("seats", ("gigabytes",), ("bucket",))
+    world.aggregation(
+        "Seats",
+        meter,
+        target_field="gigabytes",
+        aggregation=Method.TIME_WEIGHTED_SUM,
+        time_unit=TimeUnit.PERIOD,
+        unit="seat-months",
+    )
+    world.plan()
+    world.pricing("old", bands((0, 30)), end_date=at("2023-04-16"))
+    world.pricing("new", bands((0, 36)), start_date=at("2023-04-16"))
+    world.account()
+    world.account_plan()
+    return (
+        world,
+        "2023-04-10",
+        _stored(world, "seats", ("2023-02-10", 10, ""), ("2023-04-11", 12, ""), ("2023-04-26", 9, "")),
+    )
+
+
+def _protected() -> tuple[World, str, Answerer]:
+    world = _simple(bands((0, "0.05")), cumulative=False)
+    year = {"start_date": date(2023, 1, 1), "end_date": date(2024, 1, 1)}
+    protection = PriceProtection(baseline=Decimal(500), maximum_increase_percent=Decimal(20), **year)
+    contract = world.contract("Renewal", price_protection=protection)
+    world.account_plan(contract_id=contract.id)
+    return world, "2023-03-10", always(14_628)
+
+
+def _discounts() -> tuple[World, str, Answerer]:
+    world = _simple(bands((0, "0.10")), cumulative=False)
+    world.template(standing_charge=Decimal(100))
+    world.discount("Founders", percent=Decimal(20))
+    world.discount("Goodwill", amount=Decimal(62), start_date=at("2023-03-17"), end_date=at("2023-04-01"))
+    return world, "2023-03-10", always(1000)
+
+
 STORIES = (
     Story(
         "calls_tiered", "15,000 calls: to 5,000 at 0.02, to 20,000 at 0.015, above at 0.01; tiered.", "250.00", _tiered
@@ -342,6 +439,28 @@ STORIES = (
         "15,000 calls, 2,500 of them free; the next 5,000 at 0.02, to 20,000 at 0.015; tiered.",
         "212.50",
         _allowance,
+    ),
+    Story(
+        "gauges",
+        "100 GB of photos since January, 160 from 16 April; 30 GB of backups since February, deleted on 11 April. "
+        "A GB-hour is 0.001, an average GB 0.10, a GB at the month's end 0.05.",
+        "122.80",
+        _gauges,
+    ),
+    Story(
+        "seat_months",
+        "10 seats since February, 12 from 11 April, 9 from 26 April; a seat-month is 30, from 16 April 36.",
+        "358.00",
+        _seat_months,
+    ),
+    Story(
+        "price_protection",
+        "A new price that would come to 731.40; the old 500 are protected: at most 20% above.",
+        "600.00",
+        _protected,
+    ),
+    Story(
+        "discounts", "A fee of 100 and calls for 100; 20% off, then 62 a month off from 17 March.", "130.00", _discounts
     ),
     Story(
         "free_per_application",

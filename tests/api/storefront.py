@@ -132,6 +132,17 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "servicePeriodEndDate": "2090-02-01T00:00:00Z",
         "amount": 30,
     },
+    "/discounts": lambda ids: {
+        "accountId": ids["/accounts"],
+        "productId": ids["/products"],
+        "accountingProductId": ids["/products"],
+        "name": "Founders",
+        "code": "founders",
+        "type": "AMOUNT",
+        "amount": 20,
+        "currency": "TOK",
+        "startDate": "2090-01-01T00:00:00Z",
+    },
     "/commitments": lambda ids: {
         "accountId": ids["/accounts"],
         "contractId": ids["/contracts"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,7 @@ from billing_desk import NOVEMBER, Desk
 from billing_world import World, at, bands
 from tallystick.core.aggregation import Method
 from tallystick.core.bill import Bill
+from tallystick.core.contract import PriceProtection
 from tallystick.core.explain import explain_bill
 from tallystick.core.price_forms import Package, Rate
 from tallystick.pipeline.verify import verify_bill
@@ -130,3 +132,54 @@ def test_missing_rate_fails_that_account_only(open_desk: Opener) -> None:
     desk.use("globex", "2023-11-05", meter="sales", texts={"region": "EU"}, amount=100)
     desk.run(**NOVEMBER)
     assert [(bill.account_code, str(bill.bill_total)) for bill in desk.bills()] == [("globex", "50.00")]
+
+
+# ------------------------------------------------------------------------------------------------------ agreements
+
+
+def calling() -> World:
+    world = World()
+    world.aggregation("calls")
+    world.plan()
+    world.pricing("price", bands((0, "0.05")))
+    world.account()
+    return world
+
+
+def test_price_protection_is_billed_and_replayed(open_desk: Opener) -> None:
+    world = calling()
+    year = {"start_date": date(2023, 1, 1), "end_date": date(2024, 1, 1)}
+    promise = PriceProtection(baseline=Decimal(500), maximum_increase_percent=Decimal(20), **year)
+    contract = world.contract(price_protection=promise)
+    world.account_plan(contract_id=contract.id)
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", calls=14_628)
+    bill = billed(desk)
+    assert [str(line.subtotal) for line in bill.line_items] == ["731.40", "-131.40"]
+    assert str(bill.bill_total) == "600.00"
+    world.contract(price_protection=None)
+    still_verified(desk)
+
+
+def test_discounts_are_billed_and_replayed(open_desk: Opener) -> None:
+    world = calling()
+    world.account_plan()
+    own = world.product("Marketing")
+    world.discount("Tenth", percent=Decimal(10), accounting_product_id=own.id)
+    world.discount("Long ago", percent=Decimal(10), end_date=at("2023-02-01"))
+    world.discount("Voucher", amount=Decimal(100))
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", calls=2_000)
+    bill = billed(desk)
+    assert [(line.description, str(line.subtotal)) for line in bill.line_items] == [
+        ("calls", "100.00"),
+        ("Tenth", "-10.00"),
+        ("Voucher", "-90.00"),
+    ]
+    assert bill.line_items[1].accounting_product_code == "marketing"
+    (record,) = desk.bill_records()
+    assert [used.kind for used in record.evidence.uses].count("discount") == 2
+    world.discount("Tenth", percent=Decimal(50))
+    world.discount("Another", percent=Decimal(50))
+    world.product("Marketing")
+    still_verified(desk)

@@ -22,6 +22,7 @@ from tallystick.api import (
     counters,
     currencies,
     custom_fields,
+    discounts,
     events,
     measurements,
     meters,
@@ -34,6 +35,9 @@ from tallystick.api import (
     pricings,
     products,
     service_users,
+    statement_definitions,
+    statement_jobs,
+    statements,
     usage,
 )
 from tallystick.api.upload import UPLOAD
@@ -59,6 +63,7 @@ ROUTES = (
     *account_plans.ROUTES,
     *counter_adjustments.ROUTES,
     *charges.ROUTES,
+    *discounts.ROUTES,
     *commitments.ROUTES,
     *balances.ROUTES,
     *balance_schedules.ROUTES,
@@ -71,6 +76,9 @@ ROUTES = (
     *bill_proofs.ROUTES,
     *bills.ROUTES,
     *bill_memos.ROUTES,
+    *statement_definitions.ROUTES,
+    *statement_jobs.ROUTES,
+    *statements.ROUTES,
 )
 # What the published description shows: the routes, and the one way in that goes past them.
 PUBLISHED = (UPLOAD, *ROUTES)

@@ -5,6 +5,7 @@ Account plans, credits and charges of the account, or of its children, may name 
 
 from __future__ import annotations
 
+from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
 from tallystick.core.account import Account
 from tallystick.core.contract import Contract
@@ -27,6 +28,9 @@ def _check(draft: Draft[Contract]) -> Contract:
         users = draft.read.users_of(draft.id)
         if users:
             raise in_use("contract", draft.id, users, field="accountId")
+    protection = draft.value.price_protection
+    if protection is not None:
+        require_currency(draft.read, protection.currency)
     return draft.value
 
 

@@ -24,6 +24,7 @@ from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
 from tallystick.core.picklists import BillGroupingKey, CreditReason, DebitReason, TransactionType
 from tallystick.core.plan_group import PlanGroup
+from tallystick.core.statement_types import StatementDefinition
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, Found, OrganizationRecords, Page, Transaction, Where
 
@@ -51,7 +52,8 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "credit_reason_id": CreditReason,
     "debit_reason_id": DebitReason,
     "transaction_type_id": TransactionType,
-    "statement_definition_id": None,
+    "statement_definition_id": StatementDefinition,
+    "meter_ids": Meter,
     "billing_plan_id": Plan,
     "product_ids": Product,
     "aggregation_ids": Aggregation,
@@ -64,7 +66,7 @@ REFERENCED: Mapping[str, type[Value] | None] = {
 }
 
 # References that are properties of a value: where on the wire they are.
-NESTED: Mapping[str, str] = {"top_up_transaction_type_id": "topUp.transactionTypeId"}
+NESTED: Mapping[str, str] = {"top_up_transaction_type_id": "topUp.transactionTypeId", "meter_ids": "meterId"}
 
 # How messages call the kinds.
 LABELS: Mapping[str, str] = {
@@ -88,6 +90,7 @@ LABELS: Mapping[str, str] = {
     "debitreason": "debit reason",
     "transactiontype": "transaction type",
     "charge": "charge",
+    "discount": "discount",
     "billmemo": "credit or debit line item",
     "currency": "currency",
     "organizationconfig": "organisation configuration",
@@ -97,6 +100,7 @@ LABELS: Mapping[str, str] = {
     "balance": "balance",
     "transactionschedule": "transaction schedule",
     "chargeschedule": "charge schedule",
+    "statementdefinition": "statement definition",
 }
 
 

@@ -12,8 +12,12 @@ import msgspec
 
 from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Product
+from tallystick.core.charge import Charge
 from tallystick.core.contract import Contract
+from tallystick.core.credit_types import Balance
+from tallystick.core.discount import Discount
 from tallystick.core.entity import Entity
+from tallystick.core.memo import BillMemo
 from tallystick.core.period import BEGINNING, FOREVER, Period, day_start
 from tallystick.core.picklists import BillGroupingKey
 from tallystick.core.plan_group import PlanGroup, PlanGroupLink
@@ -26,7 +30,11 @@ class Agreements(msgspec.Struct, frozen=True, kw_only=True):
     grouping_keys: Mapping[str, Entity[BillGroupingKey]] = {}
     plan_groups: Mapping[str, Entity[PlanGroup]] = {}
     links: Mapping[str, tuple[Entity[PlanGroupLink], ...]] = {}
+    discounts: Mapping[str, tuple[Entity[Discount], ...]] = {}  # by account id
     products: Mapping[str, Entity[Product]] = {}  # for the accounting of what no plan charges
+    balances: Mapping[str, Entity[Balance]] = {}  # that charges are for
+    charges: tuple[Entity[Charge], ...] = ()  # those on the bill
+    memos: tuple[Entity[BillMemo], ...] = ()  # those on the bill
 
     def plan_ids(self, account_plan: AccountPlan) -> tuple[str, ...]:
         """The plans that an account plan puts in force: its own, or those of its group."""
@@ -59,12 +67,19 @@ def agreements_of(entities: Iterable[Entity[Any]]) -> Agreements:
     links: dict[str, tuple[Entity[PlanGroupLink], ...]] = {}
     for link in found.get(PlanGroupLink.kind, {}).values():
         links[link.value.plan_group_id] = (*links.get(link.value.plan_group_id, ()), link)
+    discounts: dict[str, tuple[Entity[Discount], ...]] = {}
+    for discount in found.get(Discount.kind, {}).values():
+        discounts[discount.value.account_id] = (*discounts.get(discount.value.account_id, ()), discount)
     return Agreements(
+        discounts=discounts,
         contracts=found.get(Contract.kind, {}),
         grouping_keys=found.get(BillGroupingKey.kind, {}),
         plan_groups=found.get(PlanGroup.kind, {}),
         links=links,
         products=found.get(Product.kind, {}),
+        balances=found.get(Balance.kind, {}),
+        charges=tuple(found.get(Charge.kind, {}).values()),
+        memos=tuple(found.get(BillMemo.kind, {}).values()),
     )
 
 

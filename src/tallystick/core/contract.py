@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 import msgspec
 
-from tallystick.core.entity import CustomFields, EntityCode, FieldCode, Id, Name, Value, require_custom_fields
+from tallystick.core.entity import (
+    CurrencyCode,
+    CustomFields,
+    Description,
+    EntityCode,
+    FieldCode,
+    Id,
+    Name,
+    Value,
+    require_custom_fields,
+    require_not_negative,
+)
 
 
 class UsageFilterMode(StrEnum):
@@ -22,6 +34,24 @@ class UsageFilter(Value, frozen=True, kw_only=True):
     dimension_code: FieldCode
     mode: UsageFilterMode
     value: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class PriceProtection(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """A promise of ours to have: the charges of a billing period come to at most `maximum_increase_percent` above
+    `baseline` (in `currency`, else that of the bill), from `start_date` to `end_date` (exclusive)."""
+
+    baseline: Decimal
+    maximum_increase_percent: Decimal
+    start_date: date
+    end_date: date
+    currency: CurrencyCode | None = None
+    description: Description | None = None
+
+    def check(self) -> None:
+        require_not_negative(self.baseline, "baseline")
+        require_not_negative(self.maximum_increase_percent, "maximumIncreasePercent")
+        if self.end_date <= self.start_date:
+            raise ValueError("endDate: must be after startDate; the end does not belong to the protection")
 
 
 class Contract(Value, frozen=True, kw_only=True):
@@ -44,6 +74,7 @@ class Contract(Value, frozen=True, kw_only=True):
     apply_contract_period_limits: bool = False
     bill_grouping_key_id: Id | None = None
     usage_filters: Annotated[tuple[UsageFilter, ...], msgspec.Meta(max_length=100)] | None = None
+    price_protection: PriceProtection | None = None
     custom_fields: CustomFields | None = None
 
     def check(self) -> None:

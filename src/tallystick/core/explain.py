@@ -10,28 +10,23 @@ from functools import singledispatch
 
 import msgspec
 
-from tallystick.core import explain_credit
-from tallystick.core.aggregation import Method, UnitRounding
+from tallystick.core import explain_agreed, explain_credit, explain_forms
+from tallystick.core.aggregation import Method, TimeUnit, UnitRounding
 from tallystick.core.bill import BillRecord, LineItem, LineItemType
 from tallystick.core.catalog import PricingType
-from tallystick.core.quantity import subtract
 from tallystick.core.wording import instant, money, number
 from tallystick.core.working import (
-    Allowed,
+    Adjusted,
     Computed,
     Converted,
     Counted,
     Credited,
     Divided,
-    Limited,
-    LookedUp,
-    Packaged,
     Priced,
     PricedBand,
     Prorated,
     Refunded,
     Rounded,
-    ShareOf,
     Spanned,
     Steps,
     ToppedUp,
@@ -122,33 +117,6 @@ def _(step: Credited) -> str:
 
 
 @_clause.register
-def _(step: Allowed) -> str:
-    return f"less {number(subtract(step.units, step.charged))} free leaves {number(step.charged)}"
-
-
-@_clause.register
-def _(step: Packaged) -> str:
-    return f"{number(step.packages)} started packages of {number(step.size)}"
-
-
-@_clause.register
-def _(step: LookedUp) -> str:
-    where = ", ".join(f"{name} = {value}" for name, value in step.dimensions.items())
-    return f"at the default rate, as there is none for {where}" if step.default else f"at the rate for {where}"
-
-
-@_clause.register
-def _(step: ShareOf) -> str:
-    return f"{number(step.percent)}% of it"
-
-
-@_clause.register
-def _(step: Limited) -> str:
-    before = f", of which {money(step.before)} is charged already" if step.before else ""
-    return f"at most {money(step.maximum)}{before}, so {money(step.amount)}"
-
-
-@_clause.register
 def _(step: Prorated) -> str:
     if step.days == step.of_days:
         return f"{money(step.full)} for {instant(step.start)} to {instant(step.end)}"
@@ -163,6 +131,13 @@ def _(step: ToppedUp) -> str:
 @_clause.register
 def _(step: Refunded) -> str:
     return f"paid in advance and refunded up to the charges of {money(step.charges)}: {money(step.amount)}"
+
+
+@_clause.register
+def _(step: Adjusted) -> str:
+    elsewhere = f" and {money(step.elsewhere)} adjusted before" if step.elsewhere else ""
+    period = f"{instant(step.start)} to {instant(step.end)}"
+    return f"{period} comes to {money(step.now)} now, less {money(step.billed)} billed{elsewhere}"
 
 
 @_clause.register
@@ -196,9 +171,9 @@ def _step(step: Steps) -> str:
     raise AssertionError(f"a step that cannot be told: {step}")
 
 
-for _of, _tell in explain_credit.CLAUSES.items():
+for _of, _tell in (explain_agreed.CLAUSES | explain_credit.CLAUSES | explain_forms.CLAUSES).items():
     _clause.register(_of, _tell)
-for _of, _tell in explain_credit.STEPS.items():
+for _of, _tell in (explain_agreed.STEPS | explain_credit.STEPS | explain_forms.STEPS).items():
     _step.register(_of, _tell)
 
 
@@ -211,11 +186,26 @@ def _(step: Counted) -> str:
     if not step.count:
         return f"Nothing was measured of {of} {window}: the default value {number(step.value)} stands in."
     times = "1 measurement" if step.count == 1 else f"{step.count:,} measurements"
+    if step.gauge:
+        return f"{step.method} of {of}, {times} {window}, {_held(step)}: {number(step.value)}{_held_unit(step, unit)}."
     method = f"{step.method} {number(step.percentile)}" if step.percentile is not None else str(step.method)
     if step.method is Method.MEAN:
         quotient = f"{number(step.total)} ÷ {step.count:,} = {number(step.value)}"
         return f"{method} of {of}, {times} {window}: {quotient}{unit}."
     return f"{method} of {of}, {times} {window}: {number(step.value)}{'' if step.method is Method.COUNT else unit}."
+
+
+def _held(step: Counted) -> str:
+    """How long the values of a gauge count."""
+    each = f" of the same {step.gauge_field}" if step.gauge_field else ""
+    return f"with what held at its start, each until the next one{each}"
+
+
+def _held_unit(step: Counted, unit: str) -> str:
+    if step.method is Method.TIME_WEIGHTED_MEAN:
+        return f"{unit} on average"
+    times = {TimeUnit.HOUR: "hours", TimeUnit.DAY: "days", TimeUnit.PERIOD: "billing periods"}
+    return f"{unit} × {times[step.time_unit]}" if step.time_unit else unit
 
 
 @_step.register
@@ -237,39 +227,6 @@ def _(step: Divided) -> str:
     if step.rounding is UnitRounding.NONE:
         return f"{quotient} per unit = {number(step.units)} units of {step.unit}."
     return f"{quotient} per unit, rounded {step.rounding} to whole units = {number(step.units)} units of {step.unit}."
-
-
-@_step.register
-def _(step: Allowed) -> str:
-    free = number(subtract(step.units, step.charged))
-    return (
-        f"{number(step.allowance)} units are free: of {number(step.units)}, {free}; {number(step.charged)} are charged."
-    )
-
-
-@_step.register
-def _(step: Packaged) -> str:
-    packages = f"in packages of {number(step.size)}, each started one counts: {number(step.packages)}"
-    return f"{number(step.units)} units {packages}."
-
-
-@_step.register
-def _(step: LookedUp) -> str:
-    where = ", ".join(f"{name} = {value}" for name, value in step.dimensions.items())
-    how = "has no rate of its own: the default rate is" if step.default else "costs"
-    return f"{where} {how} {money(step.unit_price)} a unit."
-
-
-@_step.register
-def _(step: ShareOf) -> str:
-    return f"{number(step.percent)}% is {number(step.unit_price)} for each unit."
-
-
-@_step.register
-def _(step: Limited) -> str:
-    before = f"; {money(step.before)} is charged on other lines" if step.before else ""
-    limit = f"At most {money(step.maximum)} is charged for the billing period{before}"
-    return f"{limit}: of {money(step.exact)}, {money(step.amount)} is."
 
 
 @_step.register
@@ -316,6 +273,16 @@ def _(step: Refunded) -> str:
     return (
         f"The minimum of {money(step.minimum)} was paid in advance; charges came to {money(step.charges)}, "
         f"and the smaller of the two is given back: {money(step.amount)}."
+    )
+
+
+@_step.register
+def _(step: Adjusted) -> str:
+    period = f"{instant(step.start)} up to {instant(step.end)}"
+    elsewhere = f" and {money(step.elsewhere)} was adjusted on other bills" if step.elsewhere else ""
+    return (
+        f"Usage came late for {period}: the line would be {money(step.now)} now, {money(step.billed)} was billed on "
+        f"the bill {step.bill_id}{elsewhere}; the difference is {money(step.amount)}."
     )
 
 

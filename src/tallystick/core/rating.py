@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
+from tallystick.core.ad_hoc import charge_drafts, memo_drafts
 from tallystick.core.bill import LineItemType
 from tallystick.core.catalog import PricingType
 from tallystick.core.charges import (
@@ -24,6 +25,7 @@ from tallystick.core.charges import (
     standing_charges,
     topped_up,
 )
+from tallystick.core.discounting import discount_drafts
 from tallystick.core.held import fee_drafts
 from tallystick.core.limits import limited
 from tallystick.core.lines import Draft, RatedLine, UpTo, finished
@@ -31,6 +33,7 @@ from tallystick.core.period import Period
 from tallystick.core.plan_group_terms import group_drafts
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.pricing import band_usage, cost_of
+from tallystick.core.protection import protection_drafts
 from tallystick.core.quantity import ZERO, add, divide, negate, tidy, total
 from tallystick.core.scope import named, segment_map
 from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
@@ -64,9 +67,13 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
         own, charged[account_plan.id] = _drafts(terms, account_plan, of_plan, answers)
         drafts += own
     drafts += group_drafts(terms, charged)
+    drafts += list(protection_drafts(terms, drafts, charged))
+    drafts += list(discount_drafts(terms, drafts))
+    drafts += charge_drafts(terms)
     drafts += fee_drafts(terms)
+    drafts = [*_capped(drafts), *memo_drafts(terms)]
     of_bill = terms.bill_id
-    return tuple(finished(of_bill, draft, number) for number, draft in enumerate(_capped(drafts), start=1))
+    return tuple(finished(of_bill, draft, number) for number, draft in enumerate(drafts, start=1))
 
 
 def _drafts(
@@ -203,6 +210,9 @@ def _counted(window: Window, counting: Counting) -> Counted | Computed:
         unit=(field.unit if field else None) or "",
         segment=segment_map(aggregation.segmented_fields or (), counting.segment),
         percentile=aggregation.percentile,
+        gauge=aggregation.gauge,
+        gauge_field=aggregation.gauge_field,
+        time_unit=aggregation.time_unit,
     )
 
 
@@ -226,14 +236,16 @@ def _capped(drafts: Sequence[Draft]) -> list[Draft]:
     left: dict[str, Decimal] = {}
     for draft in drafts:
         if not draft.credit:
-            product = draft.product.id if draft.product else ""
+            product = draft.fields.get("product_id") or (draft.product.id if draft.product else "")
             left[product] = add(left.get(product, ZERO), draft.conversion.converted(draft.exact))
     result = list(drafts)
     for kind in (PricingType.PRODUCT_CREDIT, PricingType.GLOBAL_CREDIT):
         for index, draft in enumerate(drafts):
             if draft.credit is kind:
                 product = draft.product.id if draft.product else ""
-                room = left.get(product, ZERO) if kind is PricingType.PRODUCT_CREDIT else total(left.values())
+                room = total(left.values())
+                if kind is PricingType.PRODUCT_CREDIT:  # what is off the whole bill is off its products too
+                    room = min(room, left.get(product, ZERO))
                 result[index] = _cap(draft, kind, max(room, ZERO))
                 given = draft.conversion.converted(result[index].exact)
                 left[product] = add(left.get(product, ZERO), given)

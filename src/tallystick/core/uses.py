@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tallystick.core.ad_hoc import accounting_product
+from tallystick.core.discounting import discounts_on
 from tallystick.core.entity import Entity, Used
 from tallystick.core.period import intersect, stretch
 from tallystick.core.terms import AccountPlanTerms, Terms
@@ -24,6 +26,16 @@ def uses_of(terms: Terms) -> tuple[Used, ...]:
     note(*(terms.currencies[code] for code in terms.all_currencies if code in terms.currencies))
     for each in terms.account_plans:
         note(*_of_plan(terms, each))
+    for discount in discounts_on(terms):
+        note(discount, terms.agreements.products.get(discount.value.accounting_product_id or ""))
+    agreements = terms.agreements
+    for charge in agreements.charges:
+        contract = agreements.contract(charge.value.contract_id)
+        note(charge, contract, agreements.grouping_key(contract), accounting_product(terms, charge.value))
+        note(agreements.balances.get(charge.value.entity_id or ""))
+    for memo in agreements.memos:
+        value = memo.value
+        note(memo, agreements.products.get(value.product_id), agreements.products.get(value.accounting_product_id))
     return tuple(sorted(found, key=lambda used: (used.kind, used.id, used.version)))
 
 

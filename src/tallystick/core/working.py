@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tallystick.core.aggregation import Method, UnitRounding
+from tallystick.core.aggregation import Method, TimeUnit, UnitRounding
 from tallystick.core.catalog import PricingType
 from tallystick.core.money import RoundingMode
 from tallystick.core.period import Instant
@@ -24,7 +24,9 @@ class Counted(Step, frozen=True, kw_only=True, tag="counted"):
     """A number measured over a window: `total` over `count` measurements of `field`.
 
     `value` is total / count for MEAN and `total` otherwise; with `count` 0 it is the aggregation's default value.
-    `segment` holds the text values that the measurements were restricted to, by field code.
+    `segment` holds the text values that the measurements were restricted to, by field code. A gauge's values are
+    those of the window and the one that held when it began; time-weighted, `total` is value × microseconds held and
+    `value` is in `time_unit` (or the mean over the window).
     """
 
     method: Method
@@ -38,6 +40,9 @@ class Counted(Step, frozen=True, kw_only=True, tag="counted"):
     unit: str  # of the field, or empty
     segment: dict[str, str] | None = None
     percentile: Decimal | None = None
+    gauge: bool = False
+    gauge_field: str | None = None  # there is a gauge for each of its values
+    time_unit: TimeUnit | None = None
 
 
 class NamedValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -105,6 +110,36 @@ class Limited(Step, frozen=True, kw_only=True, tag="limited"):
     maximum: Decimal
     before: Decimal
     exact: Decimal
+    amount: Decimal
+
+
+class Discounted(Step, frozen=True, kw_only=True, tag="discounted"):
+    """A discount on charges of `base`: `percent` of them, or `full` for a whole billing period, of which `days` of
+    `of_days` are in its time; never more than the charges. In the currency of the bill."""
+
+    base: Decimal
+    percent: Decimal | None = None
+    full: Decimal | None = None
+    days: int = 0
+    of_days: int = 0
+    amount: Decimal
+
+
+class Protected(Step, frozen=True, kw_only=True, tag="protected"):
+    """Charges may come to `limit` at most: `percent` above `baseline` (of `currency`), for `days` of `of_days`.
+
+    `charges` are for `served_days`; `own` is the protected days' part of them. What is above the limit is `amount`.
+    """
+
+    baseline: Decimal
+    percent: Decimal
+    currency: str
+    limit: Decimal
+    charges: Decimal
+    own: Decimal
+    days: int
+    served_days: int
+    of_days: int
     amount: Decimal
 
 
@@ -262,6 +297,36 @@ class FeeAgreed(Step, frozen=True, kw_only=True, tag="feeAgreed"):
     fee: Decimal
 
 
+class Agreed(Step, frozen=True, kw_only=True, tag="agreed"):
+    """A single charge (its code) due on a day: `amount`, or units x unitPrice."""
+
+    charge: str
+    day: date
+    units: Decimal | None = None
+    unit_price: Decimal | None = None
+    amount: Decimal
+
+
+class Granted(Step, frozen=True, kw_only=True, tag="granted"):
+    """A memo for a line (its id): of what is `given`, the part that this bill shows, below zero for a credit."""
+
+    line: str
+    given: Decimal
+    amount: Decimal
+
+
+class Adjusted(Step, frozen=True, kw_only=True, tag="adjusted"):
+    """What an earlier bill would say now, less what it says and what other bills have adjusted."""
+
+    start: Instant
+    end: Instant
+    bill_id: str
+    now: Decimal
+    billed: Decimal
+    elsewhere: Decimal
+    amount: Decimal
+
+
 Steps = (
     Counted
     | Computed
@@ -271,6 +336,8 @@ Steps = (
     | LookedUp
     | ShareOf
     | Limited
+    | Discounted
+    | Protected
     | Priced
     | Spanned
     | Credited
@@ -284,5 +351,8 @@ Steps = (
     | Exceeded
     | FeeShare
     | FeeAgreed
+    | Agreed
+    | Granted
+    | Adjusted
 )
 Working = tuple[Steps, ...]

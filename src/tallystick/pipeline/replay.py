@@ -6,28 +6,32 @@ whose credit is drawn anew, because a bill before it changed, is rated with the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
 
 from tallystick.core.account import Account, AccountPlan
+from tallystick.core.adjustment import adjustment_lines, period_of_earlier
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.agreements import agreements_of
-from tallystick.core.bill import BillRecord
+from tallystick.core.bill import Answer, BillRecord, EarlierBill
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.charge import Charge
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.contract import Contract
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.discount import Discount
-from tallystick.core.entity import Entity, Value
+from tallystick.core.entity import Entity, Used, Value
 from tallystick.core.held import with_credits
+from tallystick.core.memo import BillMemo
 from tallystick.core.meter import Meter
 from tallystick.core.organization import Currency, OrganizationConfig
 from tallystick.core.picklists import BillGroupingKey
 from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.core.plan_terms import catalogue_of
-from tallystick.core.rating import rate
-from tallystick.core.terms import Terms, period_of, terms_of
+from tallystick.core.rating import RatedLine, rate
+from tallystick.core.terms import AccountPeriod, Terms, period_of, terms_of
 from tallystick.errors import Refusal
 from tallystick.pipeline.rate import Rated, setting_of
 from tallystick.ports import OrganizationRecords
@@ -39,7 +43,9 @@ _KINDS: dict[str, type[Value]] = {
         AccountPlan,
         Aggregation,
         Balance,
+        BillMemo,
         BillGroupingKey,
+        Charge,
         Commitment,
         CompoundAggregation,
         Contract,
@@ -62,8 +68,17 @@ def terms_then(records: OrganizationRecords, record: BillRecord) -> Terms:
 
     Refusals: `not_found` for a version that is not there any more; what `terms_of` and `with_credits` refuse.
     """
+    return _terms(records, record.evidence.uses, period_of(record))
+
+
+def terms_of_earlier(records: OrganizationRecords, account_id: str, earlier: EarlierBill) -> Terms:
+    """The terms of a bill that another one adjusts. Refusals as `terms_then`."""
+    return _terms(records, earlier.uses, period_of_earlier(account_id, earlier))
+
+
+def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod) -> Terms:
     by_kind: dict[str, list[Entity[Any]]] = {}
-    for used in record.evidence.uses:
+    for used in uses:
         entity = records.at_version(_KINDS[used.kind], used.id, used.version)
         if entity is None:
             raise Refusal(
@@ -77,7 +92,7 @@ def terms_then(records: OrganizationRecords, record: BillRecord) -> Terms:
     setting = setting_of(records.organization_id, config, by_kind.get(Currency.kind, []), catalogue)
     setting = msgspec.structs.replace(setting, products=catalogue.products)
     account, account_plans = by_kind[Account.kind][0], by_kind.get(AccountPlan.kind, [])
-    terms = terms_of(setting, account, account_plans, period_of(record), agreements_of(every))
+    terms = terms_of(setting, account, account_plans, of, agreements_of(every))
     return with_credits(terms, setting, [*by_kind.get(Commitment.kind, []), *by_kind.get(Balance.kind, [])])
 
 
@@ -88,4 +103,26 @@ def rated_then(records: OrganizationRecords, record: BillRecord) -> Rated:
     """
     terms, evidence = terms_then(records, record), record.evidence
     lines = rate(terms, {each.question: each.rows for each in evidence.answers}, evidence.up_to)
-    return Rated(terms=terms, lines=lines, answers=evidence.answers, up_to=evidence.up_to)
+    rated = Rated(
+        terms=terms, lines=lines, answers=evidence.answers, up_to=evidence.up_to, late_up_to=evidence.late_up_to
+    )
+    for earlier in evidence.earlier:
+        rated = adjusted_by(rated, earlier, terms_of_earlier(records, record.bill.account_id, earlier))
+    return rated
+
+
+def adjusted_by(rated: Rated, earlier: EarlierBill, terms: Terms) -> Rated:
+    """A rated account period with the lines that an earlier bill (of these terms) adds; itself where there are none.
+
+    Refusals as `rate`.
+    """
+    then = _lines(terms, earlier.then, earlier.up_to)
+    now = then if earlier.now == earlier.then else _lines(terms, earlier.now, rated.up_to)
+    lines = adjustment_lines(rated.terms, earlier, then, now, len(rated.lines) + 1)
+    if not lines:
+        return rated
+    return msgspec.structs.replace(rated, lines=(*rated.lines, *lines), earlier=(*rated.earlier, earlier))
+
+
+def _lines(terms: Terms, answers: Sequence[Answer], up_to: int) -> tuple[RatedLine, ...]:
+    return rate(terms, {each.question: each.rows for each in answers}, up_to)

@@ -1,0 +1,113 @@
+"""Forms of price, limits and discounts in plain English: the clauses and steps that `explain` tells them by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tallystick.core.quantity import subtract
+from tallystick.core.wording import money, number
+from tallystick.core.working import Allowed, Discounted, Limited, LookedUp, Packaged, Protected, ShareOf
+
+Tell = Callable[[Any], str]  # Any: each tells the step it is listed under
+
+
+def _allowed_clause(step: Allowed) -> str:
+    return f"less {number(subtract(step.units, step.charged))} free leaves {number(step.charged)}"
+
+
+def _allowed(step: Allowed) -> str:
+    free = number(subtract(step.units, step.charged))
+    charged = f"{number(step.charged)} are charged"
+    return f"{number(step.allowance)} units are free: of {number(step.units)}, {free}; {charged}."
+
+
+def _packaged_clause(step: Packaged) -> str:
+    return f"{number(step.packages)} started packages of {number(step.size)}"
+
+
+def _packaged(step: Packaged) -> str:
+    packages = f"in packages of {number(step.size)}, each started one counts: {number(step.packages)}"
+    return f"{number(step.units)} units {packages}."
+
+
+def _where(step: LookedUp) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in step.dimensions.items())
+
+
+def _looked_up_clause(step: LookedUp) -> str:
+    if step.default:
+        return f"at the default rate, as there is none for {_where(step)}"
+    return f"at the rate for {_where(step)}"
+
+
+def _looked_up(step: LookedUp) -> str:
+    how = "has no rate of its own: the default rate is" if step.default else "costs"
+    return f"{_where(step)} {how} {money(step.unit_price)} a unit."
+
+
+def _share_of_clause(step: ShareOf) -> str:
+    return f"{number(step.percent)}% of it"
+
+
+def _share_of(step: ShareOf) -> str:
+    return f"{number(step.percent)}% is {number(step.unit_price)} for each unit."
+
+
+def _limited_clause(step: Limited) -> str:
+    before = f", of which {money(step.before)} is charged already" if step.before else ""
+    return f"at most {money(step.maximum)}{before}, so {money(step.amount)}"
+
+
+def _limited(step: Limited) -> str:
+    before = f"; {money(step.before)} is charged on other lines" if step.before else ""
+    limit = f"At most {money(step.maximum)} is charged for the billing period{before}"
+    return f"{limit}: of {money(step.exact)}, {money(step.amount)} is."
+
+
+def _discounted_clause(step: Discounted) -> str:
+    if step.percent is not None:
+        return f"{number(step.percent)}% of {money(step.base)} off"
+    days = "" if step.days == step.of_days else f" for {step.days}/{step.of_days} days"
+    return f"{money(step.full or step.amount)}{days} off charges of {money(step.base)}"
+
+
+def _discounted(step: Discounted) -> str:
+    if step.percent is not None:
+        return f"{number(step.percent)}% of the charges in its time, {money(step.base)}: {money(step.amount)} off."
+    days = "" if step.days == step.of_days else f" for {step.days} of {step.of_days} days"
+    full = f"{money(step.full or step.amount)} off{days}"
+    return f"{full}, at most the charges of {money(step.base)}: {money(step.amount)} off."
+
+
+def _protected_clause(step: Protected) -> str:
+    return f"charges of {money(step.own)} may be {money(step.limit)} at most, {number(step.percent)}% above a baseline"
+
+
+def _protected(step: Protected) -> str:
+    baseline = f"{number(step.percent)}% above the baseline of {money(step.baseline)} {step.currency}"
+    days = "" if step.days == step.of_days else f" for {step.days} of {step.of_days} days"
+    own = f"charges are {money(step.own)}"
+    if step.days != step.served_days:
+        own += f" (of {money(step.charges)} for {step.served_days} days)"
+    return f"At most {money(step.limit)}{days}, {baseline}; {own}: {money(step.amount.copy_abs())} is taken off."
+
+
+CLAUSES: dict[type, Tell] = {
+    Allowed: _allowed_clause,
+    Packaged: _packaged_clause,
+    LookedUp: _looked_up_clause,
+    ShareOf: _share_of_clause,
+    Limited: _limited_clause,
+    Discounted: _discounted_clause,
+    Protected: _protected_clause,
+}
+STEPS: dict[type, Tell] = {
+    Allowed: _allowed,
+    Packaged: _packaged,
+    LookedUp: _looked_up,
+    ShareOf: _share_of,
+    Limited: _limited,
+    Discounted: _discounted,
+    Protected: _protected,
+}

@@ -1,0 +1,209 @@
+"""Discounts on a bill: percentages and amounts, for a time, off everything or a part. Amounts are reckoned by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing_world import World, always, amounts, at, bands, id_of, lines_of
+from tallystick.core.catalog import PricingType
+from tallystick.core.discount import Discount, DiscountType
+from tallystick.core.explain import explain_line
+from tallystick.core.organization import CurrencyConversion
+from tallystick.core.quantity import total
+
+
+def shop(fee: object = 100, price: str = "0.10") -> World:
+    """A fee of 100 and calls at 0.10."""
+    world = World()
+    world.template(standing_charge=Decimal(str(fee)))
+    world.aggregation("calls")
+    world.plan()
+    world.pricing("price", bands((0, price)))
+    world.account()
+    world.account_plan()
+    return world
+
+
+def off(world: World, used: object = 1000, day: str = "2023-03-10") -> list[tuple[str, str]]:
+    """(description, amount) of the discount lines."""
+    found = amounts(lines_of(world.terms(day), always(used)))
+    return [(text, amount) for kind, text, amount in found if kind == "CREDIT_DEDUCTION"]
+
+
+@pytest.mark.parametrize(
+    ("discount", "amount"),
+    [
+        ({"percent": Decimal(20)}, "-40.00"),
+        ({"percent": Decimal(100)}, "-200.00"),
+        ({"percent": Decimal("12.5")}, "-25.00"),
+        ({"amount": Decimal(30)}, "-30.00"),
+        ({"amount": Decimal(500)}, "-200.00"),  # no more than there is
+    ],
+)
+def test_discount_is_a_line_of_its_own(discount: dict[str, Any], amount: str) -> None:
+    world = shop()
+    world.discount("Founders", **discount)
+    assert off(world) == [("Founders", amount)]
+
+
+@pytest.mark.parametrize(
+    ("discount", "start", "end", "amount"),
+    [
+        ({"percent": Decimal(20)}, "2023-04-16", None, "-20.00"),  # half of April's charges
+        ({"percent": Decimal(20)}, "2023-01-01", "2023-04-16", "-20.00"),
+        ({"amount": Decimal(30)}, "2023-04-16", None, "-15.00"),
+        ({"amount": Decimal(30)}, "2023-04-11", "2023-04-21", "-10.00"),
+    ],
+)
+def test_discount_of_part_of_a_period_is_prorated_by_days(
+    discount: dict[str, Any], start: str, end: str | None, amount: str
+) -> None:
+    world = shop()
+    world.discount("Founders", start_date=at(start), end_date=at(end) if end else None, **discount)
+    assert off(world, day="2023-04-10") == [("Founders", amount)]
+
+
+@pytest.mark.parametrize("day", ["2023-02-10", "2023-05-10"])
+def test_discount_out_of_its_time_is_none(day: str) -> None:
+    world = shop()
+    world.discount("Spring", percent=Decimal(20), start_date=at("2023-03-01"), end_date=at("2023-05-01"))
+    assert off(world, day=day) == []
+
+
+def test_percentages_go_before_amounts_and_each_is_of_what_is_left() -> None:
+    """200: 50% off leaves 100, 10% of that leaves 90, 60 off leaves 30, of which 30 is all there is."""
+    world = shop()
+    world.discount("D", amount=Decimal(70), start_date=at("2023-01-03"))
+    world.discount("C", amount=Decimal(60), start_date=at("2023-01-02"))
+    world.discount("B", percent=Decimal(10), start_date=at("2023-01-02"))
+    world.discount("A", percent=Decimal(50), start_date=at("2023-01-01"))
+    assert off(world) == [("A", "-100.00"), ("B", "-10.00"), ("C", "-60.00"), ("D", "-30.00")]
+
+
+def two_products() -> World:
+    world = shop()
+    other = world.template("other", world.product("Storage"), standing_charge=Decimal(50))
+    plan = world.plan("storage", other)
+    world.account_plan(plan)
+    return world
+
+
+def test_discount_of_a_product_or_a_plan_is_off_its_lines_only() -> None:
+    world = two_products()
+    world.discount("Storage off", percent=Decimal(10), product_id=id_of("product", "Storage"))
+    world.discount("Calls off", percent=Decimal(10), plan_id=id_of("plan", "plan"))
+    world.discount("All off", percent=Decimal(10))
+    lines = lines_of(world.terms("2023-03-10"), always(1000))
+    found = {line.item.description: line.item for line in lines if line.item.line_item_type == "CREDIT_DEDUCTION"}
+    assert {name: str(item.subtotal) for name, item in found.items()} == {
+        "All off": "-25.00",
+        "Calls off": "-18.00",
+        "Storage off": "-4.50",
+    }
+    assert (found["Storage off"].product_code, found["Calls off"].product_code) == ("storage", "api")
+    assert (found["Calls off"].plan_id, found["All off"].product_id) == (id_of("plan", "plan"), None)
+
+
+def test_discount_counts_minimum_spend_and_gives_back_no_refund_twice() -> None:
+    world = shop()
+    world.template(minimum_spend=Decimal(400))
+    world.discount("Half", percent=Decimal(50))
+    assert off(world) == [("Half", "-200.00")]
+
+
+def test_amount_in_another_currency_and_bill_in_a_third() -> None:
+    world = shop()
+    world.currency("EUR", 2)
+    world.currency("GBP", 2)
+    rates = (("USD", "EUR", "0.9"), ("GBP", "EUR", "1.2"))
+    world.config(
+        currency_conversions=tuple(
+            CurrencyConversion(from_=one, to=other, multiplier=Decimal(rate)) for one, other, rate in rates
+        )
+    )
+    world.account(currency="EUR")
+    world.discount("Voucher", amount=Decimal(10), currency="GBP")
+    assert off(world) == [("Voucher", "-12.00")]
+
+
+def test_credits_give_back_no_more_than_the_discount_left() -> None:
+    """Calls for 100 and a fee of 100, 10% off; the credit of 300 gives back the 180 that are left."""
+    world = shop()
+    failed = world.aggregation("failed")
+    world.pricing("credit", bands((0, "0.30")), aggregation_id=failed.id, type=PricingType.PRODUCT_CREDIT)
+    world.discount("Tenth", percent=Decimal(10))
+    lines = lines_of(world.terms("2023-03-10"), always(1000))
+    assert {line.item.description: str(line.item.subtotal) for line in lines} == {
+        "Standing Charge": "100.00",
+        "calls": "100.00",
+        "failed": "-180.00",
+        "Tenth": "-20.00",
+    }
+
+
+def test_discount_of_another_account_is_not_taken() -> None:
+    world = shop()
+    world.account("globex")
+    world.discount("Theirs", "globex", percent=Decimal(50))
+    assert off(world) == []
+
+
+def test_explanations() -> None:
+    world = shop()
+    world.discount("A", percent=Decimal(20))
+    world.discount("B", amount=Decimal(31), start_date=at("2023-03-17"))
+    *_, percent, amount = lines_of(world.terms("2023-03-10"), always(1000))
+    assert explain_line(percent.item, percent.working).sentence == "A: 20% of 200.00 off, which is -40.00 USD"
+    assert explain_line(amount.item, amount.working).sentence == (
+        "B: 31.00 for 15/31 days off charges of 160.00, which is -15.00 USD"
+    )
+    assert explain_line(amount.item, amount.working).steps[0] == (
+        "31.00 off for 15 of 31 days, at most the charges of 160.00: 15.00 off."
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 5_000),
+    st.lists(st.tuples(st.booleans(), st.integers(1, 100), st.integers(0, 40)), max_size=4),
+)
+def test_discounts_never_give_more_than_the_charges(used: int, discounts: list[tuple[bool, int, int]]) -> None:
+    world = shop()
+    for index, (percent, size, day) in enumerate(discounts):
+        value = {"percent": Decimal(size)} if percent else {"amount": Decimal(size) * 3}
+        start = at(f"2023-0{2 + day // 28}-{1 + day % 28:02}")
+        world.discount(f"{index}", start_date=start, end_date=at("2023-03-25"), **value)
+    lines = lines_of(world.terms("2023-03-10"), always(used))
+    assert total(line.item.subtotal for line in lines) >= 0
+    assert all(line.item.subtotal <= 0 for line in lines if line.item.line_item_type == "CREDIT_DEDUCTION")
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ({"type": DiscountType.PERCENT}, "percent: a discount of type PERCENT has one"),
+        ({"type": DiscountType.PERCENT, "percent": Decimal(0)}, "percent"),
+        ({"type": DiscountType.PERCENT, "percent": Decimal(101)}, "percent"),
+        ({"type": DiscountType.PERCENT, "percent": Decimal(1), "amount": Decimal(1)}, "amount: only with type AMOUNT"),
+        ({"type": DiscountType.AMOUNT, "currency": "USD"}, "amount: a discount of type AMOUNT has one"),
+        ({"type": DiscountType.AMOUNT, "amount": Decimal(1)}, "currency"),
+        (
+            {"type": DiscountType.AMOUNT, "amount": Decimal(1), "currency": "USD", "percent": Decimal(1)},
+            "percent: only with type PERCENT",
+        ),
+        ({"type": DiscountType.PERCENT, "percent": Decimal(1), "end_date": at("2023-01-01")}, "endDate"),
+        (
+            {"type": DiscountType.PERCENT, "percent": Decimal(1), "product_id": "p" * 36, "plan_id": "q" * 36},
+            "planId: give productId or planId",
+        ),
+    ],
+)
+def test_rules(given: dict[str, Any], rule: str) -> None:
+    body = {"account_id": "a" * 36, "name": "Off", "start_date": at("2023-01-01")}
+    with pytest.raises(ValueError, match=rule):
+        Discount(**(body | given))
