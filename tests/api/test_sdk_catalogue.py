@@ -477,3 +477,15 @@ def test_a_percentile_is_kept(client: M3ter, made: Catalogue) -> None:
         **body, meter_id=made.meter, extra_body={"percentile": 95}
     ).http_response.json()
     assert (reply["aggregation"], reply["percentile"]) == ("PERCENTILE", 95)
+
+
+def test_a_gauge_is_kept(client: M3ter, made: Catalogue) -> None:
+    more = {"timeUnit": "HOUR", "gaugeField": "file"}
+    body = {**aggregation("held"), "aggregation": "TIME_WEIGHTED_SUM"}
+    create = client.aggregations.with_raw_response.create
+    reply = create(**body, meter_id=made.meter, extra_body=more).http_response.json()
+    assert {name: reply[name] for name in ("aggregation", *more)} == {"aggregation": "TIME_WEIGHTED_SUM", **more}
+    latest = create(
+        **{**aggregation("seats"), "aggregation": "LATEST"}, meter_id=made.meter, extra_body={"carryForward": True}
+    ).http_response.json()
+    assert latest["carryForward"] is True

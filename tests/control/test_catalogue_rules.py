@@ -71,6 +71,22 @@ MALFORMED: tuple[tuple[Noun[Any], dict[str, object], str], ...] = (
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, percentile=95), "percentile"),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, aggregation="PERCENTILE"), "percentile"),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, aggregation="PERCENTILE", percentile=101), "at most 100"),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, timeUnit="HOUR"), "timeUnit: give it with"),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, aggregation="TIME_WEIGHTED_SUM"), "timeUnit: give it with"),
+    (
+        AGGREGATIONS,
+        aggregation_body(meterId=NOWHERE, aggregation="TIME_WEIGHTED_MEAN", timeUnit="DAY"),
+        "timeUnit: give it with",
+    ),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, carryForward=True), "carryForward: is for LATEST"),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, gaugeField="a"), "gaugeField: is for TIME_WEIGHTED_SUM"),
+    (
+        AGGREGATIONS,
+        aggregation_body(
+            meterId=NOWHERE, aggregation="LATEST", carryForward=True, gaugeField="a", segmentedFields=["a"]
+        ),
+        "gaugeField: is one of segmentedFields",
+    ),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, segmentedFields=["a", "a"]), "each field once"),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, segments=[{"a": "b"}]), "segments[0]"),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, segmentedFields=["a"], segments=[{"a": ""}]), "not be empty"),
@@ -118,8 +134,10 @@ AGGREGATION_REFUSALS: tuple[tuple[dict[str, object], str, str], ...] = (
     ({"targetField": "nothing"}, "targetField", "has no field 'nothing'; it has bytes, region, tier, file"),
     *(
         ({"aggregation": method, "targetField": "region"}, "targetField", f"{method} needs a numeric field")
-        for method in ("SUM", "MIN", "MAX", "LATEST", "MEAN")
+        for method in ("SUM", "MIN", "MAX", "LATEST", "MEAN", "TIME_WEIGHTED_MEAN")
     ),
+    ({"aggregation": "TIME_WEIGHTED_MEAN", "gaugeField": "bucket"}, "gaugeField", "has no field 'bucket'"),
+    ({"aggregation": "TIME_WEIGHTED_MEAN", "gaugeField": "bytes"}, "gaugeField", "must be a text field"),
     ({"aggregation": "PERCENTILE", "percentile": 95, "targetField": "file"}, "targetField", "'file' is METADATA"),
     ({"aggregation": "UNIQUE"}, "targetField", "UNIQUE counts the values of a text field"),
     ({"segmentedFields": ["planet"]}, "segmentedFields", "segmentedFields[0]: the meter traffic has no field"),
@@ -144,6 +162,10 @@ def test_an_aggregation_fits_its_meter(shop: Shop, changes: dict[str, object], f
 ALLOWED: tuple[dict[str, object], ...] = (
     *({"aggregation": method} for method in ("SUM", "MIN", "MAX", "COUNT", "LATEST", "MEAN")),
     {"aggregation": "PERCENTILE", "percentile": 99.9},
+    {"aggregation": "TIME_WEIGHTED_SUM", "timeUnit": "HOUR", "gaugeField": "file"},
+    {"aggregation": "TIME_WEIGHTED_SUM", "timeUnit": "PERIOD"},
+    {"aggregation": "TIME_WEIGHTED_MEAN", "gaugeField": "region"},
+    {"aggregation": "LATEST", "carryForward": True, "gaugeField": "region"},
     {"aggregation": "COUNT", "targetField": "file"},
     {"aggregation": "UNIQUE", "targetField": "file"},
     {"aggregation": "UNIQUE", "targetField": "region"},

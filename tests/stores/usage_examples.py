@@ -78,6 +78,8 @@ class Tenant:
         where: str | None = None,
         by: tuple[str, ...] = (),
         pooled: bool = False,
+        gauge: bool = False,
+        of: str | None = None,
     ) -> list[Measured]:
         question = Question(
             meter_id=meter,
@@ -90,6 +92,8 @@ class Tenant:
             filter=where,
             segmented_fields=by,
             pooled=pooled,
+            gauge=gauge,
+            gauge_field=of,
         )
         return list(self.store.organization(self.id).measure(question))
 

@@ -16,7 +16,19 @@ CUSTOM_SQL = "CUSTOM_SQL"  # of m3ter's methods the one we lack: read, so that t
 AggregationRequest = request_type(
     Aggregation,
     required={
-        "aggregation": Literal["SUM", "MIN", "MAX", "COUNT", "LATEST", "MEAN", "UNIQUE", "PERCENTILE", "CUSTOM_SQL"]
+        "aggregation": Literal[
+            "SUM",
+            "MIN",
+            "MAX",
+            "COUNT",
+            "LATEST",
+            "MEAN",
+            "UNIQUE",
+            "PERCENTILE",
+            "TIME_WEIGHTED_SUM",
+            "TIME_WEIGHTED_MEAN",
+            "CUSTOM_SQL",
+        ]
     },
 )
 

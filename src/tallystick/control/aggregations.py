@@ -12,13 +12,14 @@ from tallystick.core.meter import Category, Meter, field_types
 from tallystick.errors import Refusal
 from tallystick.ports import Transaction
 
-_NUMERIC = {Method.SUM, Method.MIN, Method.MAX, Method.LATEST, Method.MEAN, Method.PERCENTILE}
+_NUMERIC = set(Method) - {Method.COUNT, Method.UNIQUE}
 
 
 def require_countable(aggregation: Aggregation, meter: Meter) -> None:
     """Refuse an aggregation that its meter cannot feed; pure, so that a change of the meter can ask it again."""
     _require_target(aggregation, meter)
     _require_segments(aggregation, meter)
+    _require_text_field("gaugeField", aggregation.gauge_field, meter)
     if aggregation.filter is not None:
         _require_filter(aggregation.filter, meter)
 
@@ -44,6 +45,15 @@ def _require_segments(aggregation: Aggregation, meter: Meter) -> None:
         if field.category.numeric or field.category is Category.METADATA:
             message = f"only text fields other than METADATA make segments; {code!r} is {field.category}"
             raise rule_broken(f"segmentedFields[{index}]", message)
+
+
+def _require_text_field(name: str, code: str | None, meter: Meter) -> None:
+    """What tells streams apart is a text that every measurement has."""
+    field = None if code is None else meter.field(code)
+    if code is not None and field is None:
+        raise rule_broken(name, f"the meter {meter.code} has no field {code!r}")
+    if field is not None and field.category.numeric:
+        raise rule_broken(name, f"must be a text field; {code!r} is {field.category}")
 
 
 def _require_filter(text: str, meter: Meter) -> None:

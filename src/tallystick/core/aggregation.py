@@ -35,6 +35,25 @@ class Method(StrEnum):
     MEAN = "MEAN"
     UNIQUE = "UNIQUE"
     PERCENTILE = "PERCENTILE"  # ours: nearest rank, with `percentile` such as 95
+    # Ours: gauges, whose value holds until the next one (docs/decisions/0160-gauges-over-time.md).
+    TIME_WEIGHTED_SUM = "TIME_WEIGHTED_SUM"
+    TIME_WEIGHTED_MEAN = "TIME_WEIGHTED_MEAN"
+
+    @property
+    def time_weighted(self) -> bool:
+        """Whether each value counts for as long as it holds."""
+        return self in _TIME_WEIGHTED
+
+
+_TIME_WEIGHTED = frozenset({Method.TIME_WEIGHTED_SUM, Method.TIME_WEIGHTED_MEAN})
+
+
+class TimeUnit(StrEnum):
+    """For how long a value of 1 must hold to be a time-weighted sum of 1."""
+
+    HOUR = "HOUR"
+    DAY = "DAY"  # 24 hours, whatever the clocks do
+    PERIOD = "PERIOD"  # the billing period: seats held through a month are seat-months
 
 
 class UnitRounding(StrEnum):
@@ -67,7 +86,15 @@ class Aggregation(Value, frozen=True, kw_only=True):
     custom_sql: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
     percentile: Decimal | None = None
     filter: Annotated[str, msgspec.Meta(min_length=1, max_length=5000)] | None = None
+    time_unit: TimeUnit | None = None
+    carry_forward: bool = False
+    gauge_field: FieldCode | None = None
     custom_fields: CustomFields | None = None
+
+    @property
+    def gauge(self) -> bool:
+        """Whether a value holds until the next one, into later periods too."""
+        return self.aggregation in _TIME_WEIGHTED or self.carry_forward
 
     def check(self) -> None:
         if self.quantity_per_unit <= 0:
@@ -79,8 +106,21 @@ class Aggregation(Value, frozen=True, kw_only=True):
             raise ValueError("percentile: must be above 0 and at most 100")
         if self.custom_sql is not None:
             raise ValueError("customSql: custom SQL is not supported; use a filter or a derived field of the meter")
+        self._check_gauge()
         self._check_segments()
         require_custom_fields(self.custom_fields)
+
+    def _check_gauge(self) -> None:
+        if (self.aggregation == Method.TIME_WEIGHTED_SUM) != (self.time_unit is not None):
+            raise ValueError("timeUnit: give it with the aggregation TIME_WEIGHTED_SUM and with no other")
+        if self.carry_forward and self.aggregation != Method.LATEST:
+            raise ValueError("carryForward: is for LATEST; time-weighted values are always carried forward")
+        if self.gauge_field is None:
+            return
+        if not self.gauge:
+            raise ValueError("gaugeField: is for TIME_WEIGHTED_SUM, TIME_WEIGHTED_MEAN and LATEST with carryForward")
+        if self.gauge_field in (self.segmented_fields or ()):
+            raise ValueError("gaugeField: is one of segmentedFields already, which have a gauge for each value")
 
     def _check_segments(self) -> None:
         fields = self.segmented_fields or ()
@@ -106,6 +146,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     `segmented_fields` is not empty, the answer has a row per combination of their values. Only measurements
     at or below the journal position `up_to` count. With `pooled`, the accounts are measured as if they were one:
     the answer has one row (per segment) for all of them, under the first of `accounts`.
+
+    With `gauge`, a value holds until the next one of its account, segment and `gauge_field` (None: one gauge for the
+    account and segment), and what held when the period began is in it; gauges are added up, those of a pool's accounts
+    too. `time_unit` says how many microseconds of holding a 1 make a time-weighted value of 1.
     """
 
     meter_id: str
@@ -118,12 +162,18 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     filter: str | None = None
     segmented_fields: tuple[str, ...] = ()
     pooled: bool = False
+    gauge: bool = False
+    gauge_field: str | None = None
+    time_unit: int | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer: exact `total` and `count`; the value is total / count for MEAN and `total` for all else."""
+    """One answer: exact `total` and `count`. The value is total / count for MEAN, and `total` for all else but
+    time-weighted methods, whose total adds up value × microseconds held: theirs is total / `time_unit`."""
 
     account_id: str
     segment: tuple[str, ...] = ()  # values of the segmented fields, in their order
     total: Decimal
-    count: int  # measurements that had a value for the field; never 0: what has none has no answer
+    count: (
+        int  # measurements that had a value, in the period or held at its start; never 0: what has none has no answer
+    )

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
 
-from tallystick.core.aggregation import Aggregation, Measured, Method
+from tallystick.core.aggregation import Aggregation, Measured, Method, Question
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.expression import CalculationError, Expression, Scalar, evaluate, parse
 from tallystick.core.quantity import divide, tidy
@@ -20,10 +20,12 @@ from tallystick.errors import Refusal
 _parsed = lru_cache(maxsize=1024)(parse)
 
 
-def base_value(aggregation: Aggregation, row: Measured | None) -> Decimal | None:
-    """The aggregation's value: what was measured, else its default, else None."""
+def base_value(aggregation: Aggregation, row: Measured | None, question: Question) -> Decimal | None:
+    """The aggregation's value: what was measured in answer to a question, else its default, else None."""
     if row is None:
         return None if aggregation.default_value is None else tidy(aggregation.default_value)
+    if question.time_unit is not None:
+        return divide(row.total, Decimal(question.time_unit))
     return divide(row.total, Decimal(row.count)) if aggregation.aggregation is Method.MEAN else tidy(row.total)
 
 

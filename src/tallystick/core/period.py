@@ -91,6 +91,11 @@ def intersect(first: Period, second: Period) -> Period | None:
     return Period(start, end) if start < end else None
 
 
+def microseconds(period: Period) -> int:
+    """How long a period is."""
+    return (period.end - period.start) // _MOMENT
+
+
 @lru_cache(maxsize=8192)
 def day_start(day: date, zone: str) -> Instant:
     """The first instant of a calendar day in a time zone.

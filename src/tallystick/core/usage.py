@@ -11,10 +11,10 @@ from decimal import Decimal
 
 import msgspec
 
-from tallystick.core.aggregation import Aggregation, Measured, Method, Question
+from tallystick.core.aggregation import Aggregation, Measured, Method, Question, TimeUnit
 from tallystick.core.credit import cuts_of
 from tallystick.core.formula import base_value, computed
-from tallystick.core.period import Instant, Period, intersect
+from tallystick.core.period import Instant, Period, intersect, microseconds
 from tallystick.core.plan_terms import Input, PriceTerms
 from tallystick.core.quantity import ZERO, add, subtract, tidy, to_units, total
 from tallystick.core.scope import Piece, Priceable, charges, clip, named
@@ -27,6 +27,8 @@ Rows = Mapping[tuple[str, ...], Measured]  # by segment
 
 # Methods whose values over two windows add up to the value over both.
 _ADDITIVE = frozenset({Method.SUM, Method.COUNT})
+# Units of time that are equally long in every window: sums over them add up as well.
+_MICROSECONDS = {TimeUnit.HOUR: 3_600_000_000, TimeUnit.DAY: 86_400_000_000}
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -104,10 +106,10 @@ def countings(window: Window, answers: Answers) -> list[Counting]:
     ]
 
 
-def value_of(priced: Priceable, row: Measured | None) -> Decimal | None:
+def value_of(priced: Priceable, row: Measured | None, asked: Asked) -> Decimal | None:
     """What is priced: measured (or computed), else the aggregation's default, else None."""
     if isinstance(priced, Aggregation):
-        return base_value(priced, row)
+        return base_value(priced, row, asked.questions[0])
     return None if row is None else row.total
 
 
@@ -126,7 +128,7 @@ def input_values(inputs: Sequence[Input], questions: Sequence[Question], answers
     found = []
     for each, question in zip(inputs, questions, strict=True):
         row = next(iter(answers[question]), None)
-        value = base_value(each.aggregation.value, row)
+        value = base_value(each.aggregation.value, row, question)
         found.append(NamedValue(name=each.name, value=value, count=row.count if row else 0))
     return tuple(found)
 
@@ -156,13 +158,27 @@ def question_of(
         percentile=aggregation.percentile,
         filter=narrowed(aggregation.filter, account_plan.usage_filters, measured.meter.value),
         segmented_fields=split,
+        gauge=aggregation.gauge,
+        gauge_field=aggregation.gauge_field,
+        time_unit=_time_unit(account_plan, aggregation, window),
     )
+
+
+def _time_unit(account_plan: AccountPlanTerms, aggregation: Aggregation, window: Period) -> int | None:
+    """How many microseconds a value of 1 must hold to be 1 in the answer; None where time plays no part."""
+    if aggregation.aggregation is Method.TIME_WEIGHTED_MEAN:
+        return microseconds(window)
+    if aggregation.time_unit is TimeUnit.PERIOD:
+        return microseconds(account_plan.grid.period_at(window.start))
+    return None if aggregation.time_unit is None else _MICROSECONDS[aggregation.time_unit]
 
 
 def _adds_up(priced: Priceable) -> bool:
     """Whether the time before a window can be asked about as one: a default value counts in every period anew, and
     so may whatever a calculation adds."""
-    return isinstance(priced, Aggregation) and priced.aggregation in _ADDITIVE and priced.default_value is None
+    if not isinstance(priced, Aggregation) or priced.default_value is not None:
+        return False
+    return priced.aggregation in _ADDITIVE or priced.time_unit in _MICROSECONDS
 
 
 def _before(account_plan: AccountPlanTerms, price: PriceTerms, start: Instant, up_to: int) -> tuple[Asked, ...]:
@@ -188,7 +204,7 @@ def _counting(
     inputs: tuple[NamedValue, ...],
 ) -> Counting:
     priced = window.price.priced.value
-    value = value_of(priced, row)
+    value = value_of(priced, row, window.now)
     assert value is not None, "what is not measured and has no default is not counted"
     value_before = units_before = None
     if not before:
@@ -219,7 +235,8 @@ def _values_before(window: Window, rows: Sequence[Rows], segment: tuple[str, ...
     segment is known beforehand: one that a wildcard found counts only where it was measured."""
     known = named(window.price.pattern) is not None or not segment
     values = (
-        value_of(window.price.priced.value, found.get(segment)) if known or segment in found else None for found in rows
+        value_of(window.price.priced.value, found.get(segment), asked) if known or segment in found else None
+        for asked, found in zip(window.before, rows, strict=True)
     )
     return [value for value in values if value is not None]
 

@@ -16,6 +16,7 @@ from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.expression import Expression, evaluate, parse
 from tallystick.core.quantity import tidy, total
 from tallystick.ports import UsageRow
+from tallystick.stores import plain_gauges
 
 
 def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
@@ -26,19 +27,25 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
     accepts = _filter(question.filter)
     wanted = None if question.accounts is None else set(question.accounts)
     account_of = _holder(question)
+    needed = (*question.segmented_fields, *([question.gauge_field] if question.gauge_field else ()))
     groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
     for row in rows:
         if (
             row.meter_id == question.meter_id
-            and question.period.start <= row.ts < question.period.end
+            and (question.gauge or question.period.start <= row.ts)
+            and row.ts < question.period.end
             and row.position <= question.up_to
             and (wanted is None or row.account_id in wanted)
             and field_value(row, question.field, question.method) is not None
-            and all(field in row.texts for field in question.segmented_fields)
+            and all(field in row.texts for field in needed)
             and accepts(row)
         ):
             segment = tuple(row.texts[field] for field in question.segmented_fields)
             groups[account_of(row), segment].append(row)
+    if question.gauge:
+        return [
+            found for key, members in sorted(groups.items()) for found in plain_gauges.measure(*key, members, question)
+        ]
     return [
         Measured(
             account_id=account,
@@ -86,6 +93,8 @@ def aggregate(rows: Sequence[UsageRow], field: str, method: Method, percentile: 
             assert percentile is not None, "PERCENTILE needs a rank"
             place = ceil(Fraction(percentile) * len(rows) / 100)
             return tidy(sorted(row.numbers[field] for row in rows)[place - 1])
+        case Method.TIME_WEIGHTED_SUM | Method.TIME_WEIGHTED_MEAN:
+            raise AssertionError("what is weighted by time is a gauge, and asked about as one")
         case _:
             assert_never(method)
 

@@ -21,6 +21,7 @@ SETTINGS = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]
+METHODS = [method for method in Method if not method.time_weighted]
 ACCOUNTS = ["ada", "grace", "hedy", "Ada"]
 
 quantities = st.one_of(
@@ -132,10 +133,32 @@ def test_every_method_of_any_question(  # type: ignore[no-untyped-def]  # Hypoth
         "up_to": columns.mark - cut,
         "pooled": pooled and accounts is not None,
     }
-    for method in Method:
+    for method in METHODS:
         rank = str(percentile) if method is Method.PERCENTILE else None
         expected = here.reference.measure(method, target, percentile=rank, **asked)
         assert here.columns.measure(method, target, percentile=rank, **asked) == expected, method
+
+
+@SETTINGS
+@given(
+    rows=measurements(),
+    method=st.sampled_from([Method.TIME_WEIGHTED_SUM, Method.TIME_WEIGHTED_MEAN, Method.LATEST]),
+    where=st.none() | filters,
+    by=st.sampled_from([(), ("region",)]),
+    of=st.sampled_from([None, "tier"]),
+    accounts=st.none() | st.lists(st.sampled_from([*ACCOUNTS, "nobody"])),
+    ends=st.lists(st.none() | moments, min_size=2, max_size=2),
+    pooled=st.booleans(),
+    cut=st.integers(0, 3),
+)
+def test_gauges_of_any_question(  # type: ignore[no-untyped-def]  # Hypothesis passes what `given` says
+    columns, rows, method, where, by, of, accounts, ends, pooled, cut
+) -> None:
+    here = both(columns, rows)
+    start, end = (None if each is None else each.wire() for each in ends)
+    asked = {"where": where, "by": by, "of": of, "accounts": accounts, "start": start, "end": end}
+    asked |= {"pooled": pooled and accounts is not None, "up_to": columns.mark - cut, "gauge": True}
+    assert here.columns.measure(method, **asked) == here.reference.measure(method, **asked)
 
 
 @st.composite

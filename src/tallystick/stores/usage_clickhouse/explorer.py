@@ -70,6 +70,8 @@ def _where(
         yield f"ts < {bindings.instant(query.end)}"
     if query.account_ids is not None:
         yield f"account IN {bindings.texts(query.account_ids)}"
+    if query.up_to is not None:
+        yield f"position <= {bindings.bind(query.up_to, 'UInt64')}"
     for each in query.filters:
         yield _filter(each, meters, bindings)
 
@@ -105,8 +107,8 @@ def _column(column: UsageColumn, meters: Mapping[str, Fields], bindings: Binding
             return f"maxIf({number}, {own})", count
         case Method.LATEST:
             return f"argMaxIf({number}, (ts, uid), {own})", count
-        case Method.PERCENTILE:
-            raise AssertionError("a usage query has no percentiles")
+        case Method.PERCENTILE | Method.TIME_WEIGHTED_SUM | Method.TIME_WEIGHTED_MEAN:
+            raise AssertionError(f"a usage query has no {method}")
         case _:
             assert_never(method)
 

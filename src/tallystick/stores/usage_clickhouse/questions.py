@@ -10,7 +10,7 @@ from typing import assert_never
 from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.quantity import tidy
 from tallystick.stores import plain_aggregation
-from tallystick.stores.usage_clickhouse import reading
+from tallystick.stores.usage_clickhouse import gauges, reading
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.filters import condition
 from tallystick.stores.usage_clickhouse.schema import Fields
@@ -21,7 +21,8 @@ _ACCOUNTS_AT_ONCE = 10_000
 def measure(connection: Connection, organization: str, fields: Fields, question: Question) -> list[Measured]:
     """The answer, ordered by account and segment. `fields` are those of the question's meter."""
     target = _target(fields, question)
-    if target is None or any(field not in fields.texts for field in question.segmented_fields):
+    needed = (*question.segmented_fields, *([question.gauge_field] if question.gauge_field else ()))
+    if target is None or any(field not in fields.texts for field in needed):
         return []
     if question.accounts is None:
         assert not question.pooled, "a pool names its accounts"
@@ -67,30 +68,38 @@ def _measure(
                 connection, organization, fields, question, (" AND ".join([*where, given]), bindings)
             )
         where.append(kept)
-    where += [given, *(f"{segment} IS NOT NULL" for segment in segments)]
+    gauge = fields.texts[question.gauge_field] if question.gauge_field else None
+    where += [given, *(f"{field} IS NOT NULL" for field in [*segments, *([gauge] if gauge else [])])]
     # Of a pool one constant stands for all accounts.
     account = bindings.text(question.accounts[0]) if question.pooled and question.accounts else "account"
-    keys = ", ".join(
-        [
-            f"{account} AS holder",
-            *(f"assumeNotNull({segment}) AS segment{place}" for place, segment in enumerate(segments)),
-        ]
-    )
-    grouped = ", ".join(["holder", *(f"segment{place}" for place in range(len(segments)))])
-    statement = f"""
-        SELECT {keys}, {total(value, question.method, question.percentile, bindings)}, count()
-        FROM {DATABASE}.measurement WHERE {" AND ".join(where)}
-        GROUP BY {grouped} HAVING count() > 0 ORDER BY {grouped}"""
+    keys = [
+        f"{account} AS holder",
+        *(f"assumeNotNull({segment}) AS segment{place}" for place, segment in enumerate(segments)),
+    ]
+    if question.gauge:
+        statement = gauges.statement(question, value, keys, gauge, " AND ".join(where), bindings)
+    else:
+        statement = _grouped(question, value, keys, " AND ".join(where), bindings)
     return [
         Measured(account_id=account, segment=tuple(segment), total=tidy(Decimal(answer)), count=count)
         for account, *segment, answer, count in connection.rows(statement, bindings)
     ]
 
 
+def _grouped(question: Question, value: str, keys: Sequence[str], where: str, bindings: Bindings) -> str:
+    """Reads (…keys, total, count)."""
+    grouped = ", ".join(key.rsplit(" AS ", 1)[1] for key in keys)
+    return f"""
+        SELECT {", ".join(keys)}, {total(value, question.method, question.percentile, bindings)}, count()
+        FROM {DATABASE}.measurement WHERE {where}
+        GROUP BY {grouped} HAVING count() > 0 ORDER BY {grouped}"""
+
+
 def _where(organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings) -> Iterator[str]:
     yield f"organization = {bindings.text(organization)}"
     yield f"meter = {bindings.text(question.meter_id)}"
-    yield f"ts >= {bindings.instant(question.period.start)}"
+    if not question.gauge:  # what holds at the start may have been measured at any time before
+        yield f"ts >= {bindings.instant(question.period.start)}"
     yield f"ts < {bindings.instant(question.period.end)}"
     yield f"position <= {bindings.bind(question.up_to, 'UInt64')}"
     if accounts is not None:
@@ -118,6 +127,8 @@ def total(value: str, method: Method, percentile: Decimal | None, bindings: Bind
             over, under = bindings.bind(rank.numerator, "UInt256"), bindings.bind(rank.denominator, "UInt256")
             place = f"toUInt64(intDiv(toUInt256(count()) * {over} + {under} - 1, {under}))"
             return f"arraySort(groupArray({value}))[{place}]"
+        case Method.TIME_WEIGHTED_SUM | Method.TIME_WEIGHTED_MEAN:
+            raise AssertionError("what is weighted by time is a gauge, and asked about as one")
         case _:
             assert_never(method)
 
