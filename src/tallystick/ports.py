@@ -311,7 +311,8 @@ class UsageGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery:
-    """A question of the data explorer. Times are UTC instants, `end` exclusive; None means unbounded or all."""
+    """A question of the data explorer. Times are UTC instants, `end` exclusive; None means unbounded or all. Only
+    measurements at or below the journal position `up_to` count, all if it is None."""
 
     start: Instant | None
     end: Instant | None
@@ -322,6 +323,7 @@ class UsageQuery:
     groups: tuple[UsageGroup, ...]
     limit: int
     zone: str
+    up_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +341,10 @@ class OrganizationUsage(Protocol):
 
     def measure(self, question: Question) -> Iterable[Measured]:
         """The exact answer, one row per account (and segment) that had measurements with the field."""
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+        """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
+        position above `after` and at most `up_to`."""
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says

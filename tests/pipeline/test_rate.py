@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ from billing_world import World, at, id_of
 from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.bill import BillRecord
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.period import Frequency, Period
+from tallystick.core.period import Frequency, Instant, Period
 from tallystick.core.terms import AccountPeriod
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.meter import measure
@@ -34,6 +34,9 @@ class Watched:
     def measure(self, question: Question) -> Iterable[Measured]:
         self.asked.append(question)
         return self.inside.measure(question)
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+        return self.inside.late_accounts(accounts, before=before, after=after, up_to=up_to)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         return self.inside.query(query)

@@ -25,13 +25,15 @@ from tallystick.core.bill import (
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.ledger import LedgerEntry
 from tallystick.core.organization import BillConfig, ExternalInvoiceDate, OrganizationConfig
-from tallystick.core.period import Instant, local_day
+from tallystick.core.period import Frequency, Instant, local_day
 from tallystick.core.quantity import total
 from tallystick.core.rating import ENGINE_VERSION
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import uses_of
 from tallystick.errors import Refusal
+from tallystick.pipeline.late_usage import drop_adjustments, keep_adjustments, with_adjustments
 from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
+from tallystick.pipeline.placing import charges_on, require_free, stand
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.pipeline.replay import rated_then
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction
@@ -64,7 +66,8 @@ def preview(
     records: OrganizationRecords, usage: OrganizationUsage, periods: Sequence[AccountPeriod], run: Run
 ) -> list[BillRecord | BillFailure]:
     """The bills as they would be made now, in the order asked. Nothing is written."""
-    results = draw_all(records, rate_accounts(records, usage, periods, up_to=run.up_to))
+    rated = rate_accounts(records, usage, periods, up_to=run.up_to)
+    results = draw_all(records, with_adjustments(records, usage, rated, up_to=run.up_to))
     return [bill_of(each, run) if isinstance(each, Rated) else each for each in results]
 
 
@@ -93,6 +96,7 @@ def remove_bill(records: OrganizationRecords, id: str, *, actor_id: str, at: Ins
         if bill.locked:
             raise Refusal("bill_locked", f"bill {id} is locked and stays: correct it on the next bill")
         write.remove_document(KIND, id)
+        drop_adjustments(write, id)
         run = Run(job_id=bill.bill_job_id, as_of=at, up_to=record.evidence.up_to, actor_id=actor_id)
         drawing = Drawing(write, [each.credit_id for each in record.evidence.openings], run)
         drawing.book_entries(bill, [])
@@ -111,11 +115,13 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         uses=uses_of(rated.terms),
         parameters=rated.terms.parameters,
         answers=rated.answers,
+        openings=rated.openings,
         grouping=rated.terms.of.grouping,
+        earlier=rated.earlier,
+        late_up_to=rated.late_up_to,
         digest=digest_of(bill, workings),
     )
     return BillRecord(bill=bill, workings=workings, evidence=evidence)
-        openings=rated.openings,
 
 
 def _bill(rated: Rated, run: Run) -> Bill:
@@ -160,7 +166,9 @@ def _bill(rated: Rated, run: Run) -> Bill:
 def _dates(terms: Terms, next_day: date) -> tuple[date, date, date]:
     """Bill date, due date and external invoice date: the job's, else as the account and the organisation have it."""
     asked, account, config = terms.parameters, terms.account.value, terms.config.value
-    bill_date = asked.bill_date or next_day
+    bill_date = asked.bill_date or (
+        next_day - timedelta(days=1) if terms.of.frequency is Frequency.AD_HOC else next_day
+    )
     days = account.days_before_bill_due or config.days_before_bill_due
     same_period = config.external_invoice_date is ExternalInvoiceDate.LAST_DAY_OF_ARREARS
     invoiced = next_day - timedelta(days=1) if same_period else next_day
@@ -210,6 +218,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
             drawn = drawing.draw(each)
             fresh = bill_of(drawn, run)
             require_open(fresh.bill, lock_date)
+            require_free(write, fresh.bill.id, charges_on(fresh.bill))
         except Refusal as refusal:
             failures.append(failure_of(each.terms.of, refusal))
             continue
@@ -221,6 +230,8 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
             changed.append(_numbered(write, each.terms, after))
             drawing.book(after, drawn)
     write.put_documents(KIND, [document_of(record) for record in changed])
+    keep_adjustments(write, changed)
+    stand(write, {each.bill.id: charges_on(each.bill) for each in changed})
     drawing.finish()
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))
 

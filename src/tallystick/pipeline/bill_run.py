@@ -35,6 +35,7 @@ from tallystick.pipeline.bill_job import (
     whole_job,
 )
 from tallystick.pipeline.ingest.failures import event_document
+from tallystick.pipeline.late_usage import was_overtaken, with_adjustments
 from tallystick.pipeline.periods import Choice, account_periods, ended_by, ending_on
 from tallystick.pipeline.rate import rate_accounts
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
@@ -105,11 +106,14 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
         reopen=job.type is BillJobType.RECALCULATE,
     )
     results = rate_accounts(records, usage, chunk.periods, up_to=job.up_to)
+    results = with_adjustments(records, usage, results, up_to=job.up_to)
     failpoint("rated")
     with records.transaction() as write:
         now = read_kept(write, job.id)
         if now.job.status is not BillJobStatus.RUNNING or now.done != kept.done:
             return now  # cancelled, or settled by another run, in the meantime
+        if was_overtaken(write, results):
+            return now  # the chunk is rated anew
         settled = settle(write, results, run)
         failpoint("bills written, not committed")
         _put_events(write, job, settled.failures)
@@ -148,6 +152,7 @@ def _periods(records: OrganizationRecords, kept: KeptJob) -> tuple[list[AccountP
         frequency=job.billing_frequency,
         interval=job.bill_frequency_interval,
         parameters=request.parameters,
+        catch_up=request.last_date_in_billing_period is None,
     )
     found = {each.account_id for each in periods}
     named = dict.fromkeys(job.account_ids or ())

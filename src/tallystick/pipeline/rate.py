@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from tallystick.core.account import Account, AccountPlan
+from tallystick.core.adjustment import Adjustment
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.agreements import Agreements
-from tallystick.core.bill import Answer
+from tallystick.core.bill import Answer, EarlierBill
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.compound import CompoundAggregation, codes_in
@@ -31,9 +32,9 @@ from tallystick.core.plan_terms import Catalogue, PlanTerms, catalogue_of, plan_
 from tallystick.core.rating import RatedLine, questions, rate
 from tallystick.core.terms import AccountPeriod, Setting, Terms, terms_of
 from tallystick.errors import Refusal
-from tallystick.pipeline.agreements import read_agreements
 from tallystick.pipeline.ledger import accounting_products, read_credits
 from tallystick.pipeline.meter import measure
+from tallystick.pipeline.placing import agreements_on
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
 
 V = TypeVar("V", bound=Value)
@@ -51,6 +52,9 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True):
     up_to: int
     openings: tuple[Opening, ...] = ()
     draws: tuple[Draw, ...] = ()
+    earlier: tuple[EarlierBill, ...] = ()  # that these lines adjust for late usage
+    late_up_to: int = 0  # see core.bill.Evidence
+    seen: tuple[Adjustment, ...] = ()  # what bills of the account adjusted when this was rated
 
 
 def with_draws(rated: Rated, openings: Mapping[str, Opening]) -> Rated:
@@ -120,14 +124,16 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
         for plan in account_plans.get(each.account_id, ())
         if intersect(_life(plan.value), each.period)
     ]
-    agreements = read_agreements(records, in_force)
     held = read_credits(records, ids)
     every = [credit for of_account in held.values() for credit in of_account]
-    plan_ids = {id_ for plan in in_force for id_ in agreements.plan_ids(plan.value)}
+    config = records.get(OrganizationConfig, records.organization_id)
+    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    agreed = agreements_on(records, periods, list(chain(*account_plans.values())), every, config.value)
+    plan_ids = {id_ for shared in agreed[:1] for plan in in_force for id_ in shared.plan_ids(plan.value)}
     plan_ids |= {each.value.billing_plan_id or "" for each in every if isinstance(each.value, Commitment)} - {""}
     setting = msgspec.structs.replace(read_setting(records, plan_ids), products=accounting_products(records, every))
     results: list[Terms | BillFailure] = []
-    for each in periods:
+    for each, agreements in zip(periods, agreed, strict=True):
         account = accounts.get(each.account_id)
         try:
             terms = _terms(setting, account, account_plans.get(each.account_id, ()), each, agreements)

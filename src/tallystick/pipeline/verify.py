@@ -18,6 +18,7 @@ from tallystick.core.rating import ENGINE_VERSION
 from tallystick.core.wire import canonical
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, bill_of
+from tallystick.pipeline.late_usage import readjusted
 from tallystick.pipeline.ledger import read_draws
 from tallystick.pipeline.rate import Rated, rate_terms, with_draws
 from tallystick.pipeline.replay import terms_then
@@ -67,6 +68,7 @@ def _replay(
         (rated,) = rate_terms(usage, [terms], up_to=evidence.up_to)
         if isinstance(rated, BillFailure):
             return None, f"the bill cannot be calculated from what it recorded: {rated.message}"
+        rated = readjusted(records, usage, rated, evidence.earlier)
         drawn = with_draws(rated, {each.credit_id: each for each in evidence.openings})
     except Refusal as refusal:
         return None, f"the bill cannot be calculated from what it recorded: {refusal.message}"

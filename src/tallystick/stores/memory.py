@@ -56,6 +56,12 @@ class MemoryOrganizationUsage:
         """See ports.OrganizationUsage."""
         return plain_aggregation.measure(self._store.rows(self._organization_id), question)
 
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+        """See ports.OrganizationUsage."""
+        rows = self._store.rows(self._organization_id)
+        late = {row.account_id for row in rows if row.ts < before and after < row.position <= up_to}
+        return late & set(accounts)
+
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""
         groups: dict[tuple[GroupValue, ...], list[UsageRow]] = defaultdict(list)
@@ -82,6 +88,7 @@ class MemoryOrganizationUsage:
             if period.start <= row.ts < period.end
             and (query.meter_ids is None or row.meter_id in query.meter_ids)
             and (query.account_ids is None or row.account_id in query.account_ids)
+            and (query.up_to is None or row.position <= query.up_to)
             and all(row.texts.get(each.field) in each.values for each in query.filters if each.meter_id == row.meter_id)
         )
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import assert_never
 
 from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy
 from tallystick.stores import plain_aggregation
 from tallystick.stores.usage_clickhouse import gauges, reading
@@ -37,6 +38,23 @@ def measure(connection: Connection, organization: str, fields: Fields, question:
             connection, organization, fields, question, target, accounts[first : first + _ACCOUNTS_AT_ONCE]
         )
     ]
+
+
+def late_accounts(
+    connection: Connection, organization: str, accounts: Sequence[str], before: Instant, after: int, up_to: int
+) -> set[str]:
+    """Those of the accounts that have measurements from before an instant between two journal positions."""
+    found: set[str] = set()
+    for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
+        bindings = Bindings()
+        statement = f"""
+            SELECT DISTINCT account FROM {DATABASE}.measurement
+            WHERE organization = {bindings.text(organization)}
+              AND position > {bindings.bind(after, "UInt64")} AND position <= {bindings.bind(up_to, "UInt64")}
+              AND ts < {bindings.instant(before)}
+              AND account IN {bindings.texts(accounts[first : first + _ACCOUNTS_AT_ONCE])}"""
+        found |= {str(row[0]) for row in connection.rows(statement, bindings)}
+    return found
 
 
 def _target(fields: Fields, question: Question) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tallystick.core.aggregation import Measured, Question
+from tallystick.core.period import Instant
 from tallystick.ports import UsageAnswer, UsageQuery, UsageRow
 from tallystick.stores.usage_clickhouse import explorer, questions
 from tallystick.stores.usage_clickhouse.block import block, undeclared
@@ -103,6 +104,10 @@ class ClickHouseOrganizationUsage:
         """See ports.OrganizationUsage."""
         fields = self._schema.fields(self._organization_id, question.meter_id)
         return questions.measure(self._connection, self._organization_id, fields, question)
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+        """See ports.OrganizationUsage."""
+        return questions.late_accounts(self._connection, self._organization_id, accounts, before, after, up_to)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""
