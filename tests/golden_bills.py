@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from billing_world import ACCOUNT, Answerer, Event, World, always, at, bands, by_field, id_of, lines_of, summing
+from golden_credits import CREDIT_STORIES, CreditStory
 from tallystick.core.aggregation import Method, TimeUnit, UnitRounding
 from tallystick.core.catalog import PricingType
 from tallystick.core.contract import PriceProtection
@@ -43,7 +44,7 @@ class Story:
         return terms, lines_of(terms, answer)
 
 
-def render(story: Story) -> str:
+def render(story: Story | CreditStory) -> str:
     """The bill as a page of text."""
     terms, lines = story.bill()
     first, end = (local_day(each, terms.zone) for each in terms.period)
@@ -471,7 +472,10 @@ STORIES = (
 )
 
 
-def write(stories: Iterable[Story] = STORIES) -> None:
+ALL = (*STORIES, *CREDIT_STORIES)
+
+
+def write(stories: Iterable[Story | CreditStory] = ALL) -> None:
     """Write the golden files anew, after a change that was meant."""
     for story in stories:
         (FILES / f"{story.name}.txt").write_text(render(story), encoding="utf-8")
@@ -479,4 +483,4 @@ def write(stories: Iterable[Story] = STORIES) -> None:
 
 if __name__ == "__main__":
     write()
-    print(f"{len(STORIES)} bills written to {FILES}; {id_of('account', 'acme')} is the account of all of them")
+    print(f"{len(ALL)} bills written to {FILES}; {id_of('account', 'acme')} is the account of all of them")

@@ -217,6 +217,7 @@ def _line(terms: Terms, purse: _Purse, paid: Sequence[_Paid], opening: Decimal, 
         amount=tidy(amount),
         left=tidy(subtract(opening, amount)),
         carried_over=carried,
+        limit=credit.balance.rollover_amount if carried and credit.balance else None,
         converted=tidy(billed) if converts else None,
         converted_currency=conversion.to_currency if converts else None,
     )

@@ -17,7 +17,8 @@ def _drawn_clause(step: Drawn) -> str:
 
 
 def _drawn(step: Drawn) -> str:
-    whence = "was carried over" if step.carried_over else "was there to draw"
+    limit = "" if step.limit is None else f", of which at most {money(step.limit)} may be carried over"
+    whence = f"was left at its end{limit}" if step.carried_over else "was there to draw"
     charges = "; ".join(f"{money(each.amount)} for {each.description}" for each in step.charges)
     into = f" In the currency of the bill: {money(step.converted)} {step.converted_currency}." if step.converted else ""
     return (
@@ -38,7 +39,8 @@ def _surcharged(step: Surcharged) -> str:
 
 
 def _exceeded_clause(step: Exceeded) -> str:
-    return f"of {number(step.units)} units {number(step.units_beyond)} are beyond {step.credit}"
+    beyond = f"{number(step.units_beyond)} are beyond {step.credit}"
+    return f"of {number(step.units)} units {beyond}, {money(step.beyond)} of {money(step.amount)} at the same rates"
 
 
 def _exceeded(step: Exceeded) -> str:

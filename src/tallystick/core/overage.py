@@ -212,6 +212,7 @@ def _exceeded(beyond: _Beyond) -> Exceeded:
         credit=beyond.credit.name,
         amount=item.subtotal,
         covered=subtract(item.subtotal, beyond.left),
+        beyond=beyond.left,
         units=item.units,
         units_beyond=beyond.units,
     )

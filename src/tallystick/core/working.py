@@ -244,6 +244,7 @@ class Drawn(Step, frozen=True, kw_only=True, tag="drawn"):
     """A credit pays for charges: `opening` was there to draw, of which `amount` is drawn and `left` remains.
 
     All in `currency`, the credit's; `converted` is what it pays in the currency of the bill, where that is another.
+    What is carried over a balance's end may be limited to `limit`.
     """
 
     credit: str
@@ -253,6 +254,7 @@ class Drawn(Step, frozen=True, kw_only=True, tag="drawn"):
     amount: Decimal
     left: Decimal
     carried_over: bool = False
+    limit: Decimal | None = None
     converted: Decimal | None = None
     converted_currency: str | None = None
 
@@ -267,11 +269,13 @@ class Surcharged(Step, frozen=True, kw_only=True, tag="surcharged"):
 
 
 class Exceeded(Step, frozen=True, kw_only=True, tag="exceeded"):
-    """Of a usage charge, credit covered `covered` of `amount`; the units beyond are charged on a line of their own."""
+    """Of a usage charge, credit covered `covered` of `amount`; the units beyond, `beyond` at the same rates, are charged
+    on a line of their own."""
 
     credit: str
     amount: Decimal
     covered: Decimal
+    beyond: Decimal
     units: Decimal
     units_beyond: Decimal
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from billing_world import ACCOUNT, Answerer, World, always, at, bands, id_of, number
 from tallystick.core.catalog import Product
-from tallystick.core.ledger import Opening
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.drawing import Outcome, apply_credits
 from tallystick.core.entity import Entity
 from tallystick.core.held import with_credits
+from tallystick.core.ledger import Opening
 from tallystick.core.lines import RatedLine
 from tallystick.core.plan_terms import catalogue_of, plan_terms
 from tallystick.core.rating import questions, rate
@@ -78,9 +78,8 @@ def rated(terms: Terms, answer: Answerer) -> tuple[RatedLine, ...]:
 
 def drawn(terms: Terms, answer: Answerer | None = None, **there: object) -> Outcome:
     """The bill when of the credits, by name, this much is there; of the others nothing."""
-    return drawn_of(
-        terms, rated(terms, answer or always(None)), {_id(terms, name): number(value) for name, value in there.items()}
-    )
+    amounts = {_id(terms, name): number(value) for name, value in there.items()}
+    return drawn_of(terms, rated(terms, answer or always(None)), amounts)
 
 
 def drawn_of(terms: Terms, lines: Iterable[RatedLine], there: Mapping[str, Decimal]) -> Outcome:
@@ -90,6 +89,7 @@ def drawn_of(terms: Terms, lines: Iterable[RatedLine], there: Mapping[str, Decim
 
 
 def _id(terms: Terms, name: str) -> str:
+    """The id of the commitment or balance of this name."""
     ids = {id_of(kind, name) for kind in ("commitment", "balance")}
     return next(each.id for each in terms.credits if each.id in ids)
 
