@@ -39,10 +39,12 @@ from tallystick.core.scope import named, segment_map
 from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
 from tallystick.core.usage import Answers, Counting, Window, countings, questions, windows
 from tallystick.core.working import (
+    Chosen,
     Computed,
     Counted,
     Credited,
     Divided,
+    Steps,
 )
 
 # Changes whenever the same terms and answers would give other lines; a bill records the one that made it.
@@ -145,7 +147,7 @@ def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
         description=_description(price, counting.segment),
         service=window.now.piece.window,
         exact=negate(cost.priced.subtotal) if is_credit else cost.priced.subtotal,
-        working=(_counted(window, counting), _divided(price, counting), *cost.steps),
+        working=(_counted(window, counting), _divided(price, counting), *_chosen(window, counting), *cost.steps),
         accounting_product=price.accounting_product,
         quantity=counting.value,
         units=counting.units,
@@ -214,6 +216,15 @@ def _counted(window: Window, counting: Counting) -> Counted | Computed:
         gauge_field=aggregation.gauge_field,
         time_unit=aggregation.time_unit,
     )
+
+
+def _chosen(window: Window, counting: Counting) -> list[Steps]:
+    """Why the pricing holds, where it has a condition."""
+    decision = window.decision
+    if decision is None:
+        return []
+    start, end = decision.window
+    return [Chosen(condition=decision.condition.formula, inputs=counting.decided, start=start, end=end)]
 
 
 def _divided(price: PriceTerms, counting: Counting) -> Divided:

@@ -130,7 +130,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def purchase_order_number(self) -> str | None:
         """That of the contract when all of the bill is of one contract which has a number, else the account's."""
-        contracts = {each.contract.id if each.contract else "": each.contract for each in self.account_plans}
+        named = [each.contract for each in self.account_plans]
+        named += [self.agreements.contract(each.value.contract_id) for each in self.agreements.charges]
+        contracts = {each.id if each else "": each for each in named}
         contract = next(iter(contracts.values())) if len(contracts) == 1 else None
         own = contract.value.purchase_order_number if contract else None
         return own or self.account.value.purchase_order_number
@@ -185,9 +187,13 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _priced_in(self) -> set[str]:
-        """The currencies of plans and groups of plans."""
+        """The currencies of plans, groups of plans and charges."""
         groups = {each.group.value.currency for each in self.account_plans if each.group}
-        return groups | {each.plan.template.value.currency for each in self.account_plans}
+        return (
+            groups
+            | {each.value.currency for each in self.agreements.charges}
+            | {each.plan.template.value.currency for each in self.account_plans}
+        )
 
     @property
     def all_currencies(self) -> set[str]:

@@ -52,6 +52,7 @@ def _of_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
     horizon = stretch(each.life.start, each.grid.next(each.period).end)
     for price in plan.prices:
         if intersect(stretch(price.pricing.value.start_date, price.pricing.value.end_date), horizon):
+            inputs = (*price.inputs, *(price.condition.inputs if price.condition else ()))
             found += [price.pricing, price.priced, price.accounting_product]
-            found += [used for each in price.inputs for used in (each.aggregation, each.meter)]
+            found += [used for each in inputs for used in (each.aggregation, each.meter)]
     return found

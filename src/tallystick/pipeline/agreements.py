@@ -29,8 +29,8 @@ def read_agreements(
     memos: Sequence[Entity[BillMemo]] = (),
     held: Sequence[Entity[Any]] = (),
 ) -> Agreements:
-    """What account plans, charges, memos and credit name: contracts with their bill grouping keys, groups of plans with their
-    links, balances, products. The charges and memos themselves are those of single bills and left out."""
+    """What account plans, charges, memos and credit name: contracts with their bill grouping keys, groups of plans with
+    their links, balances, products. The charges and memos themselves are those of single bills and left out."""
     named: list[Entity[Any]] = [*account_plans, *charges, *held]
     accounted: list[Entity[Any]] = [*charges, *memos]
     contracts = many(records, Contract, (each.value.contract_id for each in named))

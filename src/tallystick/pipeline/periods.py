@@ -1,25 +1,26 @@
-"""Which bills there are to make: the periods of the billing grids that accounts' plans have.
+"""Which bills there are to make: the periods of the billing grids that accounts have, and single days beside them.
 
-docs/decisions/0073-periods-of-a-bill-job.md, 0140-contracts-on-bills.md, 0144-consolidated-bills.md
+docs/decisions/0073-periods-of-a-bill-job.md, 0140-contracts-on-bills.md, 0142-charges-on-bills.md,
+0145-consolidated-bills.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import cache
 
-import msgspec
-
 from tallystick.core.account import Account, AccountPlan
-from tallystick.core.agreements import Agreements, period_limits
-from tallystick.core.bill import BillParameters
-from tallystick.core.catalog import Plan, PlanTemplate
+from tallystick.core.bill import BillParameters, bill_id
+from tallystick.core.charge import Charge
+from tallystick.core.credit_types import Commitment
 from tallystick.core.entity import Entity
 from tallystick.core.organization import OrganizationConfig
-from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, stretch
-from tallystick.core.terms import AccountPeriod, grid_of, period_ending_at
-from tallystick.pipeline.agreements import many, read_agreements
+from tallystick.core.period import Frequency, Grid, Instant, Period, intersect
+from tallystick.core.terms import AccountPeriod
+from tallystick.pipeline.agreements import read_agreements
+from tallystick.pipeline.grids import Billed, billed_plans, consolidated, period_on
+from tallystick.pipeline.placing import ad_hoc, place, stored_bills
 from tallystick.ports import OrganizationRecords, Where
 
 Choice = Callable[[Grid], Period | None]
@@ -40,15 +41,6 @@ def holding(moment: Instant) -> Choice:
     return lambda grid: grid.period_at(moment)
 
 
-class Billed(msgspec.Struct, frozen=True, kw_only=True):
-    """An account plan with one of its plans' billing grids, its life, and the bill grouping it belongs to."""
-
-    account: Entity[Account]
-    grid: Grid
-    life: Period
-    grouping: str
-
-
 def account_periods(
     records: OrganizationRecords,
     choose: Choice,
@@ -57,89 +49,85 @@ def account_periods(
     frequency: Frequency | None = None,
     interval: int | None = None,
     parameters: BillParameters | None = None,
+    catch_up: bool = False,
 ) -> list[AccountPeriod]:
     """The bills there are to make: for each account (all when not named) and each of its billing grids the period that
-    `choose` takes, if a plan is in force in it. In order of account code, then frequency, interval and period."""
+    `choose` takes, if a plan is in force in it; and for single charges and fees that no grid takes, the day that it
+    takes of a daily grid, with `catch_up` also every day before it that has no bill yet. In order of account code, then
+    frequency, interval and period."""
     parameters = parameters or BillParameters()
-    config = _config(records)
+    config = records.get(OrganizationConfig, records.organization_id)
+    assert config is not None, f"the organisation {records.organization_id} was never initialised"
     where = Where(equal={"account_id": account_ids}) if account_ids is not None else Where()
-    plans = billed_plans(records, list(records.every(AccountPlan, where)), config, parameters)
+    account_plans, charges = list(records.every(AccountPlan, where)), list(records.every(Charge, where))
+    agreements = read_agreements(records, account_plans, charges)
+    plans = billed_plans(records, account_plans, agreements, config.value, parameters)
     wanted = [
         each for each in plans if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
     ]
-    chosen = cache(choose)
-    found: dict[str, AccountPeriod] = {}
-    codes: dict[str, str] = {}
-    for each in wanted:
-        period = chosen(each.grid)
-        if period is None or not intersect(each.life, period):
-            continue
-        of = AccountPeriod(
-            account_id=each.account.id,
-            frequency=each.grid.frequency,
-            interval=each.grid.interval,
-            period=period,
-            parameters=parameters,
-            grouping=each.grouping,
-        )
-        if config.value.consolidate_bills:
-            of = consolidated(of, plans)
-        found[of.key] = of
-        codes[each.account.id] = each.account.value.code
+    found = list(_of_grids(wanted, plans, cache(choose), parameters, consolidate=config.value.consolidate_bills))
+    if frequency in {None, Frequency.AD_HOC} and interval in {None, 1}:
+        placed = place(records, charges, plans, agreements, config.value, parameters)
+        days = [each.of for each in placed if each.of.frequency is Frequency.AD_HOC]
+        days += _fee_days(records, where, config, parameters)
+        found += _of_days(records, days, choose, config.value, parameters, catch_up=catch_up)
+    accounts = records.get_many(Account, sorted({each.account_id for each in found}))
+    unique = {each.key: each for each in found if each.account_id in accounts}
     return sorted(
-        found.values(),
-        key=lambda of: (codes[of.account_id], of.account_id, of.frequency, of.interval, of.period, of.grouping),
+        unique.values(),
+        key=lambda of: (
+            accounts[of.account_id].value.code,
+            of.account_id,
+            of.frequency,
+            of.interval,
+            of.period,
+            of.grouping,
+        ),
     )
 
 
-def consolidated(of: AccountPeriod, plans: Iterable[Billed]) -> AccountPeriod:
-    """The bill of all the account's billing periods that end together: as long as the longest of them."""
-    starts = [
-        period.start
-        for each in plans
-        if each.account.id == of.account_id and each.grouping == of.grouping
-        if (period := period_ending_at(each.grid, of.period.end)) and intersect(each.life, period)
-    ]
-    period = Period(min(starts), of.period.end)
-    return msgspec.structs.replace(of, frequency=Frequency.MIXED, interval=1, period=period)
+def _of_grids(
+    wanted: Sequence[Billed], plans: Sequence[Billed], choose: Choice, parameters: BillParameters, *, consolidate: bool
+) -> Iterator[AccountPeriod]:
+    by_account: dict[str, list[Billed]] = {}
+    for each in plans:
+        by_account.setdefault(each.account.id, []).append(each)
+    for each in wanted:
+        period = choose(each.grid)
+        if period is not None and intersect(each.life, period):
+            of = period_on(each, period, parameters)
+            yield consolidated(of, by_account[each.account.id]) if consolidate else of
 
 
-def billed_plans(
+def _fee_days(
+    records: OrganizationRecords, where: Where, config: Entity[OrganizationConfig], parameters: BillParameters
+) -> Iterator[AccountPeriod]:
+    """The days for which fees of commitments were agreed."""
+    commitments = [each for each in records.every(Commitment, where) if each.value.fee_dates]
+    agreements = read_agreements(records, (), held=commitments)
+    zone = parameters.timezone or config.value.timezone
+    for each in commitments:
+        grouping = agreements.grouping(agreements.contract(each.value.contract_id))
+        for fee in each.value.fee_dates:
+            yield ad_hoc(each.value.account_id, fee.date, zone, grouping, parameters)
+
+
+def _of_days(
     records: OrganizationRecords,
-    account_plans: Sequence[Entity[AccountPlan]],
-    config: Entity[OrganizationConfig],
+    days: Sequence[AccountPeriod],
+    choose: Choice,
+    config: OrganizationConfig,
     parameters: BillParameters,
-) -> list[Billed]:
-    """Every account plan that has a billing grid, once per plan; what was deleted in between has nothing to bill."""
-    agreements = read_agreements(records, account_plans)
-    accounts = records.get_many(Account, sorted({each.value.account_id for each in account_plans}))
-    ids = (plan_id for each in account_plans for plan_id in agreements.plan_ids(each.value))
-    plans = {plan.id: plan for plan in many(records, Plan, ids)}
-    template_ids = (plan.value.plan_template_id for plan in plans.values())
-    templates = {each.id: each.value for each in many(records, PlanTemplate, template_ids)}
-    found = []
-    for each in account_plans:
-        account = accounts.get(each.value.account_id)
-        for plan_id in agreements.plan_ids(each.value) if account else ():
-            template = templates.get(plans[plan_id].value.plan_template_id) if plan_id in plans else None
-            if account and template:
-                grid = grid_of(each.value, account.value, template, config.value, parameters)
-                found += _billed(account, each.value, grid, agreements)
-    return found
-
-
-def _billed(
-    account: Entity[Account], account_plan: AccountPlan, grid: Grid | None, agreements: Agreements
-) -> list[Billed]:
-    if grid is None:
-        return []
-    contract = agreements.contract(account_plan.contract_id)
-    own = stretch(account_plan.start_date, account_plan.end_date)
-    life = intersect(own, period_limits(contract, grid.zone))
-    return [Billed(account=account, grid=grid, life=life, grouping=agreements.grouping(contract))] if life else []
-
-
-def _config(records: OrganizationRecords) -> Entity[OrganizationConfig]:
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
-    return config
+    *,
+    catch_up: bool,
+) -> Iterator[AccountPeriod]:
+    zone = parameters.timezone or config.timezone
+    epoch = parameters.day_epoch or config.day_epoch
+    chosen = choose(Grid(frequency=Frequency.DAILY, epoch=epoch, zone=zone)) if days else None
+    if chosen is None:
+        return
+    ids = {bill_id(records.organization_id, each.key): each for each in days}
+    stored = stored_bills(records, ids) if catch_up else {}
+    for id_, each in ids.items():
+        if each.period == chosen or (catch_up and each.period.end <= chosen.end and id_ not in stored):
+            yield each

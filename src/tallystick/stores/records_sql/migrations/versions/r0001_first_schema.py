@@ -29,12 +29,15 @@ DOCUMENTS = {
         "end_date",
         "period_key",
     ),
+    "billedcharge": ("bill_id",),
     "billjob": ("status", "active"),
     "billjobchunk": ("job_id", "status"),
     "billslot": ("job_id",),
     "billadjustment": ("account_id", "bill_id", "adjusted_bill_id"),
     "event": ("event_name", "event_type", "account_id", "resource_id"),
     "failedmeasurement": ("status", "code", "meter", "uid"),
+    "statement": ("bill_id",),
+    "statementjob": ("bill_id", "status", "active"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 
