@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 from billing_desk import Desk
-from credit_world import balance, commitment, metered
 
 from billing_world import ACCOUNT, World, at, id_of
+from credit_world import balance, commitment, metered
 from tallystick.core import wire
 from tallystick.core.bill import approve, lock
+from tallystick.core.credit_types import CommitmentFee
 from tallystick.core.ledger import CreditKind, LedgerCause, LedgerEntry
 from tallystick.pipeline.bill import Run, preview, remove_bill
 from tallystick.pipeline.ledger import document_of
@@ -209,3 +210,41 @@ def test_a_ledger_that_was_changed_by_hand_does_not_verify(wallet: Desk) -> None
         write.remove_document("ledgerentry", entry.id)
     found = verify_bill(wallet.records, wallet.usage, wallet.bill_records()[0])
     assert found.difference == f"the credit {WALLET}: the ledger says 0 was drawn, the replay 200"
+
+
+def test_fees_are_billed_without_a_plan_of_their_own(open_desk: OpenDesk) -> None:
+    """The account has no plan; the fees come with every other quarter of the plan that bills them."""
+    world = World()
+    world.template(bill_frequency_interval=3)
+    plan = world.plan()
+    world.account()
+    commitment(world, billing_plan_id=plan.id, billing_interval=2, billing_offset=1)
+    desk = open_desk(world)
+    for number in (3, 6, 9, 12):
+        month(desk, number)
+    assert totals(desk) == ["7500.00"] * 2
+    for record in desk.bill_records():
+        found = verify_bill(desk.records, desk.usage, record)
+        assert found.verified, found.difference
+
+
+def test_agreed_fees_stand_on_bills_of_their_days(open_desk: OpenDesk) -> None:
+    world = World()
+    world.account()
+    fees = tuple(
+        CommitmentFee(
+            date=date(2023, number, 1),
+            amount=Decimal(amount),
+            service_period_start_date=at("2023-01-01"),
+            service_period_end_date=at("2024-01-01"),
+        )
+        for number, amount in ((2, 5_000), (7, 10_000))
+    )
+    commitment(world, fee_dates=fees)
+    desk = open_desk(world)
+    desk.run("2023-02-02T06:00:00Z")
+    desk.run("2023-07-02T06:00:00Z")
+    assert [(str(bill.billing_frequency), f"{bill.bill_total:.2f}") for bill in desk.bills()] == [
+        ("AD_HOC", "5000.00"),
+        ("AD_HOC", "10000.00"),
+    ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -10,12 +11,21 @@ from tallystick.core.account import Account, AccountPlan
 from tallystick.core.agreements import Agreements, period_limits
 from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate
+from tallystick.core.commitment import fees_on, plan_fees
+from tallystick.core.credit import commitment_credit
+from tallystick.core.credit_types import Commitment
 from tallystick.core.entity import Entity
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Period, intersect, stretch
-from tallystick.core.terms import AccountPeriod, grid_of, period_ending_at
-from tallystick.pipeline.agreements import many
+from tallystick.core.quantity import tidy
+from tallystick.core.terms import AccountPeriod, grid_of, period_ending_at, template_grid
+from tallystick.pipeline.agreements import many, read_agreements
 from tallystick.ports import OrganizationRecords
+
+
+def always(_: Period) -> bool:
+    """Every period of the grid."""
+    return True
 
 
 class Billed(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +35,7 @@ class Billed(msgspec.Struct, frozen=True, kw_only=True):
     grid: Grid
     life: Period
     grouping: str
+    bills: Callable[[Period], bool] = always  # whether there is anything to bill in a period of the grid
 
 
 def billed_plans(
@@ -49,6 +60,40 @@ def billed_plans(
                 grid = grid_of(each.value, account.value, template, config, parameters)
                 found += _billed(account, each.value, grid, agreements)
     return found
+
+
+def fee_grids(
+    records: OrganizationRecords,
+    commitments: Sequence[Entity[Commitment]],
+    config: OrganizationConfig,
+    parameters: BillParameters,
+) -> list[Billed]:
+    """The grids of the plans that bill the fees of commitments, for the term of each: an account need not have such a
+    plan itself."""
+    agreements = read_agreements(records, (), held=commitments)
+    accounts = records.get_many(Account, sorted({each.value.account_id for each in commitments}))
+    plans = {plan.id: plan for plan in many(records, Plan, (each.value.billing_plan_id for each in commitments))}
+    template_ids = (plan.value.plan_template_id for plan in plans.values())
+    templates = {each.id: each.value for each in many(records, PlanTemplate, template_ids)}
+    found = []
+    for each in commitments:
+        account, plan = accounts.get(each.value.account_id), plans.get(each.value.billing_plan_id or "")
+        if account and plan:
+            epoch = each.value.bill_epoch or account.value.bill_epoch
+            grid = template_grid(templates[plan.value.plan_template_id], epoch, config, parameters)
+            life = commitment_credit(each, parameters.timezone or config.timezone).window
+            grouping = agreements.grouping(agreements.contract(each.value.contract_id))
+            if grid:
+                bills = partial(_has_fee, each.value, life, grid, config)
+                found.append(Billed(account=account, grid=grid, life=life, grouping=grouping, bills=bills))
+    return found
+
+
+def _has_fee(commitment: Commitment, term: Period, grid: Grid, config: OrganizationConfig, period: Period) -> bool:
+    advance = commitment.commitment_fee_bill_in_advance
+    in_advance = config.commitment_fee_bill_in_advance if advance is None else advance
+    fees = plan_fees(commitment, term, grid, tidy)
+    return bool(fees_on(fees, period, term, grid, in_advance=in_advance))
 
 
 def period_on(plan: Billed, period: Period, parameters: BillParameters) -> AccountPeriod:

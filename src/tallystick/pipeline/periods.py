@@ -19,7 +19,7 @@ from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect
 from tallystick.core.terms import AccountPeriod
 from tallystick.pipeline.agreements import read_agreements
-from tallystick.pipeline.grids import Billed, billed_plans, consolidated, period_on
+from tallystick.pipeline.grids import Billed, billed_plans, consolidated, fee_grids, period_on
 from tallystick.pipeline.placing import ad_hoc, place, stored_bills
 from tallystick.ports import OrganizationRecords, Where
 
@@ -62,14 +62,16 @@ def account_periods(
     account_plans, charges = list(records.every(AccountPlan, where)), list(records.every(Charge, where))
     agreements = read_agreements(records, account_plans, charges)
     plans = billed_plans(records, account_plans, agreements, config.value, parameters)
+    commitments = list(records.every(Commitment, where))
+    grids = [*plans, *fee_grids(records, commitments, config.value, parameters)]
     wanted = [
-        each for each in plans if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
+        each for each in grids if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
     ]
-    found = list(_of_grids(wanted, plans, cache(choose), parameters, consolidate=config.value.consolidate_bills))
+    found = list(_of_grids(wanted, grids, cache(choose), parameters, consolidate=config.value.consolidate_bills))
     if frequency in {None, Frequency.AD_HOC} and interval in {None, 1}:
         placed = place(records, charges, plans, agreements, config.value, parameters)
         days = [each.of for each in placed if each.of.frequency is Frequency.AD_HOC]
-        days += _fee_days(records, where, config, parameters)
+        days += _fee_days(records, commitments, config, parameters)
         found += _of_days(records, days, choose, config.value, parameters, catch_up=catch_up)
     accounts = records.get_many(Account, sorted({each.account_id for each in found}))
     unique = {each.key: each for each in found if each.account_id in accounts}
@@ -94,16 +96,18 @@ def _of_grids(
         by_account.setdefault(each.account.id, []).append(each)
     for each in wanted:
         period = choose(each.grid)
-        if period is not None and intersect(each.life, period):
+        if period is not None and intersect(each.life, period) and each.bills(period):
             of = period_on(each, period, parameters)
             yield consolidated(of, by_account[each.account.id]) if consolidate else of
 
 
 def _fee_days(
-    records: OrganizationRecords, where: Where, config: Entity[OrganizationConfig], parameters: BillParameters
+    records: OrganizationRecords,
+    commitments: Sequence[Entity[Commitment]],
+    config: Entity[OrganizationConfig],
+    parameters: BillParameters,
 ) -> Iterator[AccountPeriod]:
     """The days for which fees of commitments were agreed."""
-    commitments = [each for each in records.every(Commitment, where) if each.value.fee_dates]
     agreements = read_agreements(records, (), held=commitments)
     zone = parameters.timezone or config.value.timezone
     for each in commitments:
