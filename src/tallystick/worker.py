@@ -1,4 +1,4 @@
-"""The spine: projects the journal, runs bill jobs, and does what is due by the clock, until it is stopped.
+"""The spine: projects the journal, runs bill and statement jobs, and does what is due by the clock, until stopped.
 
 Each has a thread of its own and resumes by itself: the projection from the usage store's mark, a job from what it has
 stored, the clock from what it has started. What fails is logged and tried again after a pause; it never ends a thread.
@@ -14,17 +14,24 @@ from queue import Empty
 from tallystick.app import App, JobToRun
 from tallystick.control.auto_approval import approve_due_bills
 from tallystick.control.desk import Desk
-from tallystick.control.schedule_runs import run_schedules
+from tallystick.control.ledger import entries_of
+from tallystick.control.schedule_runs import balances_to_top_up, run_schedules, top_up
+from tallystick.control.statement_jobs import STATEMENTS, jobs_to_run
+from tallystick.control.statement_jobs import run_job as run_statement_job
+from tallystick.core.bill_job import BillFailure
 from tallystick.pipeline.bill_clock import SCHEDULER, start_due_job
 from tallystick.pipeline.bill_job import read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
 from tallystick.pipeline.mediate import project
+from tallystick.pipeline.watch import live_values
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.2  # how often an idle thread looks whether it shall stop
 PAUSE_SECONDS = 1.0  # before what failed is tried again
 CLOCK_SECONDS = 1.0  # how often the clock is looked at
+STATEMENT_SECONDS = 0.5  # how often it is looked for statements that were asked for
+TOP_UP_SECONDS = 3.0  # how often balances that fill themselves up are looked at
 GATHER_SECONDS = 0.05  # new measurements are gathered this long, so that the usage store gets fewer, larger inserts
 
 
@@ -41,6 +48,8 @@ class Worker:
                 ("projector", self._project),
                 ("bill jobs", self._run_next_job),
                 ("clock", self._do_what_is_due),
+                ("top-ups", self._top_up),
+                ("statements", self._make_statements),
             )
         ]
 
@@ -87,6 +96,7 @@ class Worker:
         except Exception:
             app.jobs.put(job)
             raise
+        self._top_up_in(job.organization_id)
 
     def _do_what_is_due(self) -> None:
         """In every organisation: start scheduled bill jobs, run schedules of balances, approve bills after their grace
@@ -117,6 +127,45 @@ class Worker:
             log.info("schedules of organization %s: %d runs", desk.records.organization_id, made)
         for problem in problems:
             log.warning("organization %s: %s; it is tried again", desk.records.organization_id, problem)
+
+    def _make_statements(self) -> None:
+        """Make the statements that were asked for, organisation by organisation."""
+        app = self._app
+        for organization in app.records.organizations():
+            usage = app.usage.organization(organization.id)
+            desk = Desk(records=app.records.organization(organization.id), actor=STATEMENTS, now=app.clock.now())
+            for job_id in jobs_to_run(desk.records):
+                try:
+                    run_statement_job(desk, usage, job_id, app.usage.mark)
+                except Exception:
+                    log.exception("statement job %s failed; it is tried again", job_id)
+        self._stopping.wait(STATEMENT_SECONDS)
+
+    def _top_up(self) -> None:
+        """In every organisation: fill up the balances that have fallen below the threshold of their rule."""
+        for organization in self._app.records.organizations():
+            try:
+                self._top_up_in(organization.id)
+            except Exception:
+                log.exception("top-ups of organization %s failed; they are tried again", organization.id)
+        self._stopping.wait(TOP_UP_SECONDS)
+
+    def _top_up_in(self, organization_id: str) -> None:
+        app = self._app
+        records, now = app.records.organization(organization_id), app.clock.now()
+        balances = balances_to_top_up(records)
+        if not balances:
+            return
+        desk = Desk(records=records, actor=SCHEDULER, now=now)
+        entries = entries_of(records, [balance.id for balance in balances])  # read before what is found from them
+        usage = app.usage.organization(organization_id)
+        for balance, worth in zip(
+            balances, live_values(records, usage, balances, now=now, up_to=app.usage.mark), strict=True
+        ):
+            if isinstance(worth, BillFailure):
+                log.warning("balance %s is not topped up: %s; it is tried again", balance.id, worth.message)
+            elif top_up(desk, balance.id, worth.value, entries[balance.id]):
+                log.info("balance %s of organization %s was topped up", balance.id, organization_id)
 
     def _run(self, job: JobToRun) -> None:
         app = self._app

@@ -160,6 +160,12 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "startDate": "2090-01-01T00:00:00Z",
         "endDate": "2091-01-01T00:00:00Z",
     },
+    "/statementdefinitions": lambda _: {
+        "name": "Weekly",
+        "aggregationFrequency": "WEEK",
+        "measures": [{"name": "bytes", "aggregations": ["SUM"]}],
+        "dimensions": [{"name": "region", "filter": ["*"]}],
+    },
     "/serviceusers": lambda _: {"name": "reader", "scopes": ["config:retrieve"]},
 }
 

@@ -5,13 +5,14 @@ Source: reference 3.11. Calculating bills is the flow's work (`pipeline/bill.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import msgspec
 
 from tallystick.control.desk import Desk, Noun
+from tallystick.control.statement_jobs import order_statements
 from tallystick.core import wire
 from tallystick.core.bill import (
     Bill,
@@ -118,7 +119,7 @@ def approve_bills(desk: Desk, wanted: BillFilter) -> int:
         if wanted.ids is not None:
             for each in wanted.ids:
                 get_bill(write, each)
-        return _change_all(write, where(wanted), lambda bill: approve(bill, by=desk.actor.id, at=desk.now))
+        return _change_all(desk, write, where(wanted), lambda bill: approve(bill, by=desk.actor.id, at=desk.now))
 
 
 def set_status(desk: Desk, id: str, status: BillStatus) -> Bill:
@@ -175,9 +176,9 @@ def _lock_until(desk: Desk, write: Transaction, day: date | None) -> None:
                 f" {bill.end_date - timedelta(days=1)}, is PENDING; approve or delete it first",
                 field="billLockDate",
             )
-        _change_all(write, DocumentWhere({"locked": ("false",)}, ended), locked_by_date)
+        _change_all(desk, write, DocumentWhere({"locked": ("false",)}, ended), locked_by_date)
     still_open = {} if first_open is None else {"end_date": (_text(first_open + timedelta(days=1)), None)}
-    _change_all(write, DocumentWhere({"locked": ("true",)}, still_open), unlocked)
+    _change_all(desk, write, DocumentWhere({"locked": ("true",)}, still_open), unlocked)
 
 
 def _change(desk: Desk, id: str, act: Callable[[Bill], Bill]) -> Bill:
@@ -186,10 +187,11 @@ def _change(desk: Desk, id: str, act: Callable[[Bill], Bill]) -> Bill:
         changed = act(record.bill)
         if changed is not record.bill:
             write.put_documents(KIND, [_document(write, msgspec.structs.replace(record, bill=changed))])
+            _state_changed(write, desk, [(record.bill, changed)])
         return changed
 
 
-def _change_all(write: Transaction, matching: DocumentWhere, act: Callable[[Bill], Bill]) -> int:
+def _change_all(desk: Desk, write: Transaction, matching: DocumentWhere, act: Callable[[Bill], Bill]) -> int:
     """Apply an act to every bill that matches, read to the end before anything is written."""
     records: list[BillRecord] = []
     page: Page | None = Page(size=CHUNK)
@@ -198,12 +200,29 @@ def _change_all(write: Transaction, matching: DocumentWhere, act: Callable[[Bill
         records += [wire.decode(BillRecord, each.body) for each in found.rows]
         page = None if found.next_token is None else Page(size=CHUNK, token=found.next_token)
     changed: list[Document] = []
+    moved: list[tuple[Bill, Bill]] = []
     for record in records:
         bill = act(record.bill)
         if bill is not record.bill:
             changed.append(_document(write, msgspec.structs.replace(record, bill=bill)))
+            moved.append((record.bill, bill))
     write.put_documents(KIND, changed)
+    _state_changed(write, desk, moved)
     return len(records)
+
+
+def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[Bill, Bill]]) -> None:
+    """Order the statements of bills that were just approved or locked."""
+    order_statements(
+        write,
+        desk,
+        [
+            after
+            for before, after in moved
+            if (after.locked and not before.locked)
+            or (after.status is BillStatus.APPROVED and before.status is not BillStatus.APPROVED)
+        ],
+    )
 
 
 def _document(read: OrganizationRecords, record: BillRecord) -> Document:

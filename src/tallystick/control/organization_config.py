@@ -8,6 +8,7 @@ from tallystick.control.desk import Desk, Draft, Noun, new_id, require_reference
 from tallystick.core.entity import Entity
 from tallystick.core.organization import OrganizationConfig, OrganizationCustomFields
 from tallystick.core.period import Instant
+from tallystick.core.statement_types import StatementDefinition
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, OrganizationRecords
 
@@ -49,7 +50,7 @@ def _check(draft: Draft[OrganizationConfig]) -> OrganizationConfig:
     require_currency(draft.read, draft.value.currency)
     statement = draft.value.default_statement_definition_id
     if statement is not None:
-        require_reference(draft.read, None, statement, "defaultStatementDefinitionId")
+        require_reference(draft.read, StatementDefinition, statement, "defaultStatementDefinitionId")
     return draft.value
 
 

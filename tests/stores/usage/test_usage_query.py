@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from usage_examples import ACCOUNT, D, Tenant, ask, at, column, dimension, numbers, time_group, usage
 
@@ -268,3 +270,14 @@ def test_what_users_write_is_only_ever_compared(tenant: Tenant, text: str) -> No
     )
     assert totals(tenant.query(asked)) == [(text, text, 1)]
     assert [row.account_id for row in tenant.raw(asked)] == [text]
+
+
+def test_only_what_was_there_at_a_journal_position_counts(tenant: Tenant) -> None:
+    first, second = tenant.add(usage({"bytes": 1, "region": "eu"}), usage({"bytes": 2, "region": "eu"}))
+    for by in ((), (time_group("DAY"),), (dimension("region"),)):
+        asked = ask(column("SUM"), by=by)
+        for up_to, total in ((second.position, 3), (first.position, 1), (None, 3)):
+            (answer,) = tenant.query(replace(asked, up_to=up_to))
+            assert answer.values[0] is not None
+            assert answer.values[0][0] == total
+    assert tenant.query(replace(ask(column("SUM")), up_to=first.position - 1)) == []

@@ -107,7 +107,7 @@ def _column(column: UsageColumn, meters: Mapping[str, Fields], bindings: Binding
             return f"maxIf({number}, {own})", count
         case Method.LATEST:
             return f"argMaxIf({number}, (ts, uid), {own})", count
-        case Method.PERCENTILE | Method.TIME_WEIGHTED_SUM | Method.TIME_WEIGHTED_MEAN:
+        case Method.PERCENTILE | Method.TIME_WEIGHTED_SUM | Method.TIME_WEIGHTED_MEAN | Method.CORRELATED_COUNT:
             raise AssertionError(f"a usage query has no {method}")
         case _:
             assert_never(method)
