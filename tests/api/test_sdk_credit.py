@@ -13,7 +13,7 @@ import httpx
 import pytest
 from m3ter import BadRequestError, M3ter, NotFoundError
 from storefront import NOWHERE, read, send
-from test_sdk_catalogue import Catalogue, includes
+from test_sdk_catalogue import Catalogue, includes, template
 
 
 @dataclass(frozen=True)
@@ -442,3 +442,54 @@ def test_schedules_run_by_themselves(client: M3ter, world: World) -> None:
     assert (shown.previous_run, shown.next_run) == (datetime(2025, 3, 31, tzinfo=UTC), None)
     charges = list(client.charges.list(schedule_id=charging))
     assert [(each.entity_id, each.line_item_type, each.units) for each in charges] == [(wallet, "BALANCE_FEE", 2)] * 2
+
+
+def metered(world: World, *, usage: float) -> str:
+    """The account pays 0.02 a call this month and has made some; gives its wallet, which holds 100."""
+    client, year = world.client, datetime.now(UTC).year
+    plan = client.plan_templates.create(
+        **{**template("calls"), "standing_charge": 0, "minimum_spend": 0}, product_id=world.product
+    )
+    plan_id = client.plans.create(name="Calls", code="calls", plan_template_id=plan.id).id
+    bands = [{"lower_limit": 0, "fixed_price": 0, "unit_price": 0.02}]
+    start: dict[str, Any] = {"start_date": f"{year - 1}-01-01T00:00:00Z"}
+    client.pricings.create(plan_id=plan_id, aggregation_id=world.made.aggregation, pricing_bands=bands, **start)
+    client.account_plans.create(account_id=world.account, plan_id=plan_id, start_date=datetime.now(UTC).replace(day=1))
+    wallet = world.balance(start_date=f"{year - 1}-01-01T00:00:00Z", end_date=f"{year + 2}-01-01T00:00:00Z")
+    wallet_id = client.balances.create(**wallet).id
+    client.balances.transactions.create(wallet_id, amount=100)
+    body = {"uid": "one", "meter": "base", "account": "base", "ts": datetime.now(UTC), "measure": {"bytes": usage}}
+    client.usage.submit(measurements=[{**body, "where": {"region": "eu"}, "metadata": {"file": "f"}}])
+    return wallet_id
+
+
+def test_a_live_value_counts_usage_that_no_bill_has_drawn(http: httpx.Client, world: World) -> None:
+    """2,400,000 bytes are 2,400 kB at 0.02: 48."""
+    wallet = metered(world, usage=2_400_000)
+    live = read(http.get(f"/balances/{wallet}/live"))
+    assert (live["balanceId"], live["currency"], live["ledgerValue"], live["expired"]) == (wallet, "USD", 100, 0)
+    assert (live["value"], live["complete"]) == (52, True)
+    assert [(each["accountId"], each["amount"]) for each in live["openDraws"]] == [(world.account, 48)]
+    assert world.client.balances.retrieve(wallet).amount == 100
+    assert http.get(f"/balances/{NOWHERE}/live").status_code == 404
+
+
+def test_a_balance_fills_itself_up(http: httpx.Client, world: World) -> None:
+    """Of 100 only 52 are left: below 60, so 25 are added, once a month at most."""
+    wallet = metered(world, usage=2_400_000)
+    kept = world.client.balances.retrieve(wallet)
+    rule = {"threshold": 60, "amount": 25, "monthlyMaximum": 25, "transactionTypeId": world.kind}
+    body = {
+        name: read(http.get(f"/balances/{wallet}"))[name]
+        for name in ("accountId", "code", "name", "currency", "startDate", "endDate")
+    }
+    read(send(http, "PUT", f"/balances/{wallet}", {**body, "topUp": rule, "version": kept.version}))
+    until = time.monotonic() + 30
+    while world.client.balances.retrieve(wallet).amount != 125:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    (made,) = world.client.balances.transactions.list(wallet, entity_type="SCHEDULER")
+    assert (made.amount, made.entity_id, made.transaction_type_id) == (25, wallet, world.kind)
+    (charge,) = world.client.charges.list(entity_id=wallet)
+    assert (charge.amount, charge.line_item_type, charge.account_id) == (25, "BALANCE_FEE", world.account)
+    assert read(http.get(f"/balances/{wallet}/live"))["value"] == 77
