@@ -349,6 +349,28 @@ def test_adjustments_are_listed_by_counter_and_day(client: M3ter, shop: Storefro
         make(account_id=acme, counter_id=counter, date="2024-06-01", value=3)
 
 
+def test_a_charge_says_on_which_bill_it_is_and_stays_there_once_that_is_locked(client: M3ter, shop: Storefront) -> None:
+    january = {"service_period_start_date": "2025-01-06T00:00:00Z", "service_period_end_date": "2025-01-08T00:00:00Z"}
+    body = {**fee(shop), **january, "bill_date": "2025-01-10"}
+    del body["contract_id"]
+    made = client.charges.create(**body)
+    assert made.bill_id is None
+    bill = billed(client, "2025-01-31")
+    assert bill.line_items is not None
+    (line,) = [each for each in bill.line_items if each.line_item_type == "AD_HOC"]
+    assert (line.subtotal, line.description) == (750.75, "Training on site")
+    assert client.charges.retrieve(made.id).bill_id == bill.id
+    listed = {each.id: each.bill_id for each in client.charges.list(account_id=shop.ids["/accounts"])}
+    assert listed == {made.id: bill.id, shop.ids["/charges"]: None}
+    dearer = client.charges.update(made.id, **{**body, "unit_price": 300})
+    assert dearer.bill_id == bill.id
+    client.bills.approve(bill_ids=[bill.id])
+    client.bills.lock(bill.id)
+    for act in (partial(client.charges.update, made.id, **body), partial(client.charges.delete, made.id)):
+        with pytest.raises(BadRequestError, match=f"on the locked bill {bill.id}"):
+            act()
+
+
 # ----------------------------------------------------------------------------------- account plans: groups, replacing
 
 

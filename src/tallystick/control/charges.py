@@ -6,33 +6,28 @@ from collections.abc import Collection
 
 import msgspec
 
-from tallystick.control.bills import BillFilter, list_bills
+from tallystick.control.bills import KIND as BILL
 from tallystick.control.contracts import require_contract_of
 from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Draft, Noun, rule_broken, the
-from tallystick.core.bill import Bill
 from tallystick.core.charge import Charge
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.errors import Refusal
-from tallystick.ports import OrganizationRecords, Page, Transaction
+from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
 
-_CHUNK = 200
+PLACES = "billedcharge"  # documents by the id of a charge, kept when its bill is made: the bill it stands on
 
 
-def bills_of(read: OrganizationRecords, charges: Collection[Entity[Charge]]) -> dict[str, Bill]:
-    """Charge ids to the bills that have a line for them; what is on no bill yet is left out."""
-    wanted = {each.id for each in charges}
-    accounts = sorted({each.value.account_id for each in charges})
-    found: dict[str, Bill] = {}
-    page: Page | None = Page(size=_CHUNK) if accounts else None
-    while page is not None and len(found) < len(wanted):
-        bills = list_bills(read, BillFilter(account_ids=accounts), page)
-        for bill in bills.rows:
-            on_it = {line.charge_id for line in bill.line_items if line.charge_id is not None}
-            found |= dict.fromkeys(on_it & wanted, bill)
-        page = None if bills.next_token is None else Page(size=_CHUNK, token=bills.next_token)
-    return found
+def bills_of(read: OrganizationRecords, charges: Collection[Entity[Charge]]) -> dict[str, Document]:
+    """Charge ids to the bills, as stored, that they stand on; what stands on no bill is left out."""
+    if not charges:
+        return {}
+    of_charges = DocumentWhere(equal={"id": [each.id for each in charges]})
+    places = read.documents(PLACES, of_charges, Page(size=len(charges))).rows
+    where = DocumentWhere(equal={"id": {each.keys["bill_id"] for each in places}})
+    bills = {each.id: each for each in read.documents(BILL, where, Page(size=len(charges))).rows} if places else {}
+    return {each.id: bills[each.keys["bill_id"]] for each in places if each.keys["bill_id"] in bills}
 
 
 def _check(draft: Draft[Charge]) -> Charge:
@@ -51,7 +46,7 @@ def _check(draft: Draft[Charge]) -> Charge:
 
 def _require_open(read: Transaction, charge: Entity[Charge]) -> None:
     bill = bills_of(read, (charge,)).get(charge.id)
-    if bill is not None and bill.locked:
+    if bill is not None and bill.keys["locked"] == "true":
         message = f"id: the charge {charge.id} is on the locked bill {bill.id} and stays as it is"
         raise Refusal("bill_locked", f"{message}; make another charge, with a negative amount to give back", field="id")
 
