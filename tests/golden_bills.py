@@ -377,6 +377,51 @@ def _discounts() -> tuple[World, str, Answerer]:
     return world, "2023-03-10", always(1000)
 
 
+def _condition() -> tuple[World, str, Answerer]:
+    world = World()
+    world.product("Cloud")
+    meter = world.meter("cloud", ("hours", "gigabytes"))
+    compute = world.aggregation("Compute", meter, target_field="hours", unit="hours")
+    world.aggregation("storage", meter, target_field="gigabytes", aggregation=Method.MAX)
+    world.plan()
+    world.pricing("list", bands((0, "2.00")), aggregation_id=compute.id)
+    condition = {"condition": "aggregation.storage > 100", "description": "Compute beside storage"}
+    world.pricing("large", bands((0, "1.50")), aggregation_id=compute.id, **condition)
+    world.account()
+    world.account_plan()
+    return world, "2023-03-10", by_field(hours=80, gigabytes=120)
+
+
+def _retries() -> tuple[World, str, Answerer]:
+    world = World()
+    meter = world.meter("payments", ("gigabytes",), ("bucket",))
+    world.aggregation(
+        "Transactions",
+        meter,
+        target_field="gigabytes",
+        aggregation=Method.CORRELATED_COUNT,
+        correlation_field="bucket",
+        success_filter="gigabytes > 0",
+        window_seconds=3600,
+        unit="transactions",
+    )
+    world.plan()
+    world.pricing("price", bands((0, "0.46")))
+    world.account()
+    world.account_plan()
+    attempts = [
+        ("2023-03-31T23:50Z", 0, "pay-1"),  # begun in March, paid in April
+        ("2023-04-01T00:10Z", 1, "pay-1"),
+        *((f"2023-04-05T12:0{minute}Z", 0, "pay-2") for minute in range(9)),
+        ("2023-04-05T12:09Z", 1, "pay-2"),
+        ("2023-04-06T12:00Z", 0, "pay-3"),
+        ("2023-04-07T12:00Z", 1, "pay-4"),
+        ("2023-04-07T12:01Z", 1, "pay-4"),
+        ("2023-04-08T12:00Z", 1, "pay-4"),  # the same once more, a day later
+    ]
+    return world, "2023-04-10", _stored(world, "payments", *attempts)
+
+
 STORIES = (
     Story(
         "calls_tiered", "15,000 calls: to 5,000 at 0.02, to 20,000 at 0.015, above at 0.01; tiered.", "250.00", _tiered
@@ -455,6 +500,12 @@ STORIES = (
         _seat_months,
     ),
     Story(
+        "retries",
+        "Transactions at 0.46: attempts of one payment within an hour are one, if one of them succeeds.",
+        "1.84",
+        _retries,
+    ),
+    Story(
         "price_protection",
         "A new price that would come to 731.40; the old 500 are protected: at most 20% above.",
         "600.00",
@@ -462,6 +513,12 @@ STORIES = (
     ),
     Story(
         "discounts", "A fee of 100 and calls for 100; 20% off, then 62 a month off from 17 March.", "130.00", _discounts
+    ),
+    Story(
+        "condition",
+        "80 hours of compute at 2.00, or at 1.50 in a month with more than 100 GB of storage; there are 120.",
+        "120.00",
+        _condition,
     ),
     Story(
         "free_per_application",

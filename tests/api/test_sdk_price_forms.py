@@ -137,3 +137,61 @@ def test_dimension_that_a_rate_needs_stays(shop: Shop) -> None:
             segmented_fields=["model"],
             segments=[{"model": "*"}],
         )
+
+
+LARGE = {"condition": "aggregation.tokens > 1000", "conditionOrder": 1}
+
+
+def test_prices_on_conditions_stand_beside_the_one_without(shop: Shop) -> None:
+    shop.price({}, BANDS)
+    made = shop.price(LARGE, BANDS)
+    assert {name: made.model_extra[name] for name in LARGE} == LARGE
+    shop.price({**LARGE, "conditionOrder": 2}, BANDS)
+    with pytest.raises(BadRequestError, match="has a condition of the same order"):
+        shop.price(LARGE, BANDS)
+    with pytest.raises(BadRequestError, match="is for the same usage"):
+        shop.price({}, BANDS)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("aggregation.tokens >", "condition"),
+        ("aggregation.tokens + 1", "must be true or false"),
+        ("aggregation.nothing > 1", "no aggregation with the code 'nothing'"),
+        ("1 > 0", "must use at least one aggregation"),
+        ("tokens > 0", "an aggregation is named aggregation.<code>"),
+        ("aggregation.tokens > 'a'", "condition"),
+    ],
+)
+def test_condition_that_cannot_be_decided_is_refused(shop: Shop, condition: str, message: str) -> None:
+    with pytest.raises(BadRequestError, match=message):
+        shop.price({"condition": condition}, BANDS)
+
+
+@pytest.mark.parametrize(
+    ("lasting", "field"), [({"minimum_spend": 5}, "minimumSpend"), ({"tiers_span_plan": True}, "tiers")]
+)
+def test_condition_beside_what_must_last_is_refused(shop: Shop, lasting: dict[str, Any], field: str) -> None:
+    shop.price({}, BANDS, **lasting)
+    with pytest.raises(BadRequestError, match=field):
+        shop.price(LARGE, BANDS)
+
+
+def test_aggregation_that_a_condition_names_keeps_its_code(shop: Shop) -> None:
+    meter = shop.client.aggregations.retrieve(shop.aggregation).meter_id or ""
+    spare: dict[str, Any] = {
+        "name": "Calls",
+        "meter_id": meter,
+        "target_field": "tokens",
+        "aggregation": "COUNT",
+        "quantity_per_unit": 1,
+        "rounding": "NONE",
+        "unit": "calls",
+    }
+    counted = shop.client.aggregations.create(**spare, code="spare").id
+    shop.price({"condition": "aggregation.spare > 5"}, BANDS)
+    with pytest.raises(BadRequestError, match="in_use"):
+        shop.client.aggregations.delete(counted)
+    with pytest.raises(BadRequestError, match="in_use"):
+        shop.client.aggregations.update(counted, **spare, code="other")

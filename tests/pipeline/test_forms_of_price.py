@@ -183,3 +183,21 @@ def test_discounts_are_billed_and_replayed(open_desk: Opener) -> None:
     world.discount("Another", percent=Decimal(50))
     world.product("Marketing")
     still_verified(desk)
+
+
+def test_price_on_a_condition_is_billed_and_replayed(open_desk: Opener) -> None:
+    world = World()
+    meter = world.meter("cloud", ("compute", "storage"))
+    compute = world.aggregation("compute", meter, target_field="compute")
+    world.aggregation("storage", meter, target_field="storage", aggregation=Method.MAX)
+    world.plan()
+    world.pricing("list", bands((0, 2)), aggregation_id=compute.id)
+    world.pricing("large", bands((0, 1)), aggregation_id=compute.id, condition="aggregation.storage > 100")
+    world.account()
+    world.account_plan()
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", meter="cloud", compute=10, storage=101)
+    assert str(billed(desk).bill_total) == "10.00"
+    world.aggregation("storage", target_field="storage", code="renamed")
+    world.pricing("large", bands((0, 1)), aggregation_id=compute.id, condition="aggregation.compute > 100")
+    still_verified(desk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.control.compound_aggregations import require_product_of_compounds, require_unused_in_compounds
 from tallystick.control.desk import Draft, Noun, rule_broken, the
+from tallystick.control.pricing_conditions import require_unused_in_conditions
 from tallystick.control.pricings import pricings_of, require_fit
 from tallystick.core.aggregation import Aggregation, Method
 from tallystick.core.entity import Entity
@@ -12,7 +13,7 @@ from tallystick.core.meter import Category, Meter, field_types
 from tallystick.errors import Refusal
 from tallystick.ports import Transaction
 
-_NUMERIC = set(Method) - {Method.COUNT, Method.UNIQUE}
+_NUMERIC = set(Method) - {Method.COUNT, Method.UNIQUE, Method.CORRELATED_COUNT}
 
 
 def require_countable(aggregation: Aggregation, meter: Meter) -> None:
@@ -20,8 +21,9 @@ def require_countable(aggregation: Aggregation, meter: Meter) -> None:
     _require_target(aggregation, meter)
     _require_segments(aggregation, meter)
     _require_text_field("gaugeField", aggregation.gauge_field, meter)
-    if aggregation.filter is not None:
-        _require_filter(aggregation.filter, meter)
+    _require_text_field("correlationField", aggregation.correlation_field, meter)
+    _require_filter("filter", aggregation.filter, meter)
+    _require_filter("successFilter", aggregation.success_filter, meter)
 
 
 def _require_target(aggregation: Aggregation, meter: Meter) -> None:
@@ -56,19 +58,21 @@ def _require_text_field(name: str, code: str | None, meter: Meter) -> None:
         raise rule_broken(name, f"must be a text field; {code!r} is {field.category}")
 
 
-def _require_filter(text: str, meter: Meter) -> None:
+def _require_filter(name: str, text: str | None, meter: Meter) -> None:
+    if text is None:
+        return
     try:
         tree = parse(text)
         found = check(tree, field_types(meter.fields))
     except ExpressionError as error:
-        raise rule_broken("filter", str(error)) from None
+        raise rule_broken(name, str(error)) from None
     if found is not Type.BOOLEAN:
         raise rule_broken(
-            "filter", f"must be true or false for each measurement, such as region == 'eu'; it is {found}"
+            name, f"must be true or false for each measurement, such as region == 'eu'; it is {found}"
         )
     if not is_compilable(tree, field_types(meter.fields)):
         message = "may use fields, literals, comparisons, AND, OR, NOT, + - *, IN and isnull only"
-        raise rule_broken("filter", f"{message}; put anything else into a derived field of the meter")
+        raise rule_broken(name, f"{message}; put anything else into a derived field of the meter")
 
 
 def _check(draft: Draft[Aggregation]) -> Aggregation:
@@ -79,11 +83,13 @@ def _check(draft: Draft[Aggregation]) -> Aggregation:
         require_product_of_compounds(draft.read, draft.before.value.code, meter.product_id, "meterId")
         if draft.before.value.code != draft.value.code:
             require_unused_in_compounds(draft.read, draft.before, "code")
+            require_unused_in_conditions(draft.read, draft.before, "code")
     return draft.value
 
 
 def _check_removal(read: Transaction, entity: Entity[Aggregation]) -> None:
     require_unused_in_compounds(read, entity, "id")
+    require_unused_in_conditions(read, entity, "id")
 
 
 def _require_pricings_fit(draft: Draft[Aggregation]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from tallystick.control.account_plans import in_words, overlap
 from tallystick.control.desk import Draft, Noun, rule_broken, the
 from tallystick.control.plans import product_of
+from tallystick.control.pricing_conditions import require_compatible, require_condition
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand
 from tallystick.core.compound import CompoundAggregation
@@ -38,6 +39,7 @@ def _check(draft: Draft[Pricing]) -> Pricing:
             raise rule_broken("rates", "a compound aggregation has no segments; price it by bands, percent or package")
         require_compound_fit(draft.read, value, the(draft.read, CompoundAggregation, value.compound_aggregation_id))
         _require_no_overlap(draft, None)
+    require_condition(draft.read, value, priced_product(draft.read, value))
     before = None if draft.before is None else draft.before.value
     overage = value.overage_pricing_bands
     return msgspec.structs.replace(
@@ -104,7 +106,10 @@ def _require_no_overlap(draft: Draft[Pricing], aggregation: Aggregation | None) 
     priced = "aggregation_id" if aggregation is not None else "compound_aggregation_id"
     where = Where(equal={home: (getattr(value, home),), priced: (getattr(value, priced),)})
     for other in draft.read.every(Pricing, where):
-        if other.id != draft.id and _same_usage(value, other.value, aggregation):
+        if other.id == draft.id or not _same_usage(value, other.value, aggregation):
+            continue
+        require_compatible(value, other)
+        if value.condition is None and other.value.condition is None:
             when = in_words(other.value.start_date, other.value.end_date)
             message = f"the pricing {other.id} is for the same usage, {when}; end it before this one starts"
             raise rule_broken("startDate", message)

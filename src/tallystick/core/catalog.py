@@ -126,7 +126,9 @@ class Pricing(Value, frozen=True, kw_only=True):
 
     Beside m3ter's bands there are three forms of our own, each instead of bands: `percent` of what is counted, a
     `package` price for each that was started, `rates` by segmented fields with an optional `default_unit_price`.
-    `free_units` are not charged; `maximum_spend` is the most that all its lines of a billing period come to.
+    `free_units` are not charged; `maximum_spend` is the most that all its lines of a billing period come to. With a
+    `condition` (a formula over aggregations) it holds in billing periods for which that is true; of several that are
+    true the first by `condition_order` charges, before those without a condition.
     """
 
     kind: ClassVar[str] = "pricing"
@@ -159,6 +161,8 @@ class Pricing(Value, frozen=True, kw_only=True):
     package: Package | None = None
     rates: Annotated[tuple[Rate, ...], msgspec.Meta(max_length=MOST_RATES)] | None = None
     default_unit_price: Decimal | None = None
+    condition: Annotated[str, msgspec.Meta(min_length=1, max_length=5000)] | None = None
+    condition_order: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
     description: Description | None = None
     code: EntityCode | None = None
     accounting_product_id: Id | None = None
@@ -194,6 +198,11 @@ class Pricing(Value, frozen=True, kw_only=True):
             raise ValueError("defaultUnitPrice: only with rates, for what they do not name")
 
     def _check_terms(self) -> None:
+        if self.condition is None and self.condition_order:
+            raise ValueError("conditionOrder: only with a condition")
+        if self.condition is not None and (self.tiers_span_plan or self.minimum_spend is not None):
+            name = "tiersSpanPlan" if self.tiers_span_plan else "minimumSpend"
+            raise ValueError(f"{name}: not with a condition, which may hold in one billing period and not in the next")
         require_not_negative(self.free_units, "freeUnits")
         require_not_negative(self.maximum_spend, "maximumSpend")
         if self.maximum_spend is None:

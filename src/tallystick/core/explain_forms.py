@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tallystick.core.quantity import subtract
-from tallystick.core.wording import money, number
-from tallystick.core.working import Allowed, Discounted, Limited, LookedUp, Packaged, Protected, ShareOf
+from tallystick.core.wording import instant, money, number
+from tallystick.core.working import Allowed, Chosen, Discounted, Limited, LookedUp, Packaged, Protected, ShareOf
 
 Tell = Callable[[Any], str]  # Any: each tells the step it is listed under
 
@@ -93,8 +93,19 @@ def _protected(step: Protected) -> str:
     return f"At most {money(step.limit)}{days}, {baseline}; {own}: {money(step.amount.copy_abs())} is taken off."
 
 
+def _chosen_clause(step: Chosen) -> str:
+    return f"as {step.condition}"
+
+
+def _chosen(step: Chosen) -> str:
+    values = ", ".join(f"{each.name} = {'null' if each.value is None else number(each.value)}" for each in step.inputs)
+    window = f"from {instant(step.start)} up to {instant(step.end)}"
+    return f"This price holds as {step.condition}, {window}, with {values}."
+
+
 CLAUSES: dict[type, Tell] = {
     Allowed: _allowed_clause,
+    Chosen: _chosen_clause,
     Packaged: _packaged_clause,
     LookedUp: _looked_up_clause,
     ShareOf: _share_of_clause,
@@ -104,6 +115,7 @@ CLAUSES: dict[type, Tell] = {
 }
 STEPS: dict[type, Tell] = {
     Allowed: _allowed,
+    Chosen: _chosen,
     Packaged: _packaged,
     LookedUp: _looked_up,
     ShareOf: _share_of,

@@ -43,6 +43,15 @@ def computed(compound: CompoundAggregation, inputs: Iterable[NamedValue]) -> Dec
     return None if result is None else tidy(result)
 
 
+def holds(condition: str, inputs: Iterable[NamedValue], of: str) -> bool:
+    """Whether a condition is true; null is not. Refusal `calculation_failed` as for `computed`."""
+    known = tuple(inputs)
+    result = _result(condition, known, of)
+    if result is not None and not isinstance(result, bool):
+        raise _failed(of, known, f"it gives {result!r}, which is neither true nor false")
+    return bool(result)
+
+
 def _result(calculation: str, inputs: tuple[NamedValue, ...], of: str) -> Scalar:
     expression: Expression = _parsed(calculation)
     try:

@@ -11,6 +11,8 @@ import msgspec
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.compound import PREFIX, CompoundAggregation, codes_in
+from tallystick.core.counter_terms import CounterPriceTerms, counter_prices
+from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.entity import Entity, Value
 from tallystick.core.meter import Meter
 from tallystick.core.scope import Pattern, Piece, Priceable, pattern_of, pieces_of, segmented_fields
@@ -31,6 +33,13 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
         return f"{PREFIX}{self.aggregation.value.code}"
 
 
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
+    """A formula that says whether a pricing holds in a billing period, and the aggregations that it names."""
+
+    formula: str
+    inputs: tuple[Input, ...]
+
+
 class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
     """One pricing, what it prices, and the pieces of time in which it holds among its rivals.
 
@@ -43,6 +52,7 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
     accounting_product: Entity[Product]
     pattern: Pattern
     pieces: tuple[Piece, ...]
+    condition: Condition | None = None
 
     @property
     def compound(self) -> CompoundAggregation | None:
@@ -76,6 +86,7 @@ class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
     standing_charge_product: Entity[Product]
     minimum_spend_product: Entity[Product]
     prices: tuple[PriceTerms, ...]
+    counter_prices: tuple[CounterPriceTerms, ...] = ()
 
     @property
     def standing_charge(self) -> Decimal:
@@ -106,6 +117,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     aggregations: Mapping[str, Entity[Aggregation]]
     compounds: Mapping[str, Entity[CompoundAggregation]]
     meters: Mapping[str, Entity[Meter]]
+    counters: Mapping[str, Entity[Counter]] = {}
+    counter_pricings: Mapping[str, tuple[Entity[CounterPricing], ...]] = {}  # by the id of their plan or template
 
 
 def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
@@ -130,7 +143,17 @@ def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
         aggregations=of(Aggregation),
         compounds=of(CompoundAggregation),
         meters=of(Meter),
+        counters=of(Counter),
+        counter_pricings=_by_owner(of(CounterPricing).values()),
     )
+
+
+def _by_owner(pricings: Iterable[Entity[CounterPricing]]) -> dict[str, tuple[Entity[CounterPricing], ...]]:
+    found: dict[str, tuple[Entity[CounterPricing], ...]] = {}
+    for each in sorted(pricings, key=lambda one: one.id):
+        owner = each.value.plan_id or each.value.plan_template_id or ""
+        found[owner] = (*found.get(owner, ()), each)
+    return found
 
 
 def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
@@ -157,6 +180,7 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
                 accounting_product=accounting(pricing.value.accounting_product_id, of.accounting_product_id),
                 pattern=pattern_of(pricing.value, of),
                 pieces=pieces_of(pricing, pricings, of),
+                condition=_condition(catalogue, pricing.value),
             )
         )
     return PlanTerms(
@@ -166,7 +190,19 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
         standing_charge_product=accounting(plan.value.standing_charge_accounting_product_id),
         minimum_spend_product=accounting(plan.value.minimum_spend_accounting_product_id),
         prices=tuple(sorted(prices, key=_price_order)),
+        counter_prices=_counter_prices(catalogue, plan, product),
     )
+
+
+def _counter_prices(
+    catalogue: Catalogue, plan: Entity[Plan], product: Entity[Product]
+) -> tuple[CounterPriceTerms, ...]:
+    owners = (plan.id, plan.value.plan_template_id)
+    pricings = [each for owner in owners for each in catalogue.counter_pricings.get(owner, ())]
+    for each in pricings:
+        _require(catalogue.counters, each.value.counter_id, "counter")
+        _require(catalogue.products, each.value.accounting_product_id or product.id, "accounting product")
+    return counter_prices(pricings, catalogue.counters, catalogue.products, product)
 
 
 def _measured(
@@ -178,6 +214,12 @@ def _measured(
         return aggregation, (_input(catalogue, aggregation),)
     compound = _require(catalogue.compounds, pricing.compound_aggregation_id, "compound aggregation")
     return compound, inputs_of(catalogue, codes_in(compound.value.calculation))
+
+
+def _condition(catalogue: Catalogue, pricing: Pricing) -> Condition | None:
+    if pricing.condition is None:
+        return None
+    return Condition(formula=pricing.condition, inputs=inputs_of(catalogue, codes_in(pricing.condition)))
 
 
 def inputs_of(catalogue: Catalogue, codes: Iterable[str]) -> tuple[Input, ...]:

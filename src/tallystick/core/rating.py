@@ -26,6 +26,7 @@ from tallystick.core.charges import (
     topped_up,
 )
 from tallystick.core.discounting import discount_drafts
+from tallystick.core.counter import counter_charges, counter_drafts
 from tallystick.core.held import fee_drafts
 from tallystick.core.limits import limited
 from tallystick.core.lines import Draft, RatedLine, UpTo, finished
@@ -92,7 +93,9 @@ def _drafts(
     ]
     usage = limited(account_plan, sorted(usage, key=_usage_order))
     found += usage
+    found += counter_drafts(terms, account_plan, conversion)
     charges = [conversion.money(draft.exact) for draft in usage if not draft.credit]
+    charges += counter_charges(terms, account_plan, conversion)
     charges.append(_standing_of(account_plan, conversion))
     for price in account_plan.plan.prices:
         minimum = price_minimum(account_plan, price)
@@ -215,6 +218,9 @@ def _counted(window: Window, counting: Counting) -> Counted | Computed:
         gauge=aggregation.gauge,
         gauge_field=aggregation.gauge_field,
         time_unit=aggregation.time_unit,
+        correlation_field=aggregation.correlation_field,
+        success_filter=aggregation.success_filter,
+        window_seconds=aggregation.window_seconds,
     )
 
 

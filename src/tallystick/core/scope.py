@@ -1,7 +1,8 @@
 """Which usage each pricing of a plan charges, and when, so that no measurement is charged twice.
 
 Pricings of one aggregation compete: the one that names more of the segment wins over the one with wildcards, the
-plan's wins over the template's, and the one that starts later over the one before it. A pricing therefore holds in
+plan's wins over the template's, one whose condition holds over one without (of several the first by its order), and
+the one that starts later over the one before it. A pricing therefore holds in
 pieces of time, and in each piece it leaves alone the segments that a stronger one charges.
 (source: reference 2.2 segments and wildcards, 2.4, 3.2; the order among pricings is our decision.)
 """
@@ -27,10 +28,14 @@ Pattern = tuple[str | None, ...]
 
 
 class Piece(NamedTuple):
-    """A stretch of time in which a pricing holds, and the patterns that stronger pricings charge meanwhile."""
+    """A stretch of time in which a pricing holds, and the patterns that stronger pricings charge meanwhile.
+
+    `contested` are the patterns that stronger pricings (by id) charge if their condition holds.
+    """
 
     window: Period
     taken: tuple[Pattern, ...]
+    contested: tuple[tuple[str, Pattern], ...] = ()
 
 
 def segmented_fields(priced: Priceable) -> tuple[str, ...]:
@@ -65,22 +70,25 @@ def pieces_of(pricing: Entity[Pricing], among: Sequence[Entity[Pricing]], aggreg
     """The pieces of time in which a pricing holds among all the pricings of its plan and template, in order."""
     pattern, window = pattern_of(pricing.value, aggregation), _window(pricing)
     stronger = [
-        (_window(other), pattern_of(other.value, aggregation))
+        (_window(other), pattern_of(other.value, aggregation), other.id if other.value.condition else None)
         for other in among
         if _competes(other.value, pricing.value) and _strength(other, aggregation) > _strength(pricing, aggregation)
     ]
-    rivals = [(when, what) for when, what in stronger if intersect(when, window) and _overlap(what, pattern)]
+    rivals = [each for each in stronger if intersect(each[0], window) and _overlap(each[1], pattern)]
     edges = {window.start, window.end}
-    edges |= {edge for when, _ in rivals for edge in when if window.start < edge < window.end}
+    edges |= {edge for when, *_ in rivals for edge in when if window.start < edge < window.end}
     found: list[Piece] = []
     for part in (Period(start, end) for start, end in pairwise(sorted(edges))):
-        taken = tuple(sorted({what for when, what in rivals if intersect(when, part)}, key=_sortable))
-        if any(_covers(other, pattern) for other in taken):
+        here = [(what, id_) for when, what, id_ in rivals if intersect(when, part)]
+        taken = tuple(sorted({what for what, id_ in here if id_ is None}, key=_sortable))
+        contested = tuple(sorted(((id_, what) for what, id_ in here if id_ is not None), key=lambda each: each[0]))
+        if any(covers(other, pattern) for other in taken):
             continue
-        if found and found[-1].window.end == part.start and found[-1].taken == taken:
-            found[-1] = Piece(Period(found[-1].window.start, part.end), taken)
+        last = found[-1] if found else None
+        if last and last.window.end == part.start and (last.taken, last.contested) == (taken, contested):
+            found[-1] = last._replace(window=Period(last.window.start, part.end))
         else:
-            found.append(Piece(part, taken))
+            found.append(Piece(part, taken, contested))
     return tuple(found)
 
 
@@ -88,8 +96,8 @@ def clip(pieces: Sequence[Piece], to: Period | None) -> list[Piece]:
     """The parts of the pieces that lie inside a period."""
     if to is None:
         return []
-    parts = ((intersect(piece.window, to), piece.taken) for piece in pieces)
-    return [Piece(window, taken) for window, taken in parts if window]
+    parts = ((piece, intersect(piece.window, to)) for piece in pieces)
+    return [piece._replace(window=window) for piece, window in parts if window]
 
 
 def segment_map(fields: Sequence[str], values: Sequence[str]) -> dict[str, str] | None:
@@ -106,17 +114,19 @@ def _competes(one: Pricing, other: Pricing) -> bool:
     return same and one.type is other.type
 
 
-def _strength(pricing: Entity[Pricing], aggregation: Priceable) -> tuple[int, bool, Instant, str]:
+def _strength(pricing: Entity[Pricing], aggregation: Priceable) -> tuple[int, bool, bool, int, Instant, str]:
     pattern = pattern_of(pricing.value, aggregation)
     fixed = sum(want is not None for want in pattern)
-    return fixed, pricing.value.plan_id is not None, pricing.value.start_date, pricing.id
+    conditional, of_plan = pricing.value.condition is not None, pricing.value.plan_id is not None
+    return fixed, of_plan, conditional, -pricing.value.condition_order, pricing.value.start_date, pricing.id
 
 
 def _overlap(one: Pattern, other: Pattern) -> bool:
     return all(a is None or b is None or a == b for a, b in zip(one, other, strict=True))
 
 
-def _covers(one: Pattern, other: Pattern) -> bool:
+def covers(one: Pattern, other: Pattern) -> bool:
+    """Whether a pattern stands for every segment that another one stands for."""
     return all(a is None or a == b for a, b in zip(one, other, strict=True))
 
 

@@ -11,13 +11,13 @@ from decimal import Decimal
 
 import msgspec
 
-from tallystick.core.aggregation import Aggregation, Measured, Method, Question, TimeUnit
+from tallystick.core.aggregation import Aggregation, Correlation, Measured, Method, Question, TimeUnit
 from tallystick.core.credit import cuts_of
-from tallystick.core.formula import base_value, computed
+from tallystick.core.formula import base_value, computed, holds
 from tallystick.core.period import Instant, Period, intersect, microseconds
-from tallystick.core.plan_terms import Input, PriceTerms
+from tallystick.core.plan_terms import Condition, Input, PriceTerms
 from tallystick.core.quantity import ZERO, add, subtract, tidy, to_units, total
-from tallystick.core.scope import Piece, Priceable, charges, clip, named
+from tallystick.core.scope import Pattern, Piece, Priceable, charges, clip, covers, matches, named
 from tallystick.core.terms import AccountPlanTerms, Terms
 from tallystick.core.usage_filters import narrowed
 from tallystick.core.working import NamedValue
@@ -38,10 +38,28 @@ class Asked(msgspec.Struct, frozen=True):
     questions: tuple[Question, ...]
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """The condition of a pricing (its id), what is asked to decide it, and over which window."""
+
+    pricing_id: str
+    condition: Condition
+    window: Period
+    questions: tuple[Question, ...]
+
+    def inputs(self, answers: Answers) -> tuple[NamedValue, ...]:
+        """What the condition is decided by."""
+        return input_values(self.condition.inputs, self.questions, answers)
+
+    def holds(self, answers: Answers) -> bool:
+        """Whether the pricing holds. Refusal `calculation_failed`."""
+        return holds(self.condition.formula, self.inputs(answers), "the condition of a pricing")
+
+
 class Window(msgspec.Struct, frozen=True):
     """A pricing within one billing period: what is asked about it, and, for bands that span the plan, before it.
 
-    `cuts` asks about its start up to each moment at which credit begins or ends to pay.
+    `cuts` asks about its start up to each moment at which credit begins or ends to pay. `decisions` are about the
+    conditions of this pricing and of those that would charge in its place.
     """
 
     account_plan: AccountPlanTerms
@@ -49,6 +67,13 @@ class Window(msgspec.Struct, frozen=True):
     now: Asked
     before: tuple[Asked, ...]
     cuts: tuple[Asked, ...] = ()
+    shares: tuple[Question, ...] = ()  # what each account of a pool has used, where its line is broken down
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def decision(self) -> Decision | None:
+        """That about the condition of the pricing itself."""
+        return next((each for each in self.decisions if each.pricing_id == self.price.pricing.id), None)
 
 
 class Counting(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,43 +92,81 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
     units_before: Decimal | None = None
     units_after: Decimal
     inputs: tuple[NamedValue, ...] = ()  # of the calculation, where a compound aggregation is priced
+    decided: tuple[NamedValue, ...] = ()  # of the condition, where the pricing has one
 
 
 def windows(terms: Terms, up_to: int) -> Iterator[Window]:
     """Every window of every pricing in the billing period, in the order of the bill's lines."""
     for account_plan in terms.account_plans:
         active = intersect(account_plan.period, account_plan.life)
+        decisions = _decisions(account_plan, active, up_to)
         for price in account_plan.plan.prices:
-            for piece in clip(price.pieces, active):
+            for piece in _by_stretch(account_plan, clip(price.pieces, active)):
                 asked = Asked(piece, _questions(account_plan, price, piece, up_to))
                 before = _before(account_plan, price, piece.window.start, up_to)
                 cut = (
-                    Piece(Period(piece.window.start, at), piece.taken) for at in cuts_of(terms.credits, piece.window)
+                    piece._replace(window=Period(piece.window.start, at)) for at in cuts_of(terms.credits, piece.window)
                 )
                 cuts = tuple(Asked(part, _questions(account_plan, price, part, up_to)) for part in cut)
-                yield Window(account_plan, price, asked, before, cuts)
+                rivals = (decisions[id_] for id_, _ in piece.contested if id_ in decisions)
+                own = [decisions[price.pricing.id]] if price.condition else []
+                yield Window(account_plan, price, asked, before, cuts, (*own, *rivals))
+
+
+def _decisions(account_plan: AccountPlanTerms, active: Period | None, up_to: int) -> dict[str, Decision]:
+    """What decides the conditions of an account plan's pricings, by their ids: the whole billing period, as far as the
+    account plan is in force."""
+    found = {}
+    for price in account_plan.plan.prices:
+        if price.condition and active:
+            asked = tuple(question_of(account_plan, each, active, up_to) for each in price.condition.inputs)
+            found[price.pricing.id] = Decision(price.pricing.id, price.condition, active, asked)
+    return found
 
 
 def questions(terms: Terms, up_to: int) -> tuple[Question, ...]:
     """What must be measured for the bill of these terms from the journal up to a position, each question once."""
-    asked = (each for window in windows(terms, up_to) for each in (window.now, *window.before, *window.cuts))
-    return tuple(dict.fromkeys(question for each in asked for question in each.questions))
+    return tuple(dict.fromkeys(question for window in windows(terms, up_to) for question in _asked(window)))
+
+
+def _asked(window: Window) -> Iterator[Question]:
+    for each in (window.now, *window.before, *window.cuts):
+        yield from each.questions
+    for decision in window.decisions:
+        yield from decision.questions
 
 
 def countings(window: Window, answers: Answers) -> list[Counting]:
     """The numbers that a window's answers come to, one per segment, in order of segment. Nothing measured and no
     default value gives none."""
-    found = _rows(window, window.now, answers)
+    taken = _taken(window, answers)
+    if taken is None:
+        return []
+    rows = _rows(window, window.now, answers)
+    found = {segment: row for segment, row in rows.items() if not any(matches(each, segment) for each in taken)}
     before = [_rows(window, asked, answers) for asked in window.before]
     segments = sorted(found)
     if not segments and _default(window.price.priced.value) is not None:
         fixed = () if _whole(window.price, window.now.piece) else named(window.price.pattern)
-        segments = [] if fixed is None else [fixed]
+        left_alone = fixed is None or any(matches(each, fixed) for each in taken if fixed)
+        segments = [] if left_alone or fixed is None else [fixed]
     inputs = input_values(window.price.inputs, window.now.questions, answers) if window.price.compound else ()
-    return [
+    decided = window.decision.inputs(answers) if window.decision else ()
+    counted = (
         _counting(window, segment, found.get(segment), _values_before(window, before, segment), inputs)
         for segment in segments
-    ]
+    )
+    return [msgspec.structs.replace(each, decided=decided) for each in counted]
+
+
+def _taken(window: Window, answers: Answers) -> list[Pattern] | None:
+    """What pricings whose condition holds charge in place of this one; None when nothing is left for it, or when its
+    own condition does not hold."""
+    held = {each.pricing_id for each in window.decisions if each.holds(answers)}
+    if window.price.condition and window.price.pricing.id not in held:
+        return None
+    taken = [pattern for id_, pattern in window.now.piece.contested if id_ in held]
+    return None if any(covers(each, window.price.pattern) for each in taken) else taken
 
 
 def value_of(priced: Priceable, row: Measured | None, asked: Asked) -> Decimal | None:
@@ -134,9 +197,10 @@ def input_values(inputs: Sequence[Input], questions: Sequence[Question], answers
 
 
 def _whole(price: PriceTerms, piece: Piece) -> bool:
-    """Whether the pricing charges the aggregation as one, whatever the segments: it names none, none is taken, and
-    it has no rates by dimensions."""
-    return price.pricing.value.segment is None and price.pricing.value.rates is None and not piece.taken
+    """Whether the pricing charges the aggregation as one, whatever the segments: it names none, none is taken (or all
+    of them at once, should a condition hold), and it has no rates by dimensions."""
+    apart = piece.taken or any(not covers(each, price.pattern) for _, each in piece.contested)
+    return price.pricing.value.segment is None and price.pricing.value.rates is None and not apart
 
 
 def _questions(account_plan: AccountPlanTerms, price: PriceTerms, piece: Piece, up_to: int) -> tuple[Question, ...]:
@@ -161,6 +225,18 @@ def question_of(
         gauge=aggregation.gauge,
         gauge_field=aggregation.gauge_field,
         time_unit=_time_unit(account_plan, aggregation, window),
+        correlation=_correlation(aggregation),
+    )
+
+
+def _correlation(aggregation: Aggregation) -> Correlation | None:
+    if aggregation.correlation_field is None or aggregation.success_filter is None:
+        return None
+    seconds = aggregation.window_seconds
+    return Correlation(
+        field=aggregation.correlation_field,
+        success=aggregation.success_filter,
+        window=None if seconds is None else seconds * 1_000_000,
     )
 
 
@@ -178,6 +254,8 @@ def _adds_up(priced: Priceable) -> bool:
     so may whatever a calculation adds."""
     if not isinstance(priced, Aggregation) or priced.default_value is not None:
         return False
+    if priced.aggregation is Method.CORRELATED_COUNT:  # a unit that may go on from one window to the next counts once
+        return priced.window_seconds is not None
     return priced.aggregation in _ADDITIVE or priced.time_unit in _MICROSECONDS
 
 
@@ -185,7 +263,7 @@ def _before(account_plan: AccountPlanTerms, price: PriceTerms, start: Instant, u
     """What is asked about the time before a window: as one where values add up, else billing period by period."""
     if not price.pricing.value.tiers_span_plan or start <= account_plan.life.start:
         return ()
-    pieces = clip(price.pieces, Period(account_plan.life.start, start))
+    pieces = _by_stretch(account_plan, clip(price.pieces, Period(account_plan.life.start, start)))
     if not _adds_up(price.priced.value):
         pieces = [
             part

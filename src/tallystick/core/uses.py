@@ -6,6 +6,7 @@ from typing import Any
 
 from tallystick.core.ad_hoc import accounting_product
 from tallystick.core.discounting import discounts_on
+from tallystick.core.counter import levels_used
 from tallystick.core.entity import Entity, Used
 from tallystick.core.period import intersect, stretch
 from tallystick.core.terms import AccountPlanTerms, Terms
@@ -42,6 +43,7 @@ def uses_of(terms: Terms) -> tuple[Used, ...]:
 def _of_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
     plan = each.plan
     found: list[Entity[Any] | None] = [each.account_plan, each.contract, terms.agreements.grouping_key(each.contract)]
+    found += each.considered
     if each.group:
         value, products = each.group.value, terms.agreements.products
         found += [each.group, *terms.agreements.links.get(each.group.id, ())]
@@ -49,6 +51,9 @@ def _of_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
         found.append(products.get(value.minimum_spend_accounting_product_id or ""))
     for one in (plan, *each.siblings):
         found += [one.plan, one.template, one.product, one.standing_charge_product, one.minimum_spend_product]
+    for counter_price in plan.counter_prices:
+        found += [counter_price.pricing, counter_price.counter, counter_price.accounting_product]
+    found += levels_used(terms, each)
     horizon = stretch(each.life.start, each.grid.next(each.period).end)
     for price in plan.prices:
         if intersect(stretch(price.pricing.value.start_date, price.pricing.value.end_date), horizon):

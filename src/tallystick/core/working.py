@@ -43,6 +43,9 @@ class Counted(Step, frozen=True, kw_only=True, tag="counted"):
     gauge: bool = False
     gauge_field: str | None = None  # there is a gauge for each of its values
     time_unit: TimeUnit | None = None
+    correlation_field: str | None = None  # measurements that have it in common are one unit …
+    success_filter: str | None = None  # … if this is true of one of them …
+    window_seconds: int | None = None  # … and that long at most after the first; None: all of the window
 
 
 class NamedValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -61,6 +64,15 @@ class Computed(Step, frozen=True, kw_only=True, tag="computed"):
     start: Instant
     end: Instant
     value: Decimal
+
+
+class Chosen(Step, frozen=True, kw_only=True, tag="chosen"):
+    """The pricing holds because its condition is true of the aggregations over a window."""
+
+    condition: str
+    inputs: tuple[NamedValue, ...]
+    start: Instant
+    end: Instant
 
 
 class Divided(Step, frozen=True, kw_only=True, tag="divided"):
@@ -311,11 +323,43 @@ class Agreed(Step, frozen=True, kw_only=True, tag="agreed"):
     amount: Decimal
 
 
+class Held(Step, frozen=True, kw_only=True, tag="held"):
+    """The level of a counter that a period starts with, as it was until the start of `day`."""
+
+    counter: str
+    unit: str
+    day: date
+    level: int
+
+
+class Changed(Step, frozen=True, kw_only=True, tag="changed"):
+    """The level of a counter changes on a day; `amount` is the price of the new level less that of the old one."""
+
+    counter: str
+    unit: str
+    day: date
+    level_before: int
+    level_after: int
+    amount_before: Decimal
+    amount_after: Decimal
+    amount: Decimal
+
+
 class Granted(Step, frozen=True, kw_only=True, tag="granted"):
     """A memo for a line (its id): of what is `given`, the part that this bill shows, below zero for a credit."""
 
     line: str
     given: Decimal
+    amount: Decimal
+
+
+class Apportioned(Step, frozen=True, kw_only=True, tag="apportioned"):
+    """The share of one account (its code) in what a pool is charged, in proportion to units."""
+
+    account: str
+    units: Decimal
+    of_units: Decimal
+    of_amount: Decimal
     amount: Decimal
 
 
@@ -336,6 +380,7 @@ Steps = (
     | Computed
     | Divided
     | Allowed
+    | Chosen
     | Packaged
     | LookedUp
     | ShareOf
@@ -357,6 +402,9 @@ Steps = (
     | FeeAgreed
     | Agreed
     | Granted
+    | Held
+    | Changed
     | Adjusted
+    | Apportioned
 )
 Working = tuple[Steps, ...]

@@ -191,6 +191,7 @@ def read_catalogue(records: OrganizationRecords, plan_ids: set[str]) -> Catalogu
     aggregations = [
         *_many(records, Aggregation, (each.value.aggregation_id for each in pricings)),
         *_by_code(records, {code for each in compounds for code in codes_in(each.value.calculation)}),
+        *_by_code(records, {code for each in pricings for code in codes_in(each.value.condition or "null")}),
     ]
     meters = _many(records, Meter, (each.value.meter_id for each in aggregations))
     accounting = chain(
