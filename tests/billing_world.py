@@ -17,6 +17,7 @@ from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand, Pr
 from tallystick.core.charge import Charge, ChargeEntityType, ChargeLineItemType
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.contract import Contract
+from tallystick.core.counter_types import Counter, CounterAdjustment, CounterPricing
 from tallystick.core.discount import Discount, DiscountType
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, DataField, Meter
@@ -220,6 +221,27 @@ class World:
             "amount": None if amount is None else number(amount),
         }
         return self.add(Charge(**(values | given)), name)
+
+    def counter(self, name: str = "seats", **given: Any) -> Entity[Counter]:
+        return self.add(Counter(**({"name": name, "unit": name} | given)), name)
+
+    def counter_pricing(self, name: str, price_bands: Sequence[PricingBand], **given: Any) -> Entity[CounterPricing]:
+        """On the first plan and counter unless others are given."""
+        if not given.keys() & {"plan_id", "plan_template_id"}:
+            given["plan_id"] = next(iter(self.of(Plan).values())).id
+        if "counter_id" not in given:
+            given["counter_id"] = next(iter(self.of(Counter).values())).id
+        values: dict[str, Any] = {"start_date": at("2020-01-01"), "pricing_bands": tuple(price_bands)}
+        return self.add(CounterPricing(**(values | given)), name)
+
+    def level(self, day: str, value: int, account: str = ACCOUNT, counter: str = "seats") -> Entity[CounterAdjustment]:
+        adjustment = CounterAdjustment(
+            account_id=id_of("account", account),
+            counter_id=id_of("counter", counter),
+            date=date.fromisoformat(day),
+            value=value,
+        )
+        return self.add(adjustment, f"{account}/{counter}/{day}")
 
     def plan_group(self, *plans: Entity[Plan], name: str = "group", **given: Any) -> Entity[PlanGroup]:
         """A group of these plans."""

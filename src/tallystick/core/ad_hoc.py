@@ -13,7 +13,7 @@ from tallystick.core.memo import signed_amount
 from tallystick.core.period import Period
 from tallystick.core.quantity import ONE, multiply, tidy
 from tallystick.core.terms import Terms
-from tallystick.core.working import Agreed, Granted
+from tallystick.core.working_agreed import Agreed, Granted
 
 
 def charge_drafts(terms: Terms) -> Iterator[Draft]:

@@ -14,6 +14,7 @@ from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Product
 from tallystick.core.charge import Charge
 from tallystick.core.contract import Contract
+from tallystick.core.counter_types import CounterAdjustment
 from tallystick.core.credit_types import Balance
 from tallystick.core.discount import Discount
 from tallystick.core.entity import Entity
@@ -33,6 +34,7 @@ class Agreements(msgspec.Struct, frozen=True, kw_only=True):
     discounts: Mapping[str, tuple[Entity[Discount], ...]] = {}  # by account id
     products: Mapping[str, Entity[Product]] = {}  # for the accounting of what no plan charges
     balances: Mapping[str, Entity[Balance]] = {}  # that charges are for
+    levels: Mapping[str, tuple[Entity[CounterAdjustment], ...]] = {}  # the account's, by counter, in order of day
     charges: tuple[Entity[Charge], ...] = ()  # those on the bill
     memos: tuple[Entity[BillMemo], ...] = ()  # those on the bill
 
@@ -79,8 +81,17 @@ def agreements_of(entities: Iterable[Entity[Any]]) -> Agreements:
         products=found.get(Product.kind, {}),
         balances=found.get(Balance.kind, {}),
         charges=tuple(found.get(Charge.kind, {}).values()),
+        levels=levels_of(found.get(CounterAdjustment.kind, {}).values()),
         memos=tuple(found.get(BillMemo.kind, {}).values()),
     )
+
+
+def levels_of(adjustments: Iterable[Entity[CounterAdjustment]]) -> dict[str, tuple[Entity[CounterAdjustment], ...]]:
+    """The adjustments of one account by counter, in order of day."""
+    found: dict[str, tuple[Entity[CounterAdjustment], ...]] = {}
+    for each in sorted(adjustments, key=lambda one: (one.value.date, one.id)):
+        found[each.value.counter_id] = (*found.get(each.value.counter_id, ()), each)
+    return found
 
 
 def period_limits(contract: Entity[Contract] | None, zone: str) -> Period:

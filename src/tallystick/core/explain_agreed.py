@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tallystick.core.wording import money, number
-from tallystick.core.working import Agreed, Granted
+from tallystick.core.working_agreed import Agreed, Changed, Granted, Held
 
 
 def _charge_clause(step: Agreed) -> str:
@@ -33,5 +33,29 @@ def _memo(step: Granted) -> str:
     return f"{what} of {money(step.given)} that somebody made for the line {step.line}{part}."
 
 
-CLAUSES: dict[type, Callable[[Any], str]] = {Agreed: _charge_clause, Granted: _memo_clause}
-STEPS: dict[type, Callable[[Any], str]] = {Agreed: _charge, Granted: _memo}
+def _held_clause(step: Held) -> str:
+    return f"{step.level:,} {step.unit} at the start"
+
+
+def _held(step: Held) -> str:
+    return f"Until {step.day} the level of {step.counter} was {step.level:,} {step.unit}."
+
+
+def _changed_clause(step: Changed) -> str:
+    difference = f"{money(step.amount_after)} − {money(step.amount_before)} = {money(step.amount)}"
+    return f"from {step.level_before:,} to {step.level_after:,} {step.unit} on {step.day}: {difference}"
+
+
+def _changed(step: Changed) -> str:
+    before = f"{step.level_before:,} {step.unit} ({money(step.amount_before)})"
+    after = f"{step.level_after:,} {step.unit} ({money(step.amount_after)})"
+    return f"On {step.day} the level of {step.counter} goes from {before} to {after}: {money(step.amount)}."
+
+
+CLAUSES: dict[type, Callable[[Any], str]] = {
+    Agreed: _charge_clause,
+    Granted: _memo_clause,
+    Held: _held_clause,
+    Changed: _changed_clause,
+}
+STEPS: dict[type, Callable[[Any], str]] = {Agreed: _charge, Granted: _memo, Held: _held, Changed: _changed}

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from tallystick.core.account import Account
 from tallystick.core.bill import BandUsage, LineItem, LineItemType, line_id
 from tallystick.core.catalog import PricingType, Product
 from tallystick.core.entity import Entity
@@ -31,6 +32,15 @@ class UpTo(msgspec.Struct, frozen=True, kw_only=True):
     until: Instant
     exact: Decimal
     quantity: Decimal
+    units: Decimal
+
+
+class Portion(msgspec.Struct, frozen=True, kw_only=True):
+    """What one account of a pool has used, in the aggregation's own number and in units of the price list."""
+
+    account: Entity[Account]
+    child: bool
+    value: Decimal
     units: Decimal
 
 
@@ -72,12 +82,13 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     segment: tuple[str, ...] = ()
     bands: tuple[BandUsage, ...] | None = None
     parts: tuple[UpTo, ...] = ()
+    portions: tuple[Portion, ...] = ()  # of a pool whose line is broken down by account
 
     @property
     def key(self) -> str:
         """What the line is for: unique on the bill."""
         owner = self.account_plan.id if self.account_plan else self.of
-        of = self.price.pricing.id if self.price else ""
+        of = self.price.pricing.id if self.price else self.of if self.account_plan else ""
         return encode((self.type, owner, of, self.service.start.wire(), *self.segment)).decode()
 
     @property

@@ -14,6 +14,7 @@ import msgspec
 
 from tallystick.core.ad_hoc import charge_drafts, memo_drafts
 from tallystick.core.bill import LineItemType
+from tallystick.core.breakdown import lines_of
 from tallystick.core.catalog import PricingType
 from tallystick.core.charges import (
     Charge,
@@ -25,14 +26,15 @@ from tallystick.core.charges import (
     standing_charges,
     topped_up,
 )
-from tallystick.core.discounting import discount_drafts
 from tallystick.core.counter import counter_charges, counter_drafts
+from tallystick.core.discounting import discount_drafts
 from tallystick.core.held import fee_drafts
 from tallystick.core.limits import limited
-from tallystick.core.lines import Draft, RatedLine, UpTo, finished
+from tallystick.core.lines import Draft, RatedLine, UpTo
 from tallystick.core.period import Period
 from tallystick.core.plan_group_terms import group_drafts
 from tallystick.core.plan_terms import PriceTerms
+from tallystick.core.pool import portions
 from tallystick.core.pricing import band_usage, cost_of
 from tallystick.core.protection import protection_drafts
 from tallystick.core.quantity import ZERO, add, divide, negate, tidy, total
@@ -74,9 +76,7 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
     drafts += list(discount_drafts(terms, drafts))
     drafts += charge_drafts(terms)
     drafts += fee_drafts(terms)
-    drafts = [*_capped(drafts), *memo_drafts(terms)]
-    of_bill = terms.bill_id
-    return tuple(finished(of_bill, draft, number) for number, draft in enumerate(drafts, start=1))
+    return lines_of(terms.bill_id, [*_capped(drafts), *memo_drafts(terms)])
 
 
 def _drafts(
@@ -87,7 +87,10 @@ def _drafts(
     conversion = terms.conversion(account_plan.plan.template.value.currency)
     found = [_recurring(account_plan, conversion, charge) for charge in standing_charges(terms, account_plan)]
     usage = [
-        _cut(_usage(conversion, window, counting), window, counting, answers)
+        msgspec.structs.replace(
+            _cut(_usage(conversion, window, counting), window, counting, answers),
+            portions=portions(window, counting.segment, answers),
+        )
         for window in of_plan
         for counting in countings(window, answers)
     ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tallystick.core.ad_hoc import accounting_product
-from tallystick.core.discounting import discounts_on
 from tallystick.core.counter import levels_used
+from tallystick.core.discounting import discounts_on
 from tallystick.core.entity import Entity, Used
 from tallystick.core.period import intersect, stretch
 from tallystick.core.terms import AccountPlanTerms, Terms

@@ -14,10 +14,8 @@ from tallystick.core.aggregation import Method, TimeUnit, UnitRounding
 from tallystick.core.catalog import PricingType
 from tallystick.core.money import RoundingMode
 from tallystick.core.period import Instant
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel", tag_field="step", omit_defaults=True):
-    """Base of the steps; on paper each one carries its name as `step`."""
+from tallystick.core.step import Step
+from tallystick.core.working_agreed import Agreed, Changed, Granted, Held
 
 
 class Counted(Step, frozen=True, kw_only=True, tag="counted"):
@@ -311,46 +309,6 @@ class FeeAgreed(Step, frozen=True, kw_only=True, tag="feeAgreed"):
 
     day: date
     fee: Decimal
-
-
-class Agreed(Step, frozen=True, kw_only=True, tag="agreed"):
-    """A single charge (its code) due on a day: `amount`, or units x unitPrice."""
-
-    charge: str
-    day: date
-    units: Decimal | None = None
-    unit_price: Decimal | None = None
-    amount: Decimal
-
-
-class Held(Step, frozen=True, kw_only=True, tag="held"):
-    """The level of a counter that a period starts with, as it was until the start of `day`."""
-
-    counter: str
-    unit: str
-    day: date
-    level: int
-
-
-class Changed(Step, frozen=True, kw_only=True, tag="changed"):
-    """The level of a counter changes on a day; `amount` is the price of the new level less that of the old one."""
-
-    counter: str
-    unit: str
-    day: date
-    level_before: int
-    level_after: int
-    amount_before: Decimal
-    amount_after: Decimal
-    amount: Decimal
-
-
-class Granted(Step, frozen=True, kw_only=True, tag="granted"):
-    """A memo for a line (its id): of what is `given`, the part that this bill shows, below zero for a credit."""
-
-    line: str
-    given: Decimal
-    amount: Decimal
 
 
 class Apportioned(Step, frozen=True, kw_only=True, tag="apportioned"):

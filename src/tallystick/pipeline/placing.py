@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from tallystick.core.account import AccountPlan
-from tallystick.core.agreements import Agreements
+from tallystick.core.agreements import Agreements, levels_of
 from tallystick.core.bill import Bill, BillParameters, bill_id
 from tallystick.core.charge import Charge
+from tallystick.core.counter_types import CounterAdjustment
 from tallystick.core.entity import Entity
 from tallystick.core.memo import BillMemo
 from tallystick.core.organization import BillConfig, OrganizationConfig
@@ -168,6 +169,9 @@ def agreements_on(
         memos.setdefault(memo.value.bill_id, []).append(memo)
     accounts = sorted({each.account_id for each in periods})
     charges = list(records.every(Charge, Where(equal={"account_id": accounts}))) if accounts else []
+    adjustments: dict[str, list[Entity[CounterAdjustment]]] = {}
+    for each in records.every(CounterAdjustment, Where(equal={"account_id": accounts})) if accounts else ():
+        adjustments.setdefault(each.value.account_id, []).append(each)
     every_memo = [memo for of_bill in memos.values() for memo in of_bill]
     shared = read_agreements(records, account_plans, charges, every_memo, held)
     placed: dict[BillParameters, list[Placed]] = {}
@@ -179,6 +183,7 @@ def agreements_on(
     return [
         msgspec.structs.replace(
             shared,
+            levels=levels_of(adjustments.get(each.account_id, ())),
             charges=placed_on(placed.get(each.parameters, ()), each, records.organization_id),
             memos=tuple(memos.get(id_, ())),
         )

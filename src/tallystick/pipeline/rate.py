@@ -20,9 +20,11 @@ from tallystick.core.bill import Answer, EarlierBill
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.compound import CompoundAggregation, codes_in
+from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.credit_types import Commitment
 from tallystick.core.drawing import Draw, apply_credits
 from tallystick.core.entity import Entity, Value
+from tallystick.core.family import family_of
 from tallystick.core.held import with_credits
 from tallystick.core.ledger import Opening
 from tallystick.core.meter import Meter
@@ -32,6 +34,7 @@ from tallystick.core.plan_terms import Catalogue, PlanTerms, catalogue_of, plan_
 from tallystick.core.rating import RatedLine, questions, rate
 from tallystick.core.terms import AccountPeriod, Setting, Terms, terms_of
 from tallystick.errors import Refusal
+from tallystick.pipeline.family import Relatives, read_relatives
 from tallystick.pipeline.ledger import accounting_products, read_credits
 from tallystick.pipeline.meter import measure
 from tallystick.pipeline.placing import agreements_on
@@ -118,6 +121,7 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
     if ids:
         for entity in records.every(AccountPlan, Where(equal={"account_id": ids})):
             account_plans.setdefault(entity.value.account_id, []).append(entity)
+    relatives = read_relatives(records, accounts.values())
     in_force = [
         plan
         for each in periods
@@ -128,15 +132,22 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
     every = [credit for of_account in held.values() for credit in of_account]
     config = records.get(OrganizationConfig, records.organization_id)
     assert config is not None, f"the organisation {records.organization_id} was never initialised"
-    agreed = agreements_on(records, periods, list(chain(*account_plans.values())), every, config.value)
-    plan_ids = {id_ for shared in agreed[:1] for plan in in_force for id_ in shared.plan_ids(plan.value)}
+    agreed = agreements_on(
+        records, periods, [*chain(*account_plans.values()), *relatives.account_plans], every, config.value
+    )
+    plan_ids = {
+        id_
+        for shared in agreed[:1]
+        for plan in (*in_force, *relatives.account_plans)
+        for id_ in shared.plan_ids(plan.value)
+    }
     plan_ids |= {each.value.billing_plan_id or "" for each in every if isinstance(each.value, Commitment)} - {""}
     setting = msgspec.structs.replace(read_setting(records, plan_ids), products=accounting_products(records, every))
     results: list[Terms | BillFailure] = []
     for each, agreements in zip(periods, agreed, strict=True):
         account = accounts.get(each.account_id)
         try:
-            terms = _terms(setting, account, account_plans.get(each.account_id, ()), each, agreements)
+            terms = _terms(setting, account, account_plans.get(each.account_id, ()), each, agreements, relatives)
             results.append(with_credits(terms, setting, held.get(each.account_id, ())))
         except Refusal as refusal:
             results.append(failure_of(each, refusal))
@@ -149,10 +160,12 @@ def _terms(
     account_plans: Sequence[Entity[AccountPlan]],
     of: AccountPeriod,
     agreements: Agreements,
+    relatives: Relatives,
 ) -> Terms:
     if account is None:
         raise Refusal("not_found", f"the account {of.account_id} does not exist (any more)")
-    return terms_of(setting, account, account_plans, of, agreements)
+    family = family_of(account, relatives.children, (*account_plans, *relatives.account_plans))
+    return terms_of(setting, account, account_plans, of, agreements, family)
 
 
 def read_setting(records: OrganizationRecords, plan_ids: Iterable[str]) -> Setting:
@@ -184,9 +197,14 @@ def read_catalogue(records: OrganizationRecords, plan_ids: set[str]) -> Catalogu
     plans = _many(records, Plan, plan_ids)
     templates = _many(records, PlanTemplate, (plan.value.plan_template_id for plan in plans))
     pricings = [
-        *_owned(records, "plan_id", [plan.id for plan in plans]),
-        *_owned(records, "plan_template_id", [template.id for template in templates]),
+        *_owned(records, Pricing, "plan_id", [plan.id for plan in plans]),
+        *_owned(records, Pricing, "plan_template_id", [template.id for template in templates]),
     ]
+    counted = [
+        *_owned(records, CounterPricing, "plan_id", [plan.id for plan in plans]),
+        *_owned(records, CounterPricing, "plan_template_id", [template.id for template in templates]),
+    ]
+    counters = _many(records, Counter, (each.value.counter_id for each in counted))
     compounds = _many(records, CompoundAggregation, (each.value.compound_aggregation_id for each in pricings))
     aggregations = [
         *_many(records, Aggregation, (each.value.aggregation_id for each in pricings)),
@@ -198,11 +216,13 @@ def read_catalogue(records: OrganizationRecords, plan_ids: set[str]) -> Catalogu
         (plan.value.standing_charge_accounting_product_id for plan in plans),
         (plan.value.minimum_spend_accounting_product_id for plan in plans),
         (pricing.value.accounting_product_id for pricing in pricings),
+        (pricing.value.accounting_product_id for pricing in counted),
         (aggregation.value.accounting_product_id for aggregation in aggregations),
         (compound.value.accounting_product_id for compound in compounds),
     )
     products = _many(records, Product, chain((template.value.product_id for template in templates), accounting))
-    return catalogue_of([*plans, *templates, *pricings, *aggregations, *compounds, *meters, *products])
+    measured: list[Entity[Any]] = [*aggregations, *compounds, *meters]
+    return catalogue_of([*plans, *templates, *pricings, *measured, *counted, *counters, *products])
 
 
 def _many(records: OrganizationRecords, of: type[V], ids: Iterable[str | None]) -> list[Entity[V]]:
@@ -215,8 +235,8 @@ def _by_code(records: OrganizationRecords, codes: Iterable[str]) -> Iterator[Ent
     return records.every(Aggregation, Where(equal={"code": wanted})) if wanted else iter(())
 
 
-def _owned(records: OrganizationRecords, by: str, ids: Sequence[str]) -> Iterator[Entity[Pricing]]:
-    return records.every(Pricing, Where(equal={by: ids})) if ids else iter(())
+def _owned(records: OrganizationRecords, of: type[V], by: str, ids: Sequence[str]) -> Iterator[Entity[V]]:
+    return records.every(of, Where(equal={by: ids})) if ids else iter(())
 
 
 def _life(account_plan: AccountPlan) -> Period:

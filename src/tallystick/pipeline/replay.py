@@ -20,9 +20,11 @@ from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.charge import Charge
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.contract import Contract
+from tallystick.core.counter_types import Counter, CounterAdjustment, CounterPricing
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.discount import Discount
 from tallystick.core.entity import Entity, Used, Value
+from tallystick.core.family import family_of
 from tallystick.core.held import with_credits
 from tallystick.core.memo import BillMemo
 from tallystick.core.meter import Meter
@@ -49,6 +51,9 @@ _KINDS: dict[str, type[Value]] = {
         Commitment,
         CompoundAggregation,
         Contract,
+        Counter,
+        CounterAdjustment,
+        CounterPricing,
         Currency,
         Discount,
         Meter,
@@ -91,8 +96,11 @@ def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod
     catalogue = catalogue_of(every)
     setting = setting_of(records.organization_id, config, by_kind.get(Currency.kind, []), catalogue)
     setting = msgspec.structs.replace(setting, products=catalogue.products)
-    account, account_plans = by_kind[Account.kind][0], by_kind.get(AccountPlan.kind, [])
-    terms = terms_of(setting, account, account_plans, of, agreements_of(every))
+    accounts, plans = cast("list[Entity[Account]]", by_kind[Account.kind]), by_kind.get(AccountPlan.kind, [])
+    account = next(each for each in accounts if each.id == of.account_id)
+    account_plans = [each for each in plans if each.value.account_id == account.id]
+    family = family_of(account, accounts, plans)
+    terms = terms_of(setting, account, account_plans, of, agreements_of(every), family)
     return with_credits(terms, setting, [*by_kind.get(Commitment.kind, []), *by_kind.get(Balance.kind, [])])
 
 
