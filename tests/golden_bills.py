@@ -288,7 +288,7 @@ def _stored(world: World, meter: str, *used: tuple[str, int, str]) -> Answerer:
     """What a usage store answers that holds (moment, GB, bucket)."""
     rows = [
         UsageRow(
-            position=place,
+            position=1,
             organization_id=world.organization_id,
             meter_id=id_of("meter", meter),
             account_id=id_of("account", ACCOUNT),

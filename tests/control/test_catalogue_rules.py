@@ -87,6 +87,26 @@ MALFORMED: tuple[tuple[Noun[Any], dict[str, object], str], ...] = (
         ),
         "gaugeField: is one of segmentedFields",
     ),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, aggregation="CORRELATED_COUNT"), "correlationField: give it with"),
+    (
+        AGGREGATIONS,
+        aggregation_body(meterId=NOWHERE, aggregation="CORRELATED_COUNT", correlationField="a"),
+        "successFilter: give it with",
+    ),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, successFilter="true"), "successFilter: give it with"),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, windowSeconds=60), "windowSeconds: is for"),
+    (AGGREGATIONS, aggregation_body(meterId=NOWHERE, windowSeconds=0), "$.windowSeconds"),
+    (
+        AGGREGATIONS,
+        aggregation_body(
+            meterId=NOWHERE,
+            aggregation="CORRELATED_COUNT",
+            correlationField="a",
+            successFilter="true",
+            segmentedFields=["a"],
+        ),
+        "correlationField: is one of segmentedFields",
+    ),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, segmentedFields=["a", "a"]), "each field once"),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, segments=[{"a": "b"}]), "segments[0]"),
     (AGGREGATIONS, aggregation_body(meterId=NOWHERE, segmentedFields=["a"], segments=[{"a": ""}]), "not be empty"),
@@ -130,6 +150,11 @@ def test_a_negative_limit_is_refused() -> None:
         Shop.read(PRICINGS, body)
 
 
+RETRIES: dict[str, object] = {
+    "aggregation": "CORRELATED_COUNT",
+    "correlationField": "file",
+    "successFilter": "tier == 'hot'",
+}
 AGGREGATION_REFUSALS: tuple[tuple[dict[str, object], str, str], ...] = (
     ({"targetField": "nothing"}, "targetField", "has no field 'nothing'; it has bytes, region, tier, file"),
     *(
@@ -138,6 +163,10 @@ AGGREGATION_REFUSALS: tuple[tuple[dict[str, object], str, str], ...] = (
     ),
     ({"aggregation": "TIME_WEIGHTED_MEAN", "gaugeField": "bucket"}, "gaugeField", "has no field 'bucket'"),
     ({"aggregation": "TIME_WEIGHTED_MEAN", "gaugeField": "bytes"}, "gaugeField", "must be a text field"),
+    ({**RETRIES, "correlationField": "bytes"}, "correlationField", "must be a text field"),
+    ({**RETRIES, "correlationField": "payment"}, "correlationField", "has no field 'payment'"),
+    ({**RETRIES, "successFilter": "tier"}, "successFilter", "must be true or false"),
+    ({**RETRIES, "successFilter": "bytes / 2 > 1"}, "successFilter", "put anything else into a derived field"),
     ({"aggregation": "PERCENTILE", "percentile": 95, "targetField": "file"}, "targetField", "'file' is METADATA"),
     ({"aggregation": "UNIQUE"}, "targetField", "UNIQUE counts the values of a text field"),
     ({"segmentedFields": ["planet"]}, "segmentedFields", "segmentedFields[0]: the meter traffic has no field"),
@@ -166,6 +195,8 @@ ALLOWED: tuple[dict[str, object], ...] = (
     {"aggregation": "TIME_WEIGHTED_SUM", "timeUnit": "PERIOD"},
     {"aggregation": "TIME_WEIGHTED_MEAN", "gaugeField": "region"},
     {"aggregation": "LATEST", "carryForward": True, "gaugeField": "region"},
+    RETRIES,
+    {**RETRIES, "windowSeconds": 3600, "targetField": "region"},
     {"aggregation": "COUNT", "targetField": "file"},
     {"aggregation": "UNIQUE", "targetField": "file"},
     {"aggregation": "UNIQUE", "targetField": "region"},

@@ -1,4 +1,4 @@
-"""Gauges in real bill runs: they bill on through silence, end when they are told to, and replay."""
+"""Gauges and correlated events in real bill runs: they reach over the ends of months, and replay."""
 
 from __future__ import annotations
 
@@ -106,3 +106,31 @@ def test_a_plan_that_starts_later_takes_over_what_is_held(open_desk: Opener) -> 
     store(desk, "2023-08-01", 50, account="globex")
     desk.run(last_date_in_billing_period=MONTHS["november"])
     assert [str(bill.bill_total) for bill in desk.bills() if bill.account_code == "globex"] == ["5.00"]
+
+
+def test_attempts_across_the_end_of_a_month_are_billed_once(open_desk: Opener) -> None:
+    world = World()
+    meter = world.meter("payments", ("amount",), ("payment",))
+    world.aggregation(
+        "transactions",
+        meter,
+        target_field="amount",
+        aggregation=Method.CORRELATED_COUNT,
+        correlation_field="payment",
+        success_filter="amount > 0",
+        window_seconds=3600,
+    )
+    world.plan()
+    world.pricing("price", bands((0, 1), (2, "0.5")), cumulative=True, tiers_span_plan=True)
+    world.account()
+    world.account_plan(start="2023-09-01")
+    desk = open_desk(world)
+    for when, amount, payment in (
+        ("2023-09-30T23:50:00Z", 5, "a"),  # paid in September, reported again in October
+        ("2023-10-01T00:10:00Z", 5, "a"),
+        ("2023-10-31T23:50:00Z", 0, "b"),  # failed in October, paid in November
+        ("2023-11-01T00:10:00Z", 5, "b"),
+        ("2023-11-02T00:10:00Z", 5, "c"),
+    ):
+        desk.use("acme", when, meter="payments", texts={"payment": payment}, amount=amount)
+    assert billed(desk) == ["1.00", "0.00", "1.50"]

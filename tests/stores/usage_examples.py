@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.aggregation import Correlation, Measured, Method, Question
 from tallystick.core.period import Instant, stretch
 from tallystick.ports import UsageAnswer, UsageColumn, UsageFilter, UsageGroup, UsageQuery, UsageRow, UsageStore
 
@@ -80,6 +80,7 @@ class Tenant:
         pooled: bool = False,
         gauge: bool = False,
         of: str | None = None,
+        correlation: Correlation | None = None,
     ) -> list[Measured]:
         question = Question(
             meter_id=meter,
@@ -94,6 +95,7 @@ class Tenant:
             pooled=pooled,
             gauge=gauge,
             gauge_field=of,
+            correlation=correlation,
         )
         return list(self.store.organization(self.id).measure(question))
 

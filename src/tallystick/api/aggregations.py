@@ -27,6 +27,7 @@ AggregationRequest = request_type(
             "PERCENTILE",
             "TIME_WEIGHTED_SUM",
             "TIME_WEIGHTED_MEAN",
+            "CORRELATED_COUNT",
             "CUSTOM_SQL",
         ]
     },

@@ -38,6 +38,7 @@ class Method(StrEnum):
     # Ours: gauges, whose value holds until the next one (docs/decisions/0160-gauges-over-time.md).
     TIME_WEIGHTED_SUM = "TIME_WEIGHTED_SUM"
     TIME_WEIGHTED_MEAN = "TIME_WEIGHTED_MEAN"
+    CORRELATED_COUNT = "CORRELATED_COUNT"  # ours: many events, one unit (docs/decisions/0161-many-events-one-unit.md)
 
     @property
     def time_weighted(self) -> bool:
@@ -45,6 +46,7 @@ class Method(StrEnum):
         return self in _TIME_WEIGHTED
 
 
+MAX_WINDOW_SECONDS = 366 * 24 * 60 * 60
 _TIME_WEIGHTED = frozenset({Method.TIME_WEIGHTED_SUM, Method.TIME_WEIGHTED_MEAN})
 
 
@@ -89,6 +91,9 @@ class Aggregation(Value, frozen=True, kw_only=True):
     time_unit: TimeUnit | None = None
     carry_forward: bool = False
     gauge_field: FieldCode | None = None
+    correlation_field: FieldCode | None = None
+    success_filter: Annotated[str, msgspec.Meta(min_length=1, max_length=5000)] | None = None
+    window_seconds: Annotated[int, msgspec.Meta(ge=1, le=MAX_WINDOW_SECONDS)] | None = None
     custom_fields: CustomFields | None = None
 
     @property
@@ -107,6 +112,7 @@ class Aggregation(Value, frozen=True, kw_only=True):
         if self.custom_sql is not None:
             raise ValueError("customSql: custom SQL is not supported; use a filter or a derived field of the meter")
         self._check_gauge()
+        self._check_correlation()
         self._check_segments()
         require_custom_fields(self.custom_fields)
 
@@ -121,6 +127,16 @@ class Aggregation(Value, frozen=True, kw_only=True):
             raise ValueError("gaugeField: is for TIME_WEIGHTED_SUM, TIME_WEIGHTED_MEAN and LATEST with carryForward")
         if self.gauge_field in (self.segmented_fields or ()):
             raise ValueError("gaugeField: is one of segmentedFields already, which have a gauge for each value")
+
+    def _check_correlation(self) -> None:
+        correlated = self.aggregation == Method.CORRELATED_COUNT
+        for name, value in (("correlationField", self.correlation_field), ("successFilter", self.success_filter)):
+            if correlated != (value is not None):
+                raise ValueError(f"{name}: give it with the aggregation CORRELATED_COUNT and with no other")
+        if self.window_seconds is not None and not correlated:
+            raise ValueError("windowSeconds: is for the aggregation CORRELATED_COUNT")
+        if self.correlation_field is not None and self.correlation_field in (self.segmented_fields or ()):
+            raise ValueError("correlationField: is one of segmentedFields already")
 
     def _check_segments(self) -> None:
         fields = self.segmented_fields or ()
@@ -139,6 +155,18 @@ class Aggregation(Value, frozen=True, kw_only=True):
             seen.add(values)
 
 
+class Correlation(msgspec.Struct, frozen=True, kw_only=True):
+    """Measurements that have `field` in common are one unit, if `success` (an expression) is true of one of them.
+
+    `window` is how many microseconds after its first measurement a unit ends, and the next one begins; None: units are
+    as long as the period.
+    """
+
+    field: str
+    success: str
+    window: int | None
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What the usage store is asked: one aggregation over one window, for some accounts or for all.
 
@@ -150,6 +178,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     With `gauge`, a value holds until the next one of its account, segment and `gauge_field` (None: one gauge for the
     account and segment), and what held when the period began is in it; gauges are added up, those of a pool's accounts
     too. `time_unit` says how many microseconds of holding a 1 make a time-weighted value of 1.
+
+    With `correlation`, what is counted are its units, each in the period in which it first succeeded.
     """
 
     meter_id: str
@@ -165,6 +195,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     gauge: bool = False
     gauge_field: str | None = None
     time_unit: int | None = None
+    correlation: Correlation | None = None
+
+    @property
+    def stream_field(self) -> str | None:
+        """The field that splits measurements into streams, each of which is looked at in order of time."""
+        return self.correlation.field if self.correlation else self.gauge_field
+
+    @property
+    def reaches_back(self) -> bool:
+        """Whether measurements from before the period have a say in it."""
+        return self.gauge or (self.correlation is not None and self.correlation.window is not None)
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):

@@ -186,6 +186,8 @@ def _(step: Counted) -> str:
     if not step.count:
         return f"Nothing was measured of {of} {window}: the default value {number(step.value)} stands in."
     times = "1 measurement" if step.count == 1 else f"{step.count:,} measurements"
+    if step.correlation_field:
+        return f"{step.method} of {of}, {times} {window}, {_correlated(step)}: {number(step.value)}."
     if step.gauge:
         return f"{step.method} of {of}, {times} {window}, {_held(step)}: {number(step.value)}{_held_unit(step, unit)}."
     method = f"{step.method} {number(step.percentile)}" if step.percentile is not None else str(step.method)
@@ -193,6 +195,12 @@ def _(step: Counted) -> str:
         quotient = f"{number(step.total)} ÷ {step.count:,} = {number(step.value)}"
         return f"{method} of {of}, {times} {window}: {quotient}{unit}."
     return f"{method} of {of}, {times} {window}: {number(step.value)}{'' if step.method is Method.COUNT else unit}."
+
+
+def _correlated(step: Counted) -> str:
+    """What makes many measurements one unit."""
+    within = f" within {number(Decimal(step.window_seconds))} seconds" if step.window_seconds else ""
+    return f"those of the same {step.correlation_field}{within} as one, if one of them has {step.success_filter}"
 
 
 def _held(step: Counted) -> str:

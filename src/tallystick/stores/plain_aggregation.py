@@ -16,7 +16,9 @@ from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.expression import Expression, evaluate, parse
 from tallystick.core.quantity import tidy, total
 from tallystick.ports import UsageRow
-from tallystick.stores import plain_gauges
+from tallystick.stores import plain_correlated, plain_gauges
+
+COUNTS = frozenset({Method.COUNT, Method.UNIQUE, Method.CORRELATED_COUNT})  # for which a value may be a text too
 
 
 def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
@@ -27,12 +29,12 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
     accepts = _filter(question.filter)
     wanted = None if question.accounts is None else set(question.accounts)
     account_of = _holder(question)
-    needed = (*question.segmented_fields, *([question.gauge_field] if question.gauge_field else ()))
+    needed = (*question.segmented_fields, *([question.stream_field] if question.stream_field else ()))
     groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
     for row in rows:
         if (
             row.meter_id == question.meter_id
-            and (question.gauge or question.period.start <= row.ts)
+            and (question.reaches_back or question.period.start <= row.ts)
             and row.ts < question.period.end
             and row.position <= question.up_to
             and (wanted is None or row.account_id in wanted)
@@ -45,6 +47,13 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
     if question.gauge:
         return [
             found for key, members in sorted(groups.items()) for found in plain_gauges.measure(*key, members, question)
+        ]
+    if question.correlation:
+        succeeded = _filter(question.correlation.success)
+        return [
+            found
+            for key, members in sorted(groups.items())
+            for found in plain_correlated.measure(*key, members, question, succeeded)
         ]
     return [
         Measured(
@@ -67,9 +76,9 @@ def _holder(question: Question) -> Callable[[UsageRow], str]:
 
 
 def field_value(row: UsageRow, field: str, method: Method) -> Decimal | str | None:
-    """What a method sees of a measurement: COUNT and UNIQUE take numbers and texts, all others numbers only."""
+    """What a method sees of a measurement: counts take numbers and texts, all others numbers only."""
     number = row.numbers.get(field)
-    if number is None and method in {Method.COUNT, Method.UNIQUE}:
+    if number is None and method in COUNTS:
         return row.texts.get(field)
     return number
 
@@ -95,6 +104,8 @@ def aggregate(rows: Sequence[UsageRow], field: str, method: Method, percentile: 
             return tidy(sorted(row.numbers[field] for row in rows)[place - 1])
         case Method.TIME_WEIGHTED_SUM | Method.TIME_WEIGHTED_MEAN:
             raise AssertionError("what is weighted by time is a gauge, and asked about as one")
+        case Method.CORRELATED_COUNT:
+            raise AssertionError("what is correlated is asked about with its correlation")
         case _:
             assert_never(method)
 

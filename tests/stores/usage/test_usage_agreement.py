@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from usage_examples import ACCOUNT, D, Tenant, ask, column, dimension, time_group, usage
 
-from tallystick.core.aggregation import Method
+from tallystick.core.aggregation import Correlation, Method
 from tallystick.core.period import Instant
 from tallystick.core.time_group import TimeFrequency
 from tallystick.ports import UsageFilter, UsageGroup, UsageQuery, UsageRow
@@ -21,7 +21,7 @@ SETTINGS = settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]
-METHODS = [method for method in Method if not method.time_weighted]
+METHODS = [method for method in Method if not method.time_weighted and method is not Method.CORRELATED_COUNT]
 ACCOUNTS = ["ada", "grace", "hedy", "Ada"]
 
 quantities = st.one_of(
@@ -159,6 +159,31 @@ def test_gauges_of_any_question(  # type: ignore[no-untyped-def]  # Hypothesis p
     asked = {"where": where, "by": by, "of": of, "accounts": accounts, "start": start, "end": end}
     asked |= {"pooled": pooled and accounts is not None, "up_to": columns.mark - cut, "gauge": True}
     assert here.columns.measure(method, **asked) == here.reference.measure(method, **asked)
+
+
+@SETTINGS
+@given(
+    rows=measurements(),
+    target=st.sampled_from(["bytes", "region"]),
+    success=st.just("bytes > 0") | filters,
+    window=st.none() | st.sampled_from([1, 30_000_000, 3_600_000_000, 10**14]),
+    where=st.none() | filters,
+    by=st.sampled_from([(), ("region",)]),
+    accounts=st.none() | st.lists(st.sampled_from([*ACCOUNTS, "nobody"])),
+    ends=st.lists(st.none() | moments, min_size=2, max_size=2),
+    pooled=st.booleans(),
+    cut=st.integers(0, 3),
+)
+def test_units_of_any_question(  # type: ignore[no-untyped-def]  # Hypothesis passes what `given` says
+    columns, rows, target, success, window, where, by, accounts, ends, pooled, cut
+) -> None:
+    here = both(columns, rows)
+    start, end = (None if each is None else each.wire() for each in ends)
+    asked = {"where": where, "by": by, "accounts": accounts, "start": start, "end": end, "up_to": columns.mark - cut}
+    asked |= {"pooled": pooled and accounts is not None}
+    asked |= {"correlation": Correlation(field="tier", success=success, window=window)}
+    expected = here.reference.measure("CORRELATED_COUNT", target, **asked)
+    assert here.columns.measure("CORRELATED_COUNT", target, **asked) == expected
 
 
 @st.composite

@@ -12,6 +12,7 @@ from tallystick.ports import UsageStore
 
 NINES = "99999999999999999999.999999999999999999"  # the greatest quantity: just below 10^20, 18 decimals
 NUMERIC = [method for method in Method if method not in {Method.COUNT, Method.UNIQUE} and not method.time_weighted]
+NUMERIC.remove(Method.CORRELATED_COUNT)
 
 
 @pytest.mark.parametrize(

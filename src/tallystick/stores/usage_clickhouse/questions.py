@@ -11,7 +11,7 @@ from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy
 from tallystick.stores import plain_aggregation
-from tallystick.stores.usage_clickhouse import gauges, reading
+from tallystick.stores.usage_clickhouse import correlated, gauges, reading
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.filters import condition
 from tallystick.stores.usage_clickhouse.schema import Fields
@@ -22,7 +22,7 @@ _ACCOUNTS_AT_ONCE = 10_000
 def measure(connection: Connection, organization: str, fields: Fields, question: Question) -> list[Measured]:
     """The answer, ordered by account and segment. `fields` are those of the question's meter."""
     target = _target(fields, question)
-    needed = (*question.segmented_fields, *([question.gauge_field] if question.gauge_field else ()))
+    needed = (*question.segmented_fields, *([question.stream_field] if question.stream_field else ()))
     if target is None or any(field not in fields.texts for field in needed):
         return []
     if question.accounts is None:
@@ -60,7 +60,7 @@ def late_accounts(
 def _target(fields: Fields, question: Question) -> tuple[str, str] | None:
     """The value that is aggregated, and the condition that there is one; None where no measurement has one."""
     number, text = fields.numbers.get(question.field), fields.texts.get(question.field)
-    if text is None or question.method not in {Method.COUNT, Method.UNIQUE}:
+    if text is None or question.method not in plain_aggregation.COUNTS:
         return None if number is None else (f"assumeNotNull({number})", f"{number} IS NOT NULL")
     if number is None:
         return f"assumeNotNull({text})", f"{text} IS NOT NULL"
@@ -79,15 +79,12 @@ def _measure(
     value, given = target
     segments = [fields.texts[field] for field in question.segmented_fields]
     where = list(_where(organization, question, accounts, bindings))
-    if question.filter is not None:
-        kept = condition(question.filter, fields, bindings)
-        if kept is None:
-            return _measure_in_python(
-                connection, organization, fields, question, (" AND ".join([*where, given]), bindings)
-            )
-        where.append(kept)
-    gauge = fields.texts[question.gauge_field] if question.gauge_field else None
-    where += [given, *(f"{field} IS NOT NULL" for field in [*segments, *([gauge] if gauge else [])])]
+    kept = "true" if question.filter is None else condition(question.filter, fields, bindings)
+    success = condition(question.correlation.success, fields, bindings) if question.correlation else "true"
+    if kept is None or success is None:
+        return _measure_in_python(connection, organization, fields, question, (" AND ".join([*where, given]), bindings))
+    stream = fields.texts[question.stream_field] if question.stream_field else None
+    where += [kept, given, *(f"{field} IS NOT NULL" for field in [*segments, *([stream] if stream else [])])]
     # Of a pool one constant stands for all accounts.
     account = bindings.text(question.accounts[0]) if question.pooled and question.accounts else "account"
     keys = [
@@ -95,7 +92,9 @@ def _measure(
         *(f"assumeNotNull({segment}) AS segment{place}" for place, segment in enumerate(segments)),
     ]
     if question.gauge:
-        statement = gauges.statement(question, value, keys, gauge, " AND ".join(where), bindings)
+        statement = gauges.statement(question, value, keys, stream, " AND ".join(where), bindings)
+    elif question.correlation and stream:
+        statement = correlated.statement(question, keys, stream, success, " AND ".join(where), bindings)
     else:
         statement = _grouped(question, value, keys, " AND ".join(where), bindings)
     return [
@@ -116,7 +115,7 @@ def _grouped(question: Question, value: str, keys: Sequence[str], where: str, bi
 def _where(organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings) -> Iterator[str]:
     yield f"organization = {bindings.text(organization)}"
     yield f"meter = {bindings.text(question.meter_id)}"
-    if not question.gauge:  # what holds at the start may have been measured at any time before
+    if not question.reaches_back:
         yield f"ts >= {bindings.instant(question.period.start)}"
     yield f"ts < {bindings.instant(question.period.end)}"
     yield f"position <= {bindings.bind(question.up_to, 'UInt64')}"
@@ -147,6 +146,8 @@ def total(value: str, method: Method, percentile: Decimal | None, bindings: Bind
             return f"arraySort(groupArray({value}))[{place}]"
         case Method.TIME_WEIGHTED_SUM | Method.TIME_WEIGHTED_MEAN:
             raise AssertionError("what is weighted by time is a gauge, and asked about as one")
+        case Method.CORRELATED_COUNT:
+            raise AssertionError("what is correlated is asked about with its correlation")
         case _:
             assert_never(method)
 
