@@ -160,10 +160,12 @@ def open_periods(
 ) -> list[AccountPeriod]:
     """The billing periods of accounts that are not settled for good: the present ones, with or without a bill that is
     not locked, and those before them that have no bill. In the order in which bills draw."""
+    if not account_ids:
+        return []
     since = min((balance.value.start_date for balance in balances), default=now)
     found: list[AccountPeriod] = []
     for back in range(FURTHEST_BACK + 1):
-        chosen = account_periods(records, _before(now, back), account_ids=account_ids) if account_ids else []
+        chosen = account_periods(records, _before(now, back), account_ids=account_ids, catch_up=not back)
         chosen = [of for of in chosen if of.period.end > since]
         stored = read_bills(records, [bill_id(records.organization_id, of.key) for of in chosen])
         ids = {of.key: stored.get(bill_id(records.organization_id, of.key)) for of in chosen}
