@@ -129,6 +129,7 @@ def test_amount_in_another_currency_and_bill_in_a_third() -> None:
     world.account(currency="EUR")
     world.discount("Voucher", amount=Decimal(10), currency="GBP")
     assert off(world) == [("Voucher", "-12.00")]
+    assert [each.from_ for each in world.terms("2023-03-10").conversions_used()] == ["GBP", "USD"]
 
 
 def test_credits_give_back_no_more_than_the_discount_left() -> None:

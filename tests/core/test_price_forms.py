@@ -309,6 +309,14 @@ def test_forms_are_converted_and_credited_like_bands() -> None:
         ({"maximum_spend": Decimal(-1)}, "maximumSpend: must be 0 or more"),
         ({"maximum_spend": Decimal(5), "minimum_spend": Decimal(6)}, "maximumSpend: must not be below minimumSpend, 6"),
         ({"maximum_spend": Decimal(5), "type": PricingType.GLOBAL_CREDIT}, "maximumSpend: only with type DEBIT"),
+        (
+            {"free_units": Decimal(5), "overage_pricing_bands": TIERS, "cumulative": True},
+            "freeUnits: not with overagePricingBands",
+        ),
+        (
+            {"maximum_spend": Decimal(5), "overage_pricing_bands": TIERS, "cumulative": True},
+            "maximumSpend: not with overagePricingBands",
+        ),
         ({"default_unit_price": Decimal(5)}, "defaultUnitPrice: only with rates"),
         ({"pricing_bands": (), "rates": ()}, "rates: at least one rate"),
         (

@@ -19,7 +19,7 @@ from tallystick.core.credit_types import Balance
 from tallystick.core.discount import Discount
 from tallystick.core.entity import Entity
 from tallystick.core.memo import BillMemo
-from tallystick.core.period import BEGINNING, FOREVER, Period, day_start
+from tallystick.core.period import BEGINNING, FOREVER, Period, day_start, intersect, stretch
 from tallystick.core.picklists import BillGroupingKey
 from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 
@@ -43,6 +43,18 @@ class Agreements(msgspec.Struct, frozen=True, kw_only=True):
         if account_plan.plan_group_id is not None:
             return tuple(sorted({each.value.plan_id for each in self.links.get(account_plan.plan_group_id, ())}))
         return () if account_plan.plan_id is None else (account_plan.plan_id,)
+
+    def discounts_on(self, account_id: str, period: Period) -> list[Entity[Discount]]:
+        """The discounts of an account that are in force at some time of a period."""
+        of_account = self.discounts.get(account_id, ())
+        return [each for each in of_account if intersect(stretch(each.value.start_date, each.value.end_date), period)]
+
+    def currencies(self, account_id: str, period: Period, contracts: Iterable[Entity[Contract] | None]) -> set[str]:
+        """The currencies of an account's charges, discounts and price protections on a bill."""
+        promises = (each.value.price_protection for each in contracts if each)
+        found = {each.value.currency for each in self.charges} | {each.currency for each in promises if each}
+        found |= {each.value.currency for each in self.discounts_on(account_id, period)}
+        return {each for each in found if each is not None}
 
     def contract(self, id: str | None) -> Entity[Contract] | None:
         """The contract that an account plan or a charge names, if it still exists."""

@@ -205,6 +205,9 @@ class Pricing(Value, frozen=True, kw_only=True):
             raise ValueError(f"{name}: not with a condition, which may hold in one billing period and not in the next")
         require_not_negative(self.free_units, "freeUnits")
         require_not_negative(self.maximum_spend, "maximumSpend")
+        if self.overage_pricing_bands is not None and (self.free_units or self.maximum_spend is not None):
+            name = "freeUnits" if self.free_units else "maximumSpend"
+            raise ValueError(f"{name}: not with overagePricingBands, which price the units that credit did not cover")
         if self.maximum_spend is None:
             return
         if self.type is not PricingType.DEBIT:

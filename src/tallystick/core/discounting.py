@@ -54,11 +54,7 @@ def discount_drafts(terms: Terms, drafts: Sequence[Draft]) -> Iterator[Draft]:
 
 def discounts_on(terms: Terms) -> list[Entity[Discount]]:
     """The account's discounts in force during the billing period, in the order in which they are taken."""
-    found = [
-        each
-        for each in terms.agreements.discounts.get(terms.account.id, ())
-        if intersect(_life(each.value), terms.period)
-    ]
+    found = terms.agreements.discounts_on(terms.account.id, terms.period)
 
     def order(each: Entity[Discount]) -> tuple[bool, str, str, str]:
         return each.value.type is DiscountType.AMOUNT, each.value.start_date.wire(), each.value.name, each.id
