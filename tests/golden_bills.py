@@ -269,6 +269,19 @@ def _allowance() -> tuple[World, str, Answerer]:
     return world, "2023-03-10", always(15_000)
 
 
+def _counters() -> tuple[World, str, Answerer]:
+    world = World()
+    world.template()
+    world.plan()
+    world.counter("seats")
+    world.counter_pricing("price", bands((0, 2), (20, 3)), cumulative=True, description="Seats")
+    world.account()
+    world.account_plan(start="2024-01-01")
+    for day, level in (("2024-05-20", 15), ("2024-06-15", 22), ("2024-06-25", 18)):
+        world.level(day, level)
+    return world, "2024-06-10", always(None)
+
+
 def _plan_group() -> tuple[World, str, Answerer]:
     world = World()
     plans = []
@@ -460,6 +473,12 @@ STORIES = (
         _spanning,
     ),
     Story("price_change", "0.10 a call, from 16 March 0.20.", "20.00", _price_change),
+    Story(
+        "counters",
+        "Seats at 2.00, from the 21st at 3.00: 15 until 14 June (paid in May), 22 to 24 June, then 18, paid for July.",
+        "42.53",
+        _counters,
+    ),
     Story(
         "plan_group",
         "Two plans of 10 each in a group of 30, with a minimum of 250 across them, from 16 April: half of each.",

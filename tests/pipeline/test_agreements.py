@@ -113,3 +113,31 @@ def test_a_group_of_plans_is_billed_and_replayed(open_desk: Opener) -> None:
     world.plan("One", standing_charge=Decimal(5))
     desk.save()
     assert verified(desk) == [None]
+
+
+def test_counters_are_billed_and_replayed(open_desk: Opener) -> None:
+    world = World()
+    world.account()
+    world.account_plan(priced(world, "Base", "0"), start="2023-10-01")
+    accounting = world.product("Licences")
+    world.counter("seats")
+    world.counter_pricing("seats", bands((0, 30)), accounting_product_id=accounting.id)
+    for day, level in (("2023-10-20", 10), ("2023-11-16", 14), ("2023-12-05", 3)):
+        world.level(day, level)
+    desk = open_desk(world)
+    assert desk.run(**NOVEMBER).failures == ()
+    (bill,) = desk.bills()
+    assert [(line.line_item_type, str(line.subtotal)) for line in bill.line_items] == [
+        ("COUNTER_RUNNING_TOTAL_CHARGE", "420.00"),  # December's 14 seats
+        ("COUNTER_ADJUSTMENT_DEBIT", "60.00"),  # 4 more for half of November; its 10 are on October's bill
+    ]
+    assert {line.accounting_product_code for line in bill.line_items} == {"licences"}
+    assert verified(desk) == [None]
+    world.level("2023-11-16", 99)
+    world.level("2023-11-20", 98)
+    world.counter_pricing("seats", bands((0, 1)))
+    desk.save()
+    assert verified(desk) == [None]
+    desk.run(**NOVEMBER)
+    assert desk.bills()[0].bill_total != bill.bill_total
+    assert verified(desk) == [None]
