@@ -20,6 +20,7 @@ from tallystick.control.balance_transactions import summary, transact
 from tallystick.control.balances import BALANCES, amounts
 from tallystick.control.charges import CHARGES
 from tallystick.control.commitments import COMMITMENTS, amounts_spent
+from tallystick.control.compound_aggregations import COMPOUND_AGGREGATIONS
 from tallystick.control.contracts import CONTRACTS
 from tallystick.control.currencies import CURRENCIES
 from tallystick.control.ledger import entries_of, keep
@@ -111,7 +112,20 @@ def test_segments_are_those_of_the_aggregations(shop: Shop) -> None:
         segmentedFields=["region"],
         segments=[{"region": "eu"}],
     )
-    balance(shop, aggregationIds=[shop.aggregation, by_region], segments=[{"region": "eu"}])
+    double = shop.make(
+        COMPOUND_AGGREGATIONS,
+        name="Double",
+        code="double",
+        calculation="aggregation.bytes_stored * 2",
+        quantityPerUnit=1,
+        rounding="NONE",
+        unit="By",
+    )
+    balance(shop, aggregationIds=[shop.aggregation, by_region, double], segments=[{"region": "eu"}])
+    in_use = refused(lambda: COMPOUND_AGGREGATIONS.delete(shop.desk, double))
+    assert in_use.code.name == "in_use"
+    unknown = refused(lambda: balance(shop, "unknown", aggregationIds=[NOWHERE]))
+    assert (unknown.code.name, unknown.field) == ("unknown_reference", "aggregationIds")
     refusal = refused(lambda: balance(shop, "other", aggregationIds=[by_region], segments=[{"tier": "x"}]))
     assert refusal.field == "segments"
     assert "segmented by tier" in refusal.message

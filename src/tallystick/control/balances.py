@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tallystick.control.credit_rules import require_contract, require_same_money
 from tallystick.control.currencies import require_currency
-from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
+from tallystick.control.desk import Draft, Noun, in_use, rule_broken
 from tallystick.control.ledger import drawing_bills, entries_of
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.credit_types import Balance
@@ -33,7 +33,9 @@ def _check(draft: Draft[Balance]) -> Balance:
 
 
 def _require_segments(read: Transaction, balance: Balance) -> None:
-    known = [set(the(read, Aggregation, each).segmented_fields or ()) for each in balance.aggregation_ids]
+    # A compound aggregation has no segments.
+    aggregations = read.get_many(Aggregation, balance.aggregation_ids).values() if balance.segments else ()
+    known = [set(each.value.segmented_fields or ()) for each in aggregations]
     for index, segment in enumerate(balance.segments):
         if not any(segment.keys() <= fields for fields in known):
             named = ", ".join(sorted(segment))

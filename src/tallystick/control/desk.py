@@ -65,6 +65,9 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "top_up_transaction_type_id": TransactionType,
 }
 
+# What else a reference may name.
+OR_ELSE: Mapping[str, type[Value]] = {"aggregation_ids": CompoundAggregation}
+
 # References that are properties of a value: where on the wire they are.
 NESTED: Mapping[str, str] = {"top_up_transaction_type_id": "topUp.transactionTypeId", "meter_ids": "meterId"}
 
@@ -235,7 +238,9 @@ def require_references(read: OrganizationRecords, value: Value) -> None:
         if named is not None:
             wire = NESTED.get(field) or wire_name(type(value), field)
             for each in named if isinstance(named, tuple) else (named,):
-                require_reference(read, REFERENCED[field], each, wire)
+                other = OR_ELSE.get(field)
+                if other is None or not ID.fullmatch(each) or read.get(other, each) is None:
+                    require_reference(read, REFERENCED[field], each, wire)
 
 
 def require_reference(read: OrganizationRecords, of: type[Value] | None, id: str, field: str) -> None:

@@ -152,7 +152,7 @@ class Balance(Value, frozen=True, kw_only=True):
 
     What is left then is usable until before `rollover_end_date`, at most `rollover_amount` of it. Extensions of ours:
     `priority` (lower draws first, absent last), `aggregation_ids` and `segments` (it pays for usage of these only: of
-    the aggregations, and with all the fields of one of the segments), `top_up`.
+    the aggregations, compound ones too, and with all the fields of one of the segments), `top_up`.
     """
 
     kind: ClassVar[str] = "balance"
