@@ -195,3 +195,15 @@ def test_aggregation_that_a_condition_names_keeps_its_code(shop: Shop) -> None:
         shop.client.aggregations.delete(counted)
     with pytest.raises(BadRequestError, match="in_use"):
         shop.client.aggregations.update(counted, **spare, code="other")
+
+
+def test_plans_and_templates_have_a_maximum_spend(shop: Shop) -> None:
+    common: dict[str, Any] = {"name": "Capped", "currency": "USD", "bill_frequency": "MONTHLY", "standing_charge": 0}
+    product = shop.client.products.create(name="Capped", code="capped").id
+    extra = {"maximumSpend": 500, "maximumSpendDescription": "Never more"}
+    template = shop.client.plan_templates.create(**common, product_id=product, extra_body=extra)
+    plan = shop.client.plans.create(name="C", code="c", plan_template_id=template.id, extra_body={"maximumSpend": 9.5})
+    assert {name: template.model_extra[name] for name in extra} == extra  # type: ignore[index]  # it is there
+    assert shop.client.plans.retrieve(plan.id).model_extra["maximumSpend"] == 9.5  # type: ignore[index]  # it is there
+    with pytest.raises(BadRequestError, match="maximumSpend: must not be below minimumSpend, 501"):
+        shop.client.plan_templates.create(**common, product_id=product, minimum_spend=501, extra_body=extra)

@@ -172,6 +172,48 @@ def test_minimum_counts_what_the_maximum_left() -> None:
     assert [each[2] for each in amounts(lines_of(world.terms("2023-03-05"), always(500)))] == ["50.00", "30.00"]
 
 
+@pytest.mark.parametrize(
+    ("used", "expected"),
+    [(300, ["100.00", "300.00"]), (400, ["100.00", "400.00"]), (401, ["100.00", "401.00", "-1.00"])],
+)
+def test_maximum_spend_of_a_plan_is_for_all_that_it_charges(used: int, expected: list[str]) -> None:
+    world = priced(bands((0, 1)))
+    world.template(standing_charge=Decimal(100), maximum_spend=Decimal(500))
+    assert [each[2] for each in amounts(lines_of(world.terms("2023-03-05"), always(used)))] == expected
+
+
+def test_maximum_of_a_plan_overrides_its_template_and_the_minimum_of_that() -> None:
+    world = priced(bands((0, 1)))
+    world.template(minimum_spend=Decimal(300), maximum_spend=Decimal(900))
+    world.plan(maximum_spend=Decimal(200), maximum_spend_description="Never more")
+    *_, line = lines_of(world.terms("2023-03-05"), always(50))
+    assert (line.item.line_item_type, line.item.description, str(line.item.subtotal)) == (
+        "CREDIT_DEDUCTION",
+        "Never more",
+        "-100.00",
+    )
+    assert explain_line(line.item, line.working).steps[0] == "Maximum 200.00, charges 300.00: 100.00 is taken off."
+
+
+def test_maximum_of_a_plan_counts_what_was_paid_in_advance_and_is_prorated() -> None:
+    world = priced(bands((0, 1)), start="2023-04-16")
+    advance = {"standing_charge": Decimal(100), "standing_charge_bill_in_advance": True}
+    world.template(**advance, maximum_spend=Decimal(400))
+    found = amounts(lines_of(world.terms("2023-04-20"), always(180)))
+    # April: half of the fee and the calls come to 230 of at most 200; the fee for May is May's.
+    assert [each[2] for each in found] == ["50.00", "100.00", "180.00", "-30.00"]
+
+
+@moderate
+@given(st.integers(0, 3_000), st.integers(0, 500), st.integers(0, 2_000), st.integers(0, 2_000))
+def test_plan_is_charged_no_more_than_its_maximum(used: int, fee: int, minimum: int, more: int) -> None:
+    world = priced(bands((0, 1)))
+    limits = {"minimum_spend": Decimal(minimum), "maximum_spend": Decimal(minimum + more)}
+    world.template(standing_charge=Decimal(fee), **limits)
+    charged = total(line.item.subtotal for line in lines_of(world.terms("2023-03-05"), always(used)))
+    assert charged == min(max(used + fee, minimum), minimum + more)
+
+
 # ------------------------------------------------------------------------------------------------------ percentage
 
 

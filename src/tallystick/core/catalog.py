@@ -60,12 +60,15 @@ class PlanTemplate(Value, frozen=True, kw_only=True):
     minimum_spend: Decimal | None = None
     minimum_spend_bill_in_advance: bool | None = None
     minimum_spend_description: Description | None = None
+    maximum_spend: Decimal | None = None
+    maximum_spend_description: Description | None = None
     ordinal: Annotated[int, msgspec.Meta(ge=0)] | None = None
     custom_fields: CustomFields | None = None
 
     def check(self) -> None:
         require_not_negative(self.standing_charge, "standingCharge")
         require_not_negative(self.minimum_spend, "minimumSpend")
+        require_maximum(self.maximum_spend, self.minimum_spend)
         require_custom_fields(self.custom_fields)
 
 
@@ -91,6 +94,8 @@ class Plan(Value, frozen=True, kw_only=True):
     minimum_spend_bill_in_advance: bool | None = None
     minimum_spend_description: Description | None = None
     minimum_spend_accounting_product_id: Id | None = None
+    maximum_spend: Decimal | None = None
+    maximum_spend_description: Description | None = None
     bespoke: bool = False
     account_id: Id | None = None
     ordinal: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -99,6 +104,7 @@ class Plan(Value, frozen=True, kw_only=True):
     def check(self) -> None:
         require_not_negative(self.standing_charge, "standingCharge")
         require_not_negative(self.minimum_spend, "minimumSpend")
+        require_maximum(self.maximum_spend, self.minimum_spend)
         require_custom_fields(self.custom_fields)
 
 
@@ -204,16 +210,19 @@ class Pricing(Value, frozen=True, kw_only=True):
             name = "tiersSpanPlan" if self.tiers_span_plan else "minimumSpend"
             raise ValueError(f"{name}: not with a condition, which may hold in one billing period and not in the next")
         require_not_negative(self.free_units, "freeUnits")
-        require_not_negative(self.maximum_spend, "maximumSpend")
+        require_maximum(self.maximum_spend, self.minimum_spend)
         if self.overage_pricing_bands is not None and (self.free_units or self.maximum_spend is not None):
             name = "freeUnits" if self.free_units else "maximumSpend"
             raise ValueError(f"{name}: not with overagePricingBands, which price the units that credit did not cover")
-        if self.maximum_spend is None:
-            return
-        if self.type is not PricingType.DEBIT:
+        if self.maximum_spend is not None and self.type is not PricingType.DEBIT:
             raise ValueError("maximumSpend: only with type DEBIT; a credit gives back at most what is charged")
-        if self.maximum_spend < (self.minimum_spend or 0):
-            raise ValueError(f"maximumSpend: must not be below minimumSpend, {self.minimum_spend:f}")
+
+
+def require_maximum(maximum: Decimal | None, minimum: Decimal | None) -> None:
+    """A maximum spend is 0 or more, and not below the minimum spend beside it."""
+    require_not_negative(maximum, "maximumSpend")
+    if maximum is not None and minimum is not None and maximum < minimum:
+        raise ValueError(f"maximumSpend: must not be below minimumSpend, {minimum:f}")
 
 
 def require_exactly_one(first: object, second: object, first_name: str, second_name: str) -> None:

@@ -7,7 +7,17 @@ from typing import Any
 
 from tallystick.core.quantity import subtract
 from tallystick.core.wording import instant, money, number
-from tallystick.core.working import Allowed, Chosen, Discounted, Limited, LookedUp, Packaged, Protected, ShareOf
+from tallystick.core.working import (
+    Allowed,
+    Chosen,
+    Discounted,
+    Limited,
+    LookedUp,
+    OverMaximum,
+    Packaged,
+    Protected,
+    ShareOf,
+)
 
 Tell = Callable[[Any], str]  # Any: each tells the step it is listed under
 
@@ -65,6 +75,15 @@ def _limited(step: Limited) -> str:
     return f"{limit}: of {money(step.exact)}, {money(step.amount)} is."
 
 
+def _over_maximum_clause(step: OverMaximum) -> str:
+    return f"charges of {money(step.charges)} come to {money(step.maximum)} at most"
+
+
+def _over_maximum(step: OverMaximum) -> str:
+    charges = f"Maximum {money(step.maximum)}, charges {money(step.charges)}"
+    return f"{charges}: {money(step.amount.copy_abs())} is taken off."
+
+
 def _discounted_clause(step: Discounted) -> str:
     if step.percent is not None:
         return f"{number(step.percent)}% of {money(step.base)} off"
@@ -110,6 +129,7 @@ CLAUSES: dict[type, Tell] = {
     LookedUp: _looked_up_clause,
     ShareOf: _share_of_clause,
     Limited: _limited_clause,
+    OverMaximum: _over_maximum_clause,
     Discounted: _discounted_clause,
     Protected: _protected_clause,
 }
@@ -120,6 +140,7 @@ STEPS: dict[type, Tell] = {
     LookedUp: _looked_up,
     ShareOf: _share_of,
     Limited: _limited,
+    OverMaximum: _over_maximum,
     Discounted: _discounted,
     Protected: _protected,
 }

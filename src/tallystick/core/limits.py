@@ -1,4 +1,7 @@
-"""Maximum spend: the lines of a pricing come to no more in a billing period (docs/decisions/0131-forms-of-price.md)."""
+"""Maximum spend: what a pricing or a plan is charged for in a billing period comes to no more.
+
+See docs/decisions/0131-forms-of-price.md.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from decimal import Decimal
 
 import msgspec
 
+from tallystick.core.bill import LineItemType
 from tallystick.core.charges import prorated, share_of
 from tallystick.core.lines import Draft
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ZERO, add, subtract, tidy, total
 from tallystick.core.scope import clip
-from tallystick.core.terms import AccountPlanTerms
-from tallystick.core.working import Limited, Steps
+from tallystick.core.terms import AccountPlanTerms, Conversion
+from tallystick.core.working import Limited, OverMaximum, Steps
 
 
 def limited(account_plan: AccountPlanTerms, usage: Sequence[Draft]) -> list[Draft]:
@@ -40,6 +44,30 @@ def limited(account_plan: AccountPlanTerms, usage: Sequence[Draft]) -> list[Draf
             spent[price.pricing.id] = add(spent[price.pricing.id], _money(within))
         result.append(within)
     return result
+
+
+def plan_limit(account_plan: AccountPlanTerms, charged: Decimal, conversion: Conversion) -> Draft | None:
+    """What the maximum spend of a plan takes off: what it is charged for the very period, in money of its currency and
+    whichever bills that stands on, beyond the maximum. None where it is within."""
+    plan = account_plan.plan
+    share = share_of(account_plan.period, [account_plan.life], account_plan.grid.zone)
+    if plan.maximum_spend is None or share is None:
+        return None
+    most, steps = prorated(plan.maximum_spend, share)
+    most = conversion.money(most)
+    if charged <= most:
+        return None
+    step = OverMaximum(maximum=most, charges=charged, amount=tidy(subtract(most, charged)))
+    return Draft(
+        account_plan=account_plan,
+        conversion=conversion,
+        type=LineItemType.CREDIT_DEDUCTION,
+        description=plan.maximum_spend_description or f"{plan.product.value.name} Maximum Spend Adjustment",
+        service=share.service,
+        exact=step.amount,
+        working=(*(() if share.days == share.of_days else steps), step),
+        accounting_product=plan.minimum_spend_product,
+    )
 
 
 def _maximum(account_plan: AccountPlanTerms, price: PriceTerms) -> tuple[Decimal, tuple[Steps, ...]] | None:

@@ -103,6 +103,15 @@ class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
         return self.template.value.minimum_spend if own is None else own
 
     @property
+    def maximum_spend(self) -> Decimal | None:
+        own = self.plan.value.maximum_spend
+        return self.template.value.maximum_spend if own is None else own
+
+    @property
+    def maximum_spend_description(self) -> str | None:
+        return self.plan.value.maximum_spend_description or self.template.value.maximum_spend_description
+
+    @property
     def minimum_spend_description(self) -> str | None:
         return self.plan.value.minimum_spend_description or self.template.value.minimum_spend_description
 

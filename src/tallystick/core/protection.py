@@ -17,15 +17,8 @@ from tallystick.core.quantity import ZERO, add, divide, multiply, negate, subtra
 from tallystick.core.terms import AccountPlanTerms, Terms
 from tallystick.core.working import Protected
 
-# What counts besides the lines of plans, which `charged` has: not what is charged once, nor what buys credit.
-_BESIDE_PLANS = frozenset(
-    {
-        LineItemType.COUNTER_RUNNING_TOTAL_CHARGE,
-        LineItemType.COUNTER_ADJUSTMENT_DEBIT,
-        LineItemType.COUNTER_ADJUSTMENT_CREDIT,
-    }
-)
-_OF_GROUPS = frozenset({LineItemType.STANDING_CHARGE, LineItemType.MINIMUM_SPEND, LineItemType.MINIMUM_SPEND_REFUND})
+# What groups of plans charge besides the plans, which `charged` has: not what is charged once, nor what buys credit.
+_BESIDE_PLANS = frozenset({LineItemType.STANDING_CHARGE, LineItemType.MINIMUM_SPEND, LineItemType.MINIMUM_SPEND_REFUND})
 
 
 def protection_drafts(terms: Terms, drafts: Sequence[Draft], charged: Mapping[str, Decimal]) -> Iterator[Draft]:
@@ -77,10 +70,13 @@ def _charges(
 
 
 def _counts(draft: Draft, contract: Entity[Contract], period: Period) -> bool:
-    own = draft.account_plan.contract if draft.account_plan else None
-    id_ = own.id if own else draft.fields.get("contract_id")
-    kinds = _BESIDE_PLANS if draft.account_plan else _BESIDE_PLANS | _OF_GROUPS
-    return id_ == contract.id and draft.type in kinds and draft.service.start < period.end
+    if draft.account_plan is not None:
+        return False
+    return (
+        draft.fields.get("contract_id") == contract.id
+        and draft.type in _BESIDE_PLANS
+        and draft.service.start < period.end
+    )
 
 
 def _step(

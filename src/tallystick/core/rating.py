@@ -29,7 +29,7 @@ from tallystick.core.charges import (
 from tallystick.core.counter import counter_charges, counter_drafts
 from tallystick.core.discounting import discount_drafts
 from tallystick.core.held import fee_drafts
-from tallystick.core.limits import limited
+from tallystick.core.limits import limited, plan_limit
 from tallystick.core.lines import Draft, RatedLine, UpTo
 from tallystick.core.period import Period
 from tallystick.core.plan_group_terms import group_drafts
@@ -112,7 +112,9 @@ def _drafts(
     if minimum is not None:
         for charge in minimum_charges(minimum, account_plan.period, account_plan.grid, charged, conversion):
             found.append(_recurring(account_plan, conversion, charge))
-    return found, add(charged, topped_up(minimum, account_plan.period, account_plan.grid, charged, conversion))
+    charged = add(charged, topped_up(minimum, account_plan.period, account_plan.grid, charged, conversion))
+    limit = plan_limit(account_plan, charged, conversion)
+    return (found, charged) if limit is None else ([*found, limit], add(charged, limit.exact))
 
 
 def _standing_of(account_plan: AccountPlanTerms, conversion: Conversion) -> Decimal:

@@ -123,6 +123,14 @@ class Limited(Step, frozen=True, kw_only=True, tag="limited"):
     amount: Decimal
 
 
+class OverMaximum(Step, frozen=True, kw_only=True, tag="overMaximum"):
+    """The maximum spend of a plan less the charges that it is for: maximum - charges, below zero."""
+
+    maximum: Decimal
+    charges: Decimal
+    amount: Decimal
+
+
 class Discounted(Step, frozen=True, kw_only=True, tag="discounted"):
     """A discount on charges of `base`: `percent` of them, or `full` for a whole billing period, of which `days` of
     `of_days` are in its time; never more than the charges. In the currency of the bill."""
@@ -279,8 +287,8 @@ class Surcharged(Step, frozen=True, kw_only=True, tag="surcharged"):
 
 
 class Exceeded(Step, frozen=True, kw_only=True, tag="exceeded"):
-    """Of a usage charge, credit covered `covered` of `amount`; the units beyond, `beyond` at the same rates, are charged
-    on a line of their own."""
+    """Of a usage charge, credit covered `covered` of `amount`; the units beyond, `beyond` at the same rates, are
+    charged on a line of their own."""
 
     credit: str
     amount: Decimal
@@ -343,6 +351,7 @@ Steps = (
     | LookedUp
     | ShareOf
     | Limited
+    | OverMaximum
     | Discounted
     | Protected
     | Priced
