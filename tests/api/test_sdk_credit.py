@@ -13,7 +13,7 @@ import httpx
 import pytest
 from m3ter import BadRequestError, M3ter, NotFoundError
 from storefront import NOWHERE, read, send
-from test_sdk_catalogue import Catalogue, includes, template
+from test_sdk_catalogue import Catalogue, account, includes, template
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,9 @@ def unlinked(world: World, path: str, name: str) -> list[str]:
 
 def test_commitments_are_filtered_and_searched(client: M3ter, world: World) -> None:
     other = client.accounts.create(name="Other", code="other", email_address="a@b.example").id
-    old = client.commitments.create(**world.commitment(start_date="2023-01-01", end_date="2024-01-01")).id
+    old = client.commitments.create(**world.commitment(amount=900, start_date="2023-01-01", end_date="2024-01-01")).id
     new = client.commitments.create(**world.commitment(product_ids=[world.product], contract_id=world.contract)).id
-    theirs = client.commitments.create(**world.commitment(account_id=other, end_date="2027-01-01")).id
+    theirs = client.commitments.create(**world.commitment(amount=1000, account_id=other, end_date="2027-01-01")).id
     listed = client.commitments.list
     assert ids(listed()) == [theirs, new, old]
     assert ids(listed(page_size=1)) == [theirs, new, old]
@@ -220,6 +220,7 @@ def test_commitments_are_filtered_and_searched(client: M3ter, world: World) -> N
 
     assert search(f"startDate>2023-01-01$accountId:{world.account}") == [new]
     assert search("endDate<=2026-01-01", sort_by="endDate", sort_order="ASC") == [old, new]
+    assert search("", sort_by="amount", sort_order="DESC") == [new, theirs, old]
     assert search(f"productId:{world.product}") == [new]
     assert search(f"productIds:{NOWHERE},{world.product}") == [new]
     assert search(f"id:{old}$accountId:{other}", operator="OR") == [theirs, old]
@@ -493,3 +494,52 @@ def test_a_balance_fills_itself_up(http: httpx.Client, world: World) -> None:
     (charge,) = world.client.charges.list(entity_id=wallet)
     assert (charge.amount, charge.line_item_type, charge.account_id) == (25, "BALANCE_FEE", world.account)
     assert read(http.get(f"/balances/{wallet}/live"))["value"] == 77
+
+
+def test_what_bills_draw_is_in_the_ledger(client: M3ter, http: httpx.Client, world: World) -> None:
+    """January 2025: 100 calls of kB at 0.02 are 2.00; the commitment pays 1.50 of it, the wallet 0.50."""
+    plan_id, bands = world.made.plan, [{"lower_limit": 0, "fixed_price": 0, "unit_price": 0.02}]
+    client.plans.update(
+        plan_id, name="Base", code="base", plan_template_id=world.made.template, minimum_spend=0, standing_charge=0
+    )
+    year: dict[str, Any] = {"start_date": "2025-01-15T00:00:00Z"}
+    client.pricings.create(plan_id=plan_id, aggregation_id=world.made.aggregation, pricing_bands=bands, **year)
+    client.account_plans.create(account_id=world.account, plan_id=plan_id, **year)
+    promise = client.commitments.create(**world.commitment(amount=1.5)).id
+    wallet = client.balances.create(**world.balance()).id
+    added = client.balances.transactions.create(wallet, amount=10).id
+    config = client.accounts.retrieve(world.account)
+    assert config.credit_application_order == ["BALANCE", "PREPAYMENT"]
+    client.accounts.update(world.account, **{**account("base"), "credit_application_order": ["PREPAYMENT", "BALANCE"]})
+    body = {
+        "uid": "one",
+        "meter": "base",
+        "account": "base",
+        "ts": "2025-01-20T00:00:00Z",
+        "measure": {"bytes": 100_000},
+    }
+    client.usage.submit(measurements=[{**body, "where": {"region": "eu"}, "metadata": {"file": "f"}}])
+    job = client.bill_jobs.create(account_ids=[world.account], last_date_in_billing_period="2025-02-14")
+    until = time.monotonic() + 30
+    while client.bill_jobs.retrieve(job.id).status != "COMPLETE":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    (bill,) = client.bills.list(account_id=world.account)
+    paid = {line.line_item_type: line.converted_subtotal for line in bill.line_items or []}
+    assert (paid["USAGE"], paid["COMMITMENT_CONSUMED"], paid["BALANCE_CONSUMED"]) == (2, -1.5, -0.5)
+    assert client.commitments.retrieve(promise).amount_spent == 1.5
+    assert client.balances.retrieve(wallet).amount == 9.5
+    (drawn,) = client.balances.transactions.list(wallet, entity_type="BILL", entity_id=bill.id)
+    assert (drawn.amount, drawn.entity_type, drawn.entity_id) == (-0.5, "BILL", bill.id)
+    assert ids(client.balances.transactions.list(wallet)) == [added, drawn.id]
+    told = client.balances.transactions.summary(wallet)
+    assert (told.total_credit_amount, told.total_debit_amount, told.balance_consumed) == (10, 0.5, 0.5)
+    for resource, id_ in ((client.balances, wallet), (client.commitments, promise)):
+        with pytest.raises(BadRequestError, match=bill.id):
+            resource.delete(id_)  # type: ignore[attr-defined]  # the resources share no base
+    with pytest.raises(BadRequestError, match=r"bills have drawn 1\.5"):
+        client.commitments.update(promise, **world.commitment(amount=1))
+    client.bills.delete(bill.id)
+    assert client.commitments.retrieve(promise).amount_spent == 0
+    assert client.balances.retrieve(wallet).amount == 10
+    client.balances.delete(wallet)

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from decimal import Decimal
+from typing import Any, TypeVar
 
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Found
 
-Field = str | datetime | tuple[str, ...] | None
+Field = str | datetime | tuple[str, ...] | Decimal | None  # numbers are only sorted by
 Row = TypeVar("Row")
 
 _COMPARATORS = {":": operator.eq, ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -36,6 +37,7 @@ class Term:
         """Whether a field with this value meets the condition; a field that is absent meets none."""
         if found is None:
             return False
+        assert not isinstance(found, Decimal), f"{self.key} is a number, which is no key of a search"
         if isinstance(found, tuple):
             return any(self.holds(each) for each in found)
         if isinstance(found, datetime):
@@ -125,7 +127,9 @@ def sorted_rows(rows: Sequence[Row], key: Callable[[Row], Field], *, descending:
     return sorted(present, key=lambda row: _order(key(row)), reverse=descending) + absent
 
 
-def _order(value: Field) -> str:
+def _order(value: Field) -> Any:  # of one field, so all are of one type
+    if isinstance(value, Decimal):
+        return value
     return Instant.of(value).isoformat() if isinstance(value, datetime) else str(value)
 
 
