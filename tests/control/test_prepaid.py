@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -330,3 +331,21 @@ def test_a_balance_is_topped_up_and_charged_for_once(shop: Shop) -> None:
     made = entries_of(shop.desk.records, (wallet,))[wallet]
     assert {each.transaction_type_id for each in made} == {kind}
     assert len(list(shop.desk.records.every(Charge))) == len(made) == 3
+
+
+def test_many_at_once_make_what_is_due_once(shop: Shop) -> None:
+    """Eight workers look at the same moment."""
+    kind = shop.make(TRANSACTION_TYPES, name="Top-up", code="top_up")
+    wallet = balance(shop, topUp={"threshold": 10, "amount": 50, "monthlyMaximum": 50, "transactionTypeId": kind})
+    schedule(shop, wallet)
+    fees(shop, wallet)
+    shop.later("2025-06-01T00:00:00Z")
+    before = entries_of(shop.desk.records, (wallet,))[wallet]
+    with ThreadPoolExecutor(max_workers=8) as together:
+        filled = list(together.map(lambda _: top_up(shop.desk, wallet, Decimal(0), before), range(8)))
+        made = list(together.map(lambda _: run_schedules(shop.desk), range(8)))
+    assert sorted(filled) == [0] * 7 + [1]
+    assert sum(number for number, _ in made) == 3 + 2
+    assert [problems for _, problems in made] == [[]] * 8
+    assert held(shop, wallet) == 50 + 3 * 20
+    assert len(charged(shop)) == 1 + 2
