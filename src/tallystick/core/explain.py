@@ -17,6 +17,7 @@ from tallystick.core.catalog import PricingType
 from tallystick.core.wording import instant, money, number
 from tallystick.core.working import (
     Adjusted,
+    Apportioned,
     Computed,
     Converted,
     Counted,
@@ -131,6 +132,11 @@ def _(step: ToppedUp) -> str:
 @_clause.register
 def _(step: Refunded) -> str:
     return f"paid in advance and refunded up to the charges of {money(step.charges)}: {money(step.amount)}"
+
+
+@_clause.register
+def _(step: Apportioned) -> str:
+    return f"of which {step.account} has {number(step.units)} of {number(step.of_units)} units: {money(step.amount)}"
 
 
 @_clause.register
@@ -282,6 +288,13 @@ def _(step: Refunded) -> str:
         f"The minimum of {money(step.minimum)} was paid in advance; charges came to {money(step.charges)}, "
         f"and the smaller of the two is given back: {money(step.amount)}."
     )
+
+
+@_step.register
+def _(step: Apportioned) -> str:
+    share = f"{number(step.units)} of {number(step.of_units)} units"
+    amount = f"{money(step.amount)} of {money(step.of_amount)}"
+    return f"The accounts are charged as one; {step.account} used {share}: {amount}."
 
 
 @_step.register

@@ -18,21 +18,24 @@ from tallystick.core.breakdown import lines_of
 from tallystick.core.catalog import PricingType
 from tallystick.core.charges import (
     Charge,
+    minimum_ahead,
     minimum_charges,
     plan_minimum,
     price_minimum,
     share_of,
     standing_charge,
+    standing_charge_ahead,
     standing_charges,
     topped_up,
 )
-from tallystick.core.counter import counter_charges, counter_drafts
+from tallystick.core.counter import counter_charges, counter_drafts, counters_ahead
 from tallystick.core.discounting import discount_drafts
 from tallystick.core.held import fee_drafts
 from tallystick.core.limits import limited, plan_limit
 from tallystick.core.lines import Draft, RatedLine, UpTo
+from tallystick.core.paid_ahead import differences
 from tallystick.core.period import Period
-from tallystick.core.plan_group_terms import group_drafts
+from tallystick.core.plan_group_terms import group_drafts, groups_ahead
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.pool import portions
 from tallystick.core.pricing import band_usage, cost_of
@@ -72,6 +75,8 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
         own, charged[account_plan.id] = _drafts(terms, account_plan, of_plan, answers)
         drafts += own
     drafts += group_drafts(terms, charged)
+    if terms.agreements.before:
+        drafts += differences(terms, _due_ahead(terms))
     drafts += list(protection_drafts(terms, drafts, charged))
     drafts += list(discount_drafts(terms, drafts))
     drafts += charge_drafts(terms)
@@ -115,6 +120,23 @@ def _drafts(
     charged = add(charged, topped_up(minimum, account_plan.period, account_plan.grid, charged, conversion))
     limit = plan_limit(account_plan, charged, conversion)
     return (found, charged) if limit is None else ([*found, limit], add(charged, limit.exact))
+
+
+def _due_ahead(terms: Terms) -> list[Draft]:
+    """What is charged for this very period and belongs on the bill before."""
+    found: list[Draft] = []
+    for each in terms.account_plans:
+        conversion = terms.conversion(each.plan.template.value.currency)
+        minimum = plan_minimum(terms, each)
+        standing = standing_charge_ahead(terms, each)
+        ahead = minimum_ahead(minimum, each.period, each.grid) if minimum else None
+        found += [_recurring(each, conversion, charge) for charge in (standing, ahead) if charge]
+        for price in each.plan.prices:
+            minimum = price_minimum(each, price)
+            ahead = minimum_ahead(minimum, each.period, each.grid) if minimum else None
+            found += [_recurring(each, conversion, ahead, price)] if ahead else []
+        found += counters_ahead(terms, each, conversion)
+    return [*found, *groups_ahead(terms)]
 
 
 def _standing_of(account_plan: AccountPlanTerms, conversion: Conversion) -> Decimal:

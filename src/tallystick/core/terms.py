@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
-from tallystick.core.account import Account, AccountPlan
+from tallystick.core.account import Account, AccountPlan, ChildBillingMode
 from tallystick.core.agreements import Agreements, period_limits
 from tallystick.core.bill import BillParameters, BillRecord, bill_id, period_key
 from tallystick.core.catalog import PlanTemplate, Product
 from tallystick.core.contract import Contract, UsageFilter
 from tallystick.core.credit import Credit
 from tallystick.core.entity import Entity
+from tallystick.core.family import Family, Stretch, own_plans, stretches, without
 from tallystick.core.money import Rounding, round_money, rounding_for
 from tallystick.core.organization import Currency, CurrencyConversion, OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, stretch
@@ -51,11 +53,20 @@ class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
     contract: Entity[Contract] | None = None
     group: Entity[PlanGroup] | None = None
     siblings: tuple[PlanTerms, ...] = ()  # all plans of the group, whichever bills they are on
+    inherited: bool = False  # it is the parent's, and bills this account by itself
+    pool: tuple[Stretch, ...] = ()  # whose usage is counted as one with that of the account
+    considered: tuple[Entity[Any], ...] = ()  # on what it depends who is pooled, or what is inherited
 
     @property
     def id(self) -> str:
         """What tells it from all others on the bill: that of the account plan, with the plan's where it is a group."""
-        return f"{self.account_plan.id}/{self.plan.plan.id}" if self.group else self.account_plan.id
+        own = f"{self.account_plan.id}/{self.plan.plan.id}" if self.group else self.account_plan.id
+        return f"{own}/{self.life.start.wire()}" if self.inherited else own
+
+    def members_at(self, moment: Instant) -> tuple[Entity[Account], ...]:
+        """The accounts that are pooled at a moment; none where the account stands alone."""
+        found = next((each.members for each in self.pool if each.window.start <= moment < each.window.end), ())
+        return found if len(found) > 1 else ()
 
     @property
     def usage_filters(self) -> tuple[UsageFilter, ...]:
@@ -111,6 +122,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     def parameters(self) -> BillParameters:
         """What the bill job asked for."""
         return self.of.parameters
+
+    @property
+    def measured_accounts(self) -> set[str]:
+        """The ids of the accounts whose usage may stand on the bill."""
+        pools = (stretch_ for each in self.account_plans for stretch_ in each.pool)
+        return {self.account.id, *(member.id for each in pools for member in each.members)}
 
     @property
     def zone(self) -> str:
@@ -191,7 +208,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         groups = {each.group.value.currency for each in self.account_plans if each.group}
         return (
             groups
-            | {each.value.currency for each in self.agreements.charges}
+            | self.agreements.currencies(self.account.id, self.period, [each.contract for each in self.account_plans])
             | {each.plan.template.value.currency for each in self.account_plans}
         )
 
@@ -203,6 +220,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_AGREEMENTS = Agreements()
+NO_FAMILY = Family()
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +239,7 @@ def terms_of(
     account_plans: Iterable[Entity[AccountPlan]],
     of: AccountPeriod,
     agreements: Agreements = NO_AGREEMENTS,
+    family: Family = NO_FAMILY,
 ) -> Terms:
     """The terms of one account period: the account plans that are in force in it and are billed in this very period.
 
@@ -229,9 +248,9 @@ def terms_of(
     """
     chosen = [
         each
-        for entity in account_plans
+        for entity in (*account_plans, *family.inherited(account))
         if intersect(stretch(entity.value.start_date, entity.value.end_date), of.period)
-        for each in _plans_in_force(setting, account, entity, of, agreements)
+        for each in _plans_in_force(setting, account, entity, of, agreements, family)
     ]
     return Terms(
         organization_id=setting.organization_id,
@@ -250,6 +269,7 @@ def _plans_in_force(
     account_plan: Entity[AccountPlan],
     of: AccountPeriod,
     agreements: Agreements,
+    family: Family,
 ) -> Iterator[AccountPlanTerms]:
     """The plan of an account plan, or each of its group, that this bill is about."""
     value = account_plan.value
@@ -265,16 +285,26 @@ def _plans_in_force(
             continue
         life = intersect(stretch(value.start_date, value.end_date), period_limits(contract, grid.zone))
         period = billed_in(grid, of)
-        if life and period and intersect(life, period):
+        if life is None or period is None:
+            continue
+        inherited = value.account_id != account.id
+        shared = value.child_billing_mode is not ChildBillingMode.CHILD
+        relatives = (account,) if inherited else family.children if shared else ()
+        own = own_plans(family, relatives, plan.product.id, setting.plan, agreements)
+        lives = without(life, own.lives.get(account.id, ())) if inherited else (life,)
+        for part in (each for each in lives if intersect(each, period)):
             yield AccountPlanTerms(
                 account_plan=account_plan,
                 plan=plan,
                 grid=grid,
                 period=period,
-                life=life,
+                life=part,
                 contract=contract,
                 group=group,
                 siblings=tuple(plans) if group else (),
+                inherited=inherited,
+                pool=stretches(account, family, own, life) if relatives and not inherited else (),
+                considered=(*own.considered, *(relatives if not inherited else ())),
             )
 
 

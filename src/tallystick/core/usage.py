@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
+from tallystick.core.account import ChildBillingMode
 from tallystick.core.aggregation import Aggregation, Correlation, Measured, Method, Question, TimeUnit
 from tallystick.core.credit import cuts_of
 from tallystick.core.formula import base_value, computed, holds
@@ -67,8 +68,8 @@ class Window(msgspec.Struct, frozen=True):
     now: Asked
     before: tuple[Asked, ...]
     cuts: tuple[Asked, ...] = ()
-    shares: tuple[Question, ...] = ()  # what each account of a pool has used, where its line is broken down
     decisions: tuple[Decision, ...] = ()
+    shares: tuple[Question, ...] = ()  # what each account of a pool has used, where its line is broken down
 
     @property
     def decision(self) -> Decision | None:
@@ -110,7 +111,22 @@ def windows(terms: Terms, up_to: int) -> Iterator[Window]:
                 cuts = tuple(Asked(part, _questions(account_plan, price, part, up_to)) for part in cut)
                 rivals = (decisions[id_] for id_, _ in piece.contested if id_ in decisions)
                 own = [decisions[price.pricing.id]] if price.condition else []
-                yield Window(account_plan, price, asked, before, cuts, (*own, *rivals))
+                shares = _shares(account_plan, asked)
+                yield Window(account_plan, price, asked, before, cuts, (*own, *rivals), shares)
+
+
+def _by_stretch(account_plan: AccountPlanTerms, pieces: Sequence[Piece]) -> list[Piece]:
+    """Pieces of time cut where it changes whose usage is pooled."""
+    if not account_plan.pool:
+        return list(pieces)
+    return [part for piece in pieces for each in account_plan.pool for part in clip([piece], each.window)]
+
+
+def _shares(account_plan: AccountPlanTerms, asked: Asked) -> tuple[Question, ...]:
+    """What is asked of each account of a pool whose lines are broken down."""
+    if account_plan.account_plan.value.child_billing_mode is ChildBillingMode.PARENT_SUMMARY:
+        return ()
+    return tuple(msgspec.structs.replace(each, pooled=False) for each in asked.questions if each.pooled)
 
 
 def _decisions(account_plan: AccountPlanTerms, active: Period | None, up_to: int) -> dict[str, Decision]:
@@ -132,6 +148,7 @@ def questions(terms: Terms, up_to: int) -> tuple[Question, ...]:
 def _asked(window: Window) -> Iterator[Question]:
     for each in (window.now, *window.before, *window.cuts):
         yield from each.questions
+    yield from window.shares
     for decision in window.decisions:
         yield from decision.questions
 
@@ -212,8 +229,10 @@ def question_of(
     account_plan: AccountPlanTerms, measured: Input, window: Period, up_to: int, split: tuple[str, ...] = ()
 ) -> Question:
     """What is asked about an aggregation over a window, split by fields or as one."""
-    aggregation = measured.aggregation.value
+    aggregation, members = measured.aggregation.value, account_plan.members_at(window.start)
     return Question(
+        accounts=tuple(each.id for each in members) or None,
+        pooled=bool(members),
         meter_id=aggregation.meter_id,
         method=aggregation.aggregation,
         field=aggregation.target_field,

@@ -15,7 +15,7 @@ from tallystick.core.catalog import PricingType
 from tallystick.core.money import RoundingMode
 from tallystick.core.period import Instant
 from tallystick.core.step import Step
-from tallystick.core.working_agreed import Agreed, Changed, Granted, Held
+from tallystick.core.working_agreed import Agreed, Changed, Granted, Held, PutRight
 
 
 class Counted(Step, frozen=True, kw_only=True, tag="counted"):
@@ -371,6 +371,7 @@ Steps = (
     | Granted
     | Held
     | Changed
+    | PutRight
     | Adjusted
     | Apportioned
 )

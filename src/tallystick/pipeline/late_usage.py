@@ -143,7 +143,8 @@ def _with_late_usage(
     for each in rated:
         before = previous[each.terms.bill_id]
         after = before.evidence.late_up_to if before else 0
-        together.setdefault((after, each.terms.period.start), {})[each.terms.account.id] = each.terms.bill_id
+        of_bill = together.setdefault((after, each.terms.period.start), {})
+        of_bill |= dict.fromkeys(each.terms.measured_accounts, each.terms.bill_id)
     found: set[str] = set()
     for (after, start), bills in together.items():
         late = usage.late_accounts(sorted(bills), before=start, after=after, up_to=up_to)

@@ -21,7 +21,10 @@ Measurements = dict[Question, tuple[Measured, ...]]
 
 
 def measure(usage: OrganizationUsage, asked: Mapping[str, Collection[Question]]) -> dict[str, Measurements]:
-    """The answers to each account's questions (which name no accounts), with rows in order of segment.
+    """The answers to each account's questions, with rows in order of segment.
+
+    A question that names no accounts is about the account whose it is; one that does is about those: a pool as one
+    (a row per segment), or each by itself (a row per account and segment).
 
     Every question has its answer, an empty one where nothing was measured. Numbers are in their canonical form, so
     that every store gives the same bytes.
@@ -29,10 +32,14 @@ def measure(usage: OrganizationUsage, asked: Mapping[str, Collection[Question]])
     accounts_of: dict[Question, list[str]] = {}
     for account_id, questions in asked.items():
         for question in questions:
-            assert question.accounts is None, "rating asks about one account; which one is known here"
             accounts_of.setdefault(question, []).append(account_id)
     answers: dict[str, Measurements] = {account_id: {} for account_id in asked}
     for question, account_ids in accounts_of.items():
+        if question.accounts is not None:
+            named = sorted(map(_tidied, usage.measure(question)), key=lambda row: (row.segment, row.account_id))
+            for account_id in account_ids:
+                answers[account_id][question] = tuple(named)
+            continue
         rows = _rows(usage, question, sorted(account_ids))
         for account_id in account_ids:
             found = sorted(rows.get(account_id, ()), key=lambda row: row.segment)
@@ -45,6 +52,9 @@ def _rows(usage: OrganizationUsage, question: Question, account_ids: list[str]) 
     for first in range(0, len(account_ids), ACCOUNTS_AT_ONCE):
         batch = tuple(account_ids[first : first + ACCOUNTS_AT_ONCE])
         for row in usage.measure(msgspec.structs.replace(question, accounts=batch)):
-            tidied = msgspec.structs.replace(row, total=tidy(row.total))
-            found.setdefault(row.account_id, []).append(tidied)
+            found.setdefault(row.account_id, []).append(_tidied(row))
     return found
+
+
+def _tidied(row: Measured) -> Measured:
+    return msgspec.structs.replace(row, total=tidy(row.total))

@@ -19,6 +19,7 @@ from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect
 from tallystick.core.terms import AccountPeriod
 from tallystick.pipeline.agreements import read_agreements
+from tallystick.pipeline.family import inherited_plans
 from tallystick.pipeline.grids import Billed, billed_plans, consolidated, fee_grids, period_on
 from tallystick.pipeline.placing import ad_hoc, place, stored_bills
 from tallystick.ports import OrganizationRecords, Where
@@ -62,6 +63,7 @@ def account_periods(
     account_plans, charges = list(records.every(AccountPlan, where)), list(records.every(Charge, where))
     agreements = read_agreements(records, account_plans, charges)
     plans = billed_plans(records, account_plans, agreements, config.value, parameters)
+    plans += inherited_plans(records, account_ids, account_plans, config.value, parameters)
     commitments = list(records.every(Commitment, where))
     grids = [*plans, *fee_grids(records, commitments, config.value, parameters)]
     wanted = [
