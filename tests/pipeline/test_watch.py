@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 from billing_desk import Desk
-from credit_world import balance, commitment, metered
 
 from billing_world import ACCOUNT, World, at, id_of
+from credit_world import balance, commitment, metered
 from tallystick.core.bill import approve, lock
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.credit_types import Balance
@@ -156,3 +156,23 @@ def test_looking_writes_nothing(wallet: Desk) -> None:
     before: Any = (wallet.bodies(), wallet.records.revision)
     worth(wallet, "2023-02-03T00:00:00Z")
     assert (wallet.bodies(), wallet.records.revision) == before
+
+
+def test_what_children_use_counts_for_the_parents_wallet(open_desk: OpenDesk) -> None:
+    """One child has no plan of its own and is pooled with the parent; the other has its own plan, and its own bill."""
+    world = metered(1)
+    parent = id_of("account", ACCOUNT)
+    world.account("pooled", parent_account_id=parent)
+    world.account("apart", parent_account_id=parent)
+    world.account_plan(account="apart")
+    balance(world)
+    desk = open_desk(world)
+    top_up(desk, 500)
+    desk.use(ACCOUNT, "2023-01-10", calls=10)
+    desk.use("pooled", "2023-01-11", calls=20)
+    desk.use("apart", "2023-01-12", calls=40)
+    before = worth(desk, "2023-01-20T00:00:00Z")
+    month(desk, 1)
+    after = worth(desk, "2023-02-01T00:00:00Z")
+    assert before.value == after.value == after.ledger_value, "the bills drew what was foretold"
+    assert before.value == 470, "the child with a plan of its own pays for itself"
