@@ -17,13 +17,14 @@ from tallystick.ports import DocumentWhere, Page
 WALLET = id_of("balance", "wallet")
 
 
-def top_up(desk: Desk, amount: object, when: str = "2023-01-01", credit: str = WALLET) -> None:
+def top_up(desk: Desk, amount: object, when: str = "2023-01-01", credit: str = WALLET, account: str = ACCOUNT
+) -> None:
     """Someone adds to a balance."""
     entry = LedgerEntry(
         id=id_of("entry", f"{credit}/{when}/{amount}"),
         credit_kind=CreditKind.BALANCE,
         credit_id=credit,
-        account_id=id_of("account", ACCOUNT),
+        account_id=id_of("account", account),
         amount=Decimal(str(amount)),
         currency="USD",
         applied_date=at(when),
