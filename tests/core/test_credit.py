@@ -6,12 +6,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
-from credit_world import balance, bill, commitment, drawn, drawn_of, due, metered, rated, terms_on
 
 from billing_world import Event, World, always, at, bands, by_field, id_of, summing
+from credit_world import balance, bill, commitment, drawn, drawn_of, due, metered, rated, terms_on
 from tallystick.core.account import CreditType
+from tallystick.core.bill import LineItemType
 from tallystick.core.credit_types import CreditLine
+from tallystick.core.lines import RatedLine
 from tallystick.core.organization import CurrencyConversion
 from tallystick.errors import Refusal
 
@@ -267,3 +270,21 @@ def test_what_is_carried_over_is_limited() -> None:
     outcome = drawn(terms_on(world, "2023-03-20"), summing(used), wallet=1_000)
     assert [(draw.amount, draw.from_rollover) for draw in outcome.draws] == [(100, False), (50, True)]
     assert due(outcome) == Decimal("30.00")
+
+
+def test_a_credit_memo_is_not_taken_off_the_charges() -> None:
+    """What people give back stays given: the wallet pays for all of the usage, and 30 are owed to the customer."""
+    world = metered(1)
+    balance(world)
+    terms = terms_on(world, "2023-03-10")
+    (usage,) = rated(terms, always(100))
+    item = msgspec.structs.replace(
+        usage.item,
+        id=id_of("line", "memo"),
+        line_item_type=LineItemType.CREDIT_MEMO,
+        subtotal=Decimal("-30.00"),
+        converted_subtotal=Decimal("-30.00"),
+    )
+    outcome = drawn_of(terms, [usage, RatedLine(item=item, working=())], {terms.credits[0].id: Decimal(500)})
+    assert [draw.amount for draw in outcome.draws] == [100]
+    assert due(outcome) == Decimal("-30.00")

@@ -20,6 +20,7 @@ from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract
 from tallystick.core.terms import Terms
 
 PAYABLE = frozenset(each.value for each in CreditLine)
+APART = frozenset({LineItemType.CREDIT_MEMO})  # what people give back stays given, whatever credit there is
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +129,7 @@ def net(portions: Sequence[Portion]) -> None:
     it is not a refund of a minimum): those of the same time first.
     """
     charges = [each for each in portions if each.billed > 0 and each.line.item.line_item_type in PAYABLE]
-    for gift in (each for each in portions if each.billed < 0):
+    for gift in (each for each in portions if each.billed < 0 and each.line.item.line_item_type not in APART):
         for charge in sorted(charges, key=lambda each: _distance(gift, each)):
             if gift.billed >= 0 or not _concerns(gift, charge):
                 break

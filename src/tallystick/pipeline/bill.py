@@ -355,9 +355,11 @@ class Drawing:
         return {place for place, account in places.items() if place > self._since.get(account, first)}
 
     def _again(self, id: str) -> None:
-        """Draw anew for a stored bill, with the prices and the usage that it was made of."""
+        """Draw anew for a stored bill, with the prices and the usage that it was made of. One that another version of
+        the engine made cannot be rated again from those: its next run draws anew."""
         record = read_bills(self._write, [id])[id]
-        if self._book.is_fixed(id) or not self._credits & {each.credit_id for each in record.evidence.openings}:
+        opened = {each.credit_id for each in record.evidence.openings}
+        if self._book.is_fixed(id) or not self._credits & opened or record.evidence.engine_version != ENGINE_VERSION:
             return
         drawn = self.draw(rated_then(self._write, record))
         after = renewed(record, bill_of(drawn, self._run), self._run)
