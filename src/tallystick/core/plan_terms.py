@@ -53,6 +53,14 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
     pattern: Pattern
     pieces: tuple[Piece, ...]
     condition: Condition | None = None
+    # The unit price by the values of the dimensions, in the order of the segmented fields, where it has rates.
+    rates: Mapping[tuple[str, ...], Decimal] = {}
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The fields that rates are by, in the order of the segmented fields."""
+        rates = self.pricing.value.rates
+        return tuple(name for name in self.segmented_fields if rates and name in rates[0].dimensions)
 
     @property
     def compound(self) -> CompoundAggregation | None:
@@ -190,6 +198,7 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
                 pattern=pattern_of(pricing.value, of),
                 pieces=pieces_of(pricing, pricings, of),
                 condition=_condition(catalogue, pricing.value),
+                rates=_rates(pricing.value, segmented_fields(of)),
             )
         )
     return PlanTerms(
@@ -223,6 +232,13 @@ def _measured(
         return aggregation, (_input(catalogue, aggregation),)
     compound = _require(catalogue.compounds, pricing.compound_aggregation_id, "compound aggregation")
     return compound, inputs_of(catalogue, codes_in(compound.value.calculation))
+
+
+def _rates(pricing: Pricing, fields: tuple[str, ...]) -> dict[tuple[str, ...], Decimal]:
+    return {
+        tuple(rate.dimensions[name] for name in fields if name in rate.dimensions): rate.unit_price
+        for rate in pricing.rates or ()
+    }
 
 
 def _condition(catalogue: Catalogue, pricing: Pricing) -> Condition | None:

@@ -42,7 +42,7 @@ def cost_of(window: Window, counting: Counting) -> Cost:
     Refusal `missing_rate` where rates by dimensions have none for the segment.
     """
     pricing = window.price.pricing.value
-    bands, looked_up = _bands(pricing, window.price.segmented_fields, counting.segment)
+    bands, looked_up = _bands(window.price, counting.segment)
     before = None if counting.units_before is None else _charged(pricing, counting.units_before)
     after = _charged(pricing, counting.units_after if pricing.tiers_span_plan else counting.units)
     charged = subtract(ZERO if after is None else after, ZERO if before is None else before)
@@ -97,10 +97,9 @@ def _units_steps(pricing: Pricing, counting: Counting) -> list[Steps]:
 # ------------------------------------------------------------------------------------------------------ forms
 
 
-def _bands(
-    pricing: Pricing, fields: Sequence[str], segment: Sequence[str]
-) -> tuple[tuple[PricingBand, ...], list[Steps]]:
+def _bands(price: PriceTerms, segment: Sequence[str]) -> tuple[tuple[PricingBand, ...], list[Steps]]:
     """The bands of a pricing, whatever its form, and how they were found."""
+    pricing = price.pricing.value
     if pricing.percent is not None:
         share = divide(pricing.percent, _HUNDRED)
         return _flat(share), [ShareOf(percent=tidy(pricing.percent), unit_price=share)]
@@ -108,16 +107,16 @@ def _bands(
         return _flat(pricing.package.price), []
     if pricing.rates is None:
         return pricing.pricing_bands, []
-    values = dict(zip(fields, segment, strict=True))
-    names = pricing.rates[0].dimensions
-    wanted = {name: values[name] for name in fields if name in names}
-    found = next((rate.unit_price for rate in pricing.rates if rate.dimensions == wanted), None)
-    price = pricing.default_unit_price if found is None else found
-    if price is None:
+    values = dict(zip(price.segmented_fields, segment, strict=True))
+    wanted = {name: values[name] for name in price.dimensions}
+    found = price.rates.get(tuple(wanted.values()))
+    unit_price = pricing.default_unit_price if found is None else found
+    if unit_price is None:
         combination = ", ".join(f"{name} = {value}" for name, value in wanted.items())
         message = f"the pricing {pricing.code or pricing.description or 'with rates'!r} has no rate for {combination}"
         raise Refusal("missing_rate", f"{message}, and no defaultUnitPrice", field="rates")
-    return _flat(price), [LookedUp(dimensions=wanted, unit_price=tidy(price), default=found is None)]
+    step = LookedUp(dimensions=wanted, unit_price=tidy(unit_price), default=found is None)
+    return _flat(unit_price), [step]
 
 
 def _flat(unit_price: Decimal) -> tuple[PricingBand, ...]:

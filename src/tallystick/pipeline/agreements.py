@@ -28,11 +28,12 @@ def read_agreements(
     charges: Sequence[Entity[Charge]] = (),
     memos: Sequence[Entity[BillMemo]] = (),
     held: Sequence[Entity[Any]] = (),
+    discounts: Sequence[Entity[Discount]] = (),
 ) -> Agreements:
-    """What account plans, charges, memos and credit name: contracts with their bill grouping keys, groups of plans with
-    their links, balances, products. The charges and memos themselves are those of single bills and left out."""
+    """These discounts, and what account plans, charges, memos and credit name: contracts with their bill grouping keys,
+    groups of plans with their links, balances, products. Charges and memos are those of single bills and left out."""
     named: list[Entity[Any]] = [*account_plans, *charges, *held]
-    accounted: list[Entity[Any]] = [*charges, *memos]
+    accounted: list[Entity[Any]] = [*charges, *memos, *discounts]
     contracts = many(records, Contract, (each.value.contract_id for each in named))
     keys = many(records, BillGroupingKey, (each.value.bill_grouping_key_id for each in contracts))
     groups = many(records, PlanGroup, (each.value.plan_group_id for each in account_plans))
@@ -46,9 +47,7 @@ def read_agreements(
         (each.value.product_id for each in memos),
         (each.value.fees_accounting_product_id for each in balances),
     )
-    accounts = sorted({each.value.account_id for each in account_plans})
-    discounts = list(records.every(Discount, Where(equal={"account_id": accounts}))) if accounts else []
-    products = many(records, Product, (*accounting, *(each.value.accounting_product_id for each in discounts)))
+    products = many(records, Product, accounting)
     return agreements_of([*contracts, *keys, *groups, *links, *balances, *discounts, *products])
 
 

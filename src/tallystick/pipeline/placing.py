@@ -19,6 +19,7 @@ from tallystick.core.agreements import Agreements, levels_of
 from tallystick.core.bill import Bill, BillParameters, bill_id
 from tallystick.core.charge import Charge
 from tallystick.core.counter_types import CounterAdjustment
+from tallystick.core.discount import Discount
 from tallystick.core.entity import Entity
 from tallystick.core.memo import BillMemo
 from tallystick.core.organization import BillConfig, OrganizationConfig
@@ -62,7 +63,7 @@ def place(
             zone = parameters.timezone or config.timezone
             there = stored.get(bills[id_])
             past = closed_until is not None and local_days(of.period, zone)[1] <= closed_until
-            if standing.get(id_) == bills[id_] or not (_closed(there, config) if there else past):
+            if standing.get(id_) == bills[id_] or not (is_closed(there, config) if there else past):
                 found[id_] = of
         waiting = [id_ for id_ in waiting if id_ not in found]
     return [Placed(charge=each, of=found[each.id], stands_on=standing.get(each.id)) for each in charges]
@@ -141,7 +142,7 @@ def stored_bills(records: OrganizationRecords, bill_ids: Iterable[str]) -> dict[
     return {each.id: each for each in rows}
 
 
-def _closed(stored: Document, config: OrganizationConfig) -> bool:
+def is_closed(stored: Document, config: OrganizationConfig) -> bool:
     """Whether a bill takes nothing more: it is locked, or approved where what comes late goes on the next one."""
     return stored.keys["locked"] == "true" or (config.adjusts_next_bill and stored.keys["status"] == "APPROVED")
 
@@ -173,7 +174,8 @@ def agreements_on(
     for each in records.every(CounterAdjustment, Where(equal={"account_id": accounts})) if accounts else ():
         adjustments.setdefault(each.value.account_id, []).append(each)
     every_memo = [memo for of_bill in memos.values() for memo in of_bill]
-    shared = read_agreements(records, account_plans, charges, every_memo, held)
+    discounts = list(records.every(Discount, Where(equal={"account_id": accounts}))) if accounts else []
+    shared = read_agreements(records, account_plans, charges, every_memo, held, discounts)
     placed: dict[BillParameters, list[Placed]] = {}
     charged = {each.value.account_id for each in charges}
     for parameters in {each.parameters: None for each in periods if each.account_id in charged}:
