@@ -13,6 +13,7 @@ from datetime import date, timedelta
 import msgspec
 
 from tallystick.core import wire
+from tallystick.core.account import Account
 from tallystick.core.bill import (
     Bill,
     BillRecord,
@@ -36,7 +37,7 @@ from tallystick.pipeline.ledger import Place, entries_of, every_document, read_b
 from tallystick.pipeline.placing import charges_on, require_free, stand
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.pipeline.replay import rated_then
-from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction
+from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction, Where
 
 KIND = "bill"
 INVOICE_NUMBERS = "invoice"  # the sequence that numbers bills
@@ -345,9 +346,12 @@ class Drawing:
         self._book.write(self._write)
 
     def _later(self) -> set[Place]:
-        """The bills, not locked, that come after one of their account whose credit was drawn otherwise."""
+        """The bills, not locked, after one of their account or of its parent whose credit was drawn otherwise."""
         first = min(self._since.values())
-        by_account = DocumentWhere(equal={"account_id": sorted(self._since), "locked": ("false",)})
+        children = self._write.every(Account, Where(equal={"parent_account_id": sorted(self._since)}))
+        accounts = sorted({*self._since, *(each.id for each in children)})
+        ended = {"end_date": ((first[0] - timedelta(days=1)).date().isoformat(), None)}
+        by_account = DocumentWhere(equal={"account_id": accounts, "locked": ("false",)}, between=ended)
         found = every_document(self._write, KIND, by_account)
         if drawing := self._book.later_bills(self._credits, first):
             found += every_document(self._write, KIND, DocumentWhere(equal={"id": sorted(drawing)}))
