@@ -40,6 +40,13 @@ class ChildBillingMode(StrEnum):
     CHILD = "CHILD"
 
 
+class ChildCreditOrder(StrEnum):
+    """Whose credit is drawn first on the bill of a child that is billed by itself (our extension)."""
+
+    CHILD_FIRST = "CHILD_FIRST"
+    PARENT_FIRST = "PARENT_FIRST"
+
+
 class Address(Value, frozen=True, kw_only=True):
     """A postal address."""
 
@@ -96,9 +103,12 @@ class AccountPlan(Value, frozen=True, kw_only=True):
     contract_id: Id | None = None
     code: EntityCode | None = None
     child_billing_mode: ChildBillingMode | None = None
+    child_credit_order: ChildCreditOrder | None = None
     custom_fields: CustomFields | None = None
 
     def check(self) -> None:
+        if self.child_credit_order is not None and self.child_billing_mode is not ChildBillingMode.CHILD:
+            raise ValueError("childCreditOrder: only with childBillingMode CHILD")
         require_exactly_one(self.plan_id, self.plan_group_id, "planId", "planGroupId")
         if self.end_date is not None and self.end_date <= self.start_date:
             raise ValueError("endDate: must be after startDate")

@@ -36,6 +36,7 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
     overdraft: bool = False
     products: Mapping[str, Entity[Product]] = {}  # by id: those that it names
     billing: tuple[Entity[Any], ...] = ()  # what its billing plan is made of
+    plan_ids: tuple[str, ...] = ()  # the plans whose lines it is for; all where none are named
 
     @property
     def id(self) -> str:
@@ -114,11 +115,13 @@ def _named(products: Mapping[str, Entity[Product]], ids: Iterable[str | None]) -
     return {id_: products[id_] for id_ in ids if id_ is not None and id_ in products}
 
 
-def draw_order(credits: Iterable[Credit], kinds: Sequence[CreditType], owner_id: str) -> tuple[Credit, ...]:
+def draw_order(
+    credits: Iterable[Credit], kinds: Sequence[CreditType], owner_id: str, *, parent_first: bool = False
+) -> tuple[Credit, ...]:
     """Credits in the order in which a bill draws them; kinds that are not named are not drawn at all.
 
-    Kind by kind; within a kind those of the account itself (`owner_id`) before its parent's, then by priority (lower
-    first, none last), then what ends earliest, then what is oldest.
+    Kind by kind; within a kind those of the account itself (`owner_id`) before its parent's (or, `parent_first`, after
+    them), then by priority (lower first, none last), then what ends earliest, then what is oldest.
     """
     places = {_KIND_OF[kind]: place for place, kind in enumerate(kinds)}
 
@@ -126,7 +129,7 @@ def draw_order(credits: Iterable[Credit], kinds: Sequence[CreditType], owner_id:
         balance = credit.balance
         priority = LAST if balance is None or balance.priority is None else balance.priority
         end = credit.rollover.end if credit.rollover else credit.window.end
-        foreign = credit.entity.value.account_id != owner_id
+        foreign = (credit.entity.value.account_id != owner_id) is not parent_first
         return places[credit.kind], foreign, priority, end, credit.entity.created.isoformat(), credit.id
 
     return tuple(sorted((each for each in credits if each.kind in places), key=order))
@@ -141,7 +144,7 @@ def cuts_of(credits: Iterable[Credit], period: Period) -> tuple[Instant, ...]:
 def pays_for(credit: Credit, item: LineItem) -> bool:
     """Whether a credit is for a line, whenever that is served: by type, product, contract, aggregation, segment."""
     value = credit.entity.value
-    if item.line_item_type not in _types(credit):
+    if item.line_item_type not in _types(credit) or (credit.plan_ids and item.plan_id not in credit.plan_ids):
         return False
     if value.product_ids and item.product_id not in value.product_ids:
         return False

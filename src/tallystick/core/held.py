@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tallystick.core.account import CreditType
+from tallystick.core.account import ChildBillingMode, ChildCreditOrder, CreditType
 from tallystick.core.bill import LineItemType
 from tallystick.core.commitment import Fee, agreed_fees, fees_on, plan_fees
 from tallystick.core.credit import Credit, balance_credit, commitment_credit, draw_order
@@ -31,13 +31,13 @@ def with_credits(terms: Terms, setting: Setting, held: Iterable[Entity[Any]]) ->
     """
     ends = [each.grid.next(each.period).end for each in terms.account_plans]
     horizon = Period(terms.period.start, max([terms.period.end, *ends]))
-    found = [_credit(terms, setting, each) for each in held]
+    found = [credit for each in held if (credit := _shared(terms, _credit(terms, setting, each)))]
     pay = [each for each in found if intersect(_life(each), horizon)]
     order = _kinds(terms)
     commitments = [each for each in (_commitment(terms, setting, each) for each in found) if each is not None]
     return msgspec.structs.replace(
         terms,
-        credits=draw_order(pay, order, terms.account.id),
+        credits=draw_order(pay, order, terms.account.id, parent_first=_parent_first(terms)),
         commitments=tuple(
             sorted(commitments, key=lambda each: (each.credit.entity.created.isoformat(), each.credit.id))
         ),
@@ -50,6 +50,25 @@ def _kinds(terms: Terms) -> Sequence[CreditType]:
     if terms.account.value.parent_account_id is not None:
         return IN_HIERARCHIES
     return terms.account.value.credit_application_order or terms.config.value.credit_application_order
+
+
+def _shared(terms: Terms, credit: Credit) -> Credit | None:
+    """A credit as far as it pays for this account: one of the parent where its childBillingMode says CHILD, or, where
+    it says nothing, for what the account is charged by plans of the parent (docs/decisions/0154-credit-of-parents.md).
+    """
+    value = credit.entity.value
+    if value.account_id == terms.account.id:
+        return credit
+    mode = credit.commitment.child_billing_mode if credit.commitment else None
+    if mode is not None:
+        return credit if mode is ChildBillingMode.CHILD else None
+    inherited = sorted({each.plan.plan.id for each in terms.account_plans if each.inherited})
+    return msgspec.structs.replace(credit, plan_ids=tuple(inherited)) if inherited else None
+
+
+def _parent_first(terms: Terms) -> bool:
+    rules = (each.account_plan.value.child_credit_order for each in terms.account_plans if each.inherited)
+    return any(each is ChildCreditOrder.PARENT_FIRST for each in rules)
 
 
 def _life(credit: Credit) -> Period:

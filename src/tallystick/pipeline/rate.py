@@ -27,6 +27,7 @@ from tallystick.core.entity import Entity, Value
 from tallystick.core.family import family_of
 from tallystick.core.held import with_credits
 from tallystick.core.ledger import Opening
+from tallystick.core.lookup import codes_of
 from tallystick.core.meter import Meter
 from tallystick.core.organization import Currency, OrganizationConfig
 from tallystick.core.period import Period, intersect, stretch
@@ -34,10 +35,12 @@ from tallystick.core.plan_terms import Catalogue, PlanTerms, catalogue_of, plan_
 from tallystick.core.rating import RatedLine, questions, rate
 from tallystick.core.terms import AccountPeriod, Setting, Terms, terms_of
 from tallystick.errors import Refusal
+from tallystick.pipeline.before import with_bills_before
 from tallystick.pipeline.family import Relatives, read_relatives
 from tallystick.pipeline.ledger import accounting_products, read_credits
 from tallystick.pipeline.meter import measure
 from tallystick.pipeline.placing import agreements_on
+from tallystick.pipeline.tables import read_tables
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
 
 V = TypeVar("V", bound=Value)
@@ -128,7 +131,8 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
         for plan in account_plans.get(each.account_id, ())
         if intersect(_life(plan.value), each.period)
     ]
-    held = read_credits(records, ids)
+    parents = {each.value.parent_account_id for each in accounts.values() if each.value.parent_account_id}
+    held = read_credits(records, sorted({*ids, *parents}))
     every = [credit for of_account in held.values() for credit in of_account]
     config = records.get(OrganizationConfig, records.organization_id)
     assert config is not None, f"the organisation {records.organization_id} was never initialised"
@@ -148,10 +152,12 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
         account = accounts.get(each.account_id)
         try:
             terms = _terms(setting, account, account_plans.get(each.account_id, ()), each, agreements, relatives)
-            results.append(with_credits(terms, setting, held.get(each.account_id, ())))
+            parent_id = terms.account.value.parent_account_id or ""
+            own = (*held.get(each.account_id, ()), *held.get(parent_id, ()))
+            results.append(with_credits(terms, setting, own))
         except Refusal as refusal:
             results.append(failure_of(each, refusal))
-    return results
+    return with_bills_before(records, results, config.value)
 
 
 def _terms(
@@ -221,7 +227,8 @@ def read_catalogue(records: OrganizationRecords, plan_ids: set[str]) -> Catalogu
         (compound.value.accounting_product_id for compound in compounds),
     )
     products = _many(records, Product, chain((template.value.product_id for template in templates), accounting))
-    measured: list[Entity[Any]] = [*aggregations, *compounds, *meters]
+    tables = read_tables(records, {code for each in compounds for code in codes_of(each.value.calculation)})
+    measured: list[Entity[Any]] = [*aggregations, *compounds, *meters, *tables]
     return catalogue_of([*plans, *templates, *pricings, *measured, *counted, *counters, *products])
 
 
