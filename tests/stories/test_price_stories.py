@@ -8,7 +8,7 @@ import httpx
 import pytest
 from m3ter import M3ter
 from storefront import read, send
-from token_shop import bill_march, lines
+from token_shop import bill_march, join, lines
 
 
 class Cloud:
@@ -155,3 +155,53 @@ def test_missing_rate_fails_the_bill_with_its_cause(cloud: Cloud, http: httpx.Cl
     events = read(http.get("/events", params={"eventName": "billing.bill.failed"}))["data"]
     reasons = [each["m3terEvent"].get("reason", "") for each in events]
     assert any("has no rate for model = large" in each for each in reasons), events
+
+
+def test_percentage_with_a_minimum_and_a_maximum_per_event(client: M3ter, http: httpx.Client) -> None:
+    """2.9% of each payment, at least 0.30 and at most 5.00, and 0.10 for each: 2.90 + 0.30 + 5.00 and 3 × 0.10."""
+    product = client.products.create(name="Payments", code="payments").id
+    fee = "Math.min(Math.max(amount * 0.029, 0.30), 5)"
+    meter = client.meters.create(
+        product_id=product,
+        name="Payments",
+        code="payments",
+        data_fields=[{"code": "amount", "name": "Amount", "category": "MEASURE", "unit": "USD"}],
+        derived_fields=[
+            {"code": "fee", "name": "Fee", "category": "MEASURE", "unit": "USD", "calculation": fee},
+        ],
+    )
+    template = client.plan_templates.create(
+        product_id=product, name="Monthly", currency="USD", bill_frequency="MONTHLY", standing_charge=0
+    )
+    plan = client.plans.create(plan_template_id=template.id, name="Basic", code="basic").id
+    for name, method, field, price in (("Fees", "SUM", "fee", 1), ("Payments", "COUNT", "amount", 0.1)):
+        aggregation = client.aggregations.create(
+            name=name,
+            meter_id=meter.id,
+            target_field=field,
+            aggregation=method,  # type: ignore[arg-type]  # one of the client's literals
+            quantity_per_unit=1,
+            rounding="NONE",
+            unit="USD",
+        )
+        client.pricings.create(
+            plan_id=plan, aggregation_id=aggregation.id, start_date="2025-01-01T00:00:00Z", pricing_bands=flat(price)
+        )
+    account = join(client, plan, "acme")
+    payments: list[Any] = [
+        {
+            "uid": str(number),
+            "meter": "payments",
+            "account": "acme",
+            "ts": "2025-03-05T00:00:00Z",
+            "measure": {"amount": amount},
+        }
+        for number, amount in enumerate((100, 5, 1000))
+    ]
+    client.usage.submit(measurements=payments)
+    (bill,) = bill_march(client, [account]).values()
+    assert [(line.description, line.converted_subtotal) for line in bill.line_items] == [
+        ("Fees", 8.2),
+        ("Payments", 0.3),
+    ]
+    assert read(http.get(f"/bills/{bill.id}/verification"))["verified"] is True
