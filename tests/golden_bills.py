@@ -269,6 +269,24 @@ def _allowance() -> tuple[World, str, Answerer]:
     return world, "2023-03-10", always(15_000)
 
 
+def _replaced(first: str, then: str) -> Callable[[], tuple[World, str, Answerer]]:
+    def build() -> tuple[World, str, Answerer]:
+        world = World()
+        world.template(standing_charge=Decimal(300))
+        world.aggregation("API calls")
+        plans = {"Basic": world.plan("Basic"), "Pro": world.plan("Pro", standing_charge=Decimal(600))}
+        for name, price in (("Basic", "0.10"), ("Pro", "0.05")):
+            words = {"description": f"API calls ({name})", "plan_id": plans[name].id}
+            world.pricing(name, bands((0, price)), **words)
+        world.account()
+        world.account_plan(plans[first], start="2023-01-01", end_date="2023-04-11")
+        world.account_plan(plans[then], start="2023-04-11")
+        used = [Event(at("2023-04-10T23:59:59.999Z"), Decimal(1000)), Event(at("2023-04-11"), Decimal(2000))]
+        return world, "2023-04-20", summing(used)
+
+    return build
+
+
 def _counters() -> tuple[World, str, Answerer]:
     world = World()
     world.template()
@@ -473,6 +491,18 @@ STORIES = (
         _spanning,
     ),
     Story("price_change", "0.10 a call, from 16 March 0.20.", "20.00", _price_change),
+    Story(
+        "upgrade",
+        "From Basic (300, 0.10 a call) to Pro (600, 0.05 a call) on 11 April: 10 days of the one, 20 of the other.",
+        "700.00",
+        _replaced("Basic", "Pro"),
+    ),
+    Story(
+        "downgrade",
+        "From Pro (600, 0.05 a call) to Basic (300, 0.10 a call) on 11 April: 10 days of the one, 20 of the other.",
+        "650.00",
+        _replaced("Pro", "Basic"),
+    ),
     Story(
         "counters",
         "Seats at 2.00, from the 21st at 3.00: 15 until 14 June (paid in May), 22 to 24 June, then 18, paid for July.",

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from tallystick.core.account import AccountPlan
+from tallystick.core.bill import BillBefore
 from tallystick.core.catalog import Product
 from tallystick.core.charge import Charge
 from tallystick.core.contract import Contract
@@ -37,6 +38,7 @@ class Agreements(msgspec.Struct, frozen=True, kw_only=True):
     levels: Mapping[str, tuple[Entity[CounterAdjustment], ...]] = {}  # the account's, by counter, in order of day
     charges: tuple[Entity[Charge], ...] = ()  # those on the bill
     memos: tuple[Entity[BillMemo], ...] = ()  # those on the bill
+    before: tuple[BillBefore, ...] = ()  # closed bills that charged this one's period in advance
 
     def plan_ids(self, account_plan: AccountPlan) -> tuple[str, ...]:
         """The plans that an account plan puts in force: its own, or those of its group."""

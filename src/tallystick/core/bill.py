@@ -166,6 +166,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     rows: tuple[Measured, ...]
 
 
+class BillBefore(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A closed bill of the period before, and its lines that charge the time after it in advance."""
+
+    bill_id: str
+    lines: tuple[LineItem, ...]
+
+
 class BillParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What a bill job asked for that changes the bills it makes; absent means what the organisation is set to."""
 
@@ -215,6 +222,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     answers: tuple[Answer, ...]
     digest: str
     grouping: str = ""  # the contract or bill grouping key whose own bill it is
+    before: tuple[BillBefore, ...] = ()  # what was charged in advance for this bill's period
     openings: tuple[Opening, ...] = ()  # what there was of each credit to draw
     earlier: tuple[EarlierBill, ...] = ()  # that this bill adjusts for usage that came late
     late_up_to: int = 0  # the position up to which late usage of every earlier period stands on some bill

@@ -68,6 +68,12 @@ def billed_on(period: Period, life: Sequence[Period], grid: Grid, *, in_advance:
     return [share for share in (own if first else None, following) if share]
 
 
+def due_ahead(period: Period, life: Sequence[Period], grid: Grid, *, in_advance: bool) -> Share | None:
+    """The part of a billing period whose recurring charge belongs on the bill before it; None when none does."""
+    own = share_of(period, life, grid.zone)
+    return own if in_advance and own and share_of(grid.previous(period), life, grid.zone) else None
+
+
 def prorated(full: Decimal, share: Share) -> tuple[Decimal, tuple[Steps, ...]]:
     """The exact amount for a share of a period, by days, and its working."""
     amount = (
@@ -93,15 +99,25 @@ def in_advance(*flags: bool | None) -> bool:
 
 def standing_charges(terms: Terms, account_plan: AccountPlanTerms) -> list[Charge]:
     """The standing charges of an account plan that stand on this bill."""
-    plan, template = account_plan.plan.plan.value, account_plan.plan.template.value
-    advance = in_advance(
-        plan.standing_charge_bill_in_advance,
-        template.standing_charge_bill_in_advance,
-        terms.config.value.standing_charge_bill_in_advance,
-    )
+    advance = _standing_in_advance(terms, account_plan)
     shares = billed_on(account_plan.period, [account_plan.life], account_plan.grid, in_advance=advance)
     charges = (standing_charge(account_plan, share) for share in shares)
     return [charge for charge in charges if charge]
+
+
+def standing_charge_ahead(terms: Terms, account_plan: AccountPlanTerms) -> Charge | None:
+    """The standing charge for this very period, where it belongs on the bill before."""
+    advance = _standing_in_advance(terms, account_plan)
+    share = due_ahead(account_plan.period, [account_plan.life], account_plan.grid, in_advance=advance)
+    return standing_charge(account_plan, share) if share else None
+
+
+def _standing_in_advance(terms: Terms, account_plan: AccountPlanTerms) -> bool:
+    return in_advance(
+        account_plan.plan.plan.value.standing_charge_bill_in_advance,
+        account_plan.plan.template.value.standing_charge_bill_in_advance,
+        terms.config.value.standing_charge_bill_in_advance,
+    )
 
 
 def standing_charge(account_plan: AccountPlanTerms, share: Share) -> Charge | None:
@@ -208,6 +224,22 @@ def minimum_charges(
         step_back = Refunded(minimum=paid, charges=charges, amount=back)
         line(LineItemType.MINIMUM_SPEND_REFUND, own, back, (*working, step_back))
     return found
+
+
+def minimum_ahead(minimum: Minimum, period: Period, grid: Grid) -> Charge | None:
+    """The minimum for this very period, where it belongs on the bill before."""
+    share = due_ahead(period, minimum.life, grid, in_advance=minimum.in_advance)
+    if share is None:
+        return None
+    exact, working = prorated(minimum.amount, share)
+    return Charge(
+        type=LineItemType.MINIMUM_SPEND,
+        description=minimum.description,
+        service=share.service,
+        exact=exact,
+        working=working,
+        accounting_product=minimum.accounting_product,
+    )
 
 
 def topped_up(minimum: Minimum | None, period: Period, grid: Grid, charges: Decimal, conversion: Conversion) -> Decimal:

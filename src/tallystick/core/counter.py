@@ -90,6 +90,14 @@ def counter_drafts(terms: Terms, account_plan: AccountPlanTerms, conversion: Con
     return found
 
 
+def counters_ahead(terms: Terms, account_plan: AccountPlanTerms, conversion: Conversion) -> Iterator[Draft]:
+    """The running totals of this very period that belong on the bill before."""
+    for counter in _counters(terms, account_plan):
+        part = counter.ahead(account_plan.period)
+        if part:
+            yield from _running_total(counter, account_plan.period, part, conversion)
+
+
 def counter_charges(terms: Terms, account_plan: AccountPlanTerms, conversion: Conversion) -> Iterator[Decimal]:
     """The money that counters are charged for this very period, whichever bills it stands on."""
     for counter in _counters(terms, account_plan):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tallystick.core.wording import money, number
-from tallystick.core.working_agreed import Agreed, Changed, Granted, Held
+from tallystick.core.working_agreed import Agreed, Changed, Granted, Held, PutRight
 
 
 def _charge_clause(step: Agreed) -> str:
@@ -52,10 +52,26 @@ def _changed(step: Changed) -> str:
     return f"On {step.day} the level of {step.counter} goes from {before} to {after}: {money(step.amount)}."
 
 
+def _put_right_clause(step: PutRight) -> str:
+    return f"{money(step.due)} due by now, less {money(step.paid)} paid in advance = {money(step.amount)}"
+
+
+def _put_right(step: PutRight) -> str:
+    paid = f"{money(step.paid)} was paid in advance on the bill {step.bill_id}"
+    return f"By now {money(step.due)} is due for the period; {paid}: {money(step.amount)}."
+
+
 CLAUSES: dict[type, Callable[[Any], str]] = {
+    PutRight: _put_right_clause,
     Agreed: _charge_clause,
     Granted: _memo_clause,
     Held: _held_clause,
     Changed: _changed_clause,
 }
-STEPS: dict[type, Callable[[Any], str]] = {Agreed: _charge, Granted: _memo, Held: _held, Changed: _changed}
+STEPS: dict[type, Callable[[Any], str]] = {
+    Agreed: _charge,
+    Granted: _memo,
+    Held: _held,
+    Changed: _changed,
+    PutRight: _put_right,
+}

@@ -12,7 +12,18 @@ import msgspec
 
 from tallystick.core.bill import LineItemType
 from tallystick.core.catalog import Product
-from tallystick.core.charges import Charge, Minimum, billed_on, in_advance, minimum_charges, prorated, share_of
+from tallystick.core.charges import (
+    Charge,
+    Minimum,
+    Share,
+    billed_on,
+    due_ahead,
+    in_advance,
+    minimum_ahead,
+    minimum_charges,
+    prorated,
+    share_of,
+)
 from tallystick.core.entity import Entity
 from tallystick.core.lines import Draft
 from tallystick.core.plan_group import PlanGroup
@@ -49,6 +60,21 @@ def group_drafts(terms: Terms, charged: Mapping[str, Decimal]) -> Iterator[Draft
                 yield _draft(group, conversion, charge)
 
 
+def groups_ahead(terms: Terms) -> Iterator[Draft]:
+    """The charges of groups for this very period that belong on the bill before."""
+    for group in _groups(terms):
+        value, first = group.group.value, group.first
+        conversion = terms.conversion(value.currency)
+        advance = in_advance(value.standing_charge_bill_in_advance, terms.config.value.standing_charge_bill_in_advance)
+        share = due_ahead(first.period, [first.life], first.grid, in_advance=advance)
+        minimum = _minimum(terms, group)
+        charges = (
+            _standing_charge(terms, group, share) if share and value.standing_charge else None,
+            minimum_ahead(minimum, first.period, first.grid) if minimum else None,
+        )
+        yield from (_draft(group, conversion, charge) for charge in charges if charge)
+
+
 def _groups(terms: Terms) -> list[_Group]:
     found: dict[str, _Group] = {}
     for each in terms.account_plans:
@@ -70,15 +96,20 @@ def _standing_charges(terms: Terms, group: _Group) -> Iterator[Charge]:
     advance = in_advance(value.standing_charge_bill_in_advance, terms.config.value.standing_charge_bill_in_advance)
     first = group.first
     for share in billed_on(first.period, [first.life], first.grid, in_advance=advance):
-        exact, working = prorated(value.standing_charge, share)
-        yield Charge(
-            type=LineItemType.STANDING_CHARGE,
-            description=value.standing_charge_description or "Standing Charge",
-            service=share.service,
-            exact=exact,
-            working=working,
-            accounting_product=_product(terms, value.standing_charge_accounting_product_id),
-        )
+        yield _standing_charge(terms, group, share)
+
+
+def _standing_charge(terms: Terms, group: _Group, share: Share) -> Charge:
+    value = group.group.value
+    exact, working = prorated(value.standing_charge or ZERO, share)
+    return Charge(
+        type=LineItemType.STANDING_CHARGE,
+        description=value.standing_charge_description or "Standing Charge",
+        service=share.service,
+        exact=exact,
+        working=working,
+        accounting_product=_product(terms, value.standing_charge_accounting_product_id),
+    )
 
 
 def _standing_now(group: _Group) -> Decimal:

@@ -46,3 +46,12 @@ class Granted(Step, frozen=True, kw_only=True, tag="granted"):
     line: str
     given: Decimal
     amount: Decimal
+
+
+class PutRight(Step, frozen=True, kw_only=True, tag="putRight"):
+    """What is due for a period by now, less what an earlier bill (its id) charged for it in advance."""
+
+    bill_id: str
+    due: Decimal
+    paid: Decimal
+    amount: Decimal

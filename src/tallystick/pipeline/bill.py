@@ -118,6 +118,7 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         answers=rated.answers,
         openings=rated.openings,
         grouping=rated.terms.of.grouping,
+        before=rated.terms.agreements.before,
         earlier=rated.earlier,
         late_up_to=rated.late_up_to,
         digest=digest_of(bill, workings),

@@ -36,7 +36,7 @@ from tallystick.pipeline.bill_job import (
 )
 from tallystick.pipeline.ingest.failures import event_document
 from tallystick.pipeline.late_usage import was_overtaken, with_adjustments
-from tallystick.pipeline.periods import Choice, account_periods, ended_by, ending_on
+from tallystick.pipeline.periods import NOTHING_ELSE, Also, Choice, account_periods, ended_by, ending_on
 from tallystick.pipeline.rate import rate_accounts
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
@@ -152,7 +152,7 @@ def _periods(records: OrganizationRecords, kept: KeptJob) -> tuple[list[AccountP
         frequency=job.billing_frequency,
         interval=job.bill_frequency_interval,
         parameters=request.parameters,
-        catch_up=request.last_date_in_billing_period is None,
+        also=Also.ENDED_PLANS | (Also.EARLIER_DAYS if request.last_date_in_billing_period is None else NOTHING_ELSE),
     )
     found = {each.account_id for each in periods}
     named = dict.fromkeys(job.account_ids or ())
@@ -168,7 +168,7 @@ def _scheduled(records: OrganizationRecords, slot: Slot) -> list[AccountPeriod]:
         periods = periods_of(grid, slot)
         return periods[back] if back < len(periods) else None
 
-    while more := account_periods(records, nth):
+    while more := account_periods(records, nth, also=Also.ENDED_PLANS):
         found |= {bill_id(records.organization_id, each.key): each for each in more}
         back += 1
     for first in range(0, len(found), CHUNK):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from enum import Flag, auto
 from functools import cache
 
 from tallystick.core.account import Account, AccountPlan
@@ -19,12 +20,23 @@ from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect
 from tallystick.core.terms import AccountPeriod
 from tallystick.pipeline.agreements import read_agreements
+from tallystick.pipeline.before import periods_to_revisit
 from tallystick.pipeline.family import inherited_plans
 from tallystick.pipeline.grids import Billed, billed_plans, consolidated, fee_grids, period_on
 from tallystick.pipeline.placing import ad_hoc, place, stored_bills
 from tallystick.ports import OrganizationRecords, Where
 
 Choice = Callable[[Grid], Period | None]
+
+
+class Also(Flag):
+    """What a run bills besides the periods that it is for."""
+
+    EARLIER_DAYS = auto()  # days before the chosen one that have charges or fees and no bill yet
+    ENDED_PLANS = auto()  # what ends of plans have made wrong, where they were charged in advance
+
+
+NOTHING_ELSE = Also(0)
 
 
 def ending_on(last_day: date) -> Choice:
@@ -50,12 +62,11 @@ def account_periods(
     frequency: Frequency | None = None,
     interval: int | None = None,
     parameters: BillParameters | None = None,
-    catch_up: bool = False,
+    also: Also = NOTHING_ELSE,
 ) -> list[AccountPeriod]:
     """The bills there are to make: for each account (all when not named) and each of its billing grids the period that
     `choose` takes, if a plan is in force in it; and for single charges and fees that no grid takes, the day that it
-    takes of a daily grid, with `catch_up` also every day before it that has no bill yet. In order of account code, then
-    frequency, interval and period."""
+    takes of a daily grid. In order of account code, then frequency, interval and period."""
     parameters = parameters or BillParameters()
     config = records.get(OrganizationConfig, records.organization_id)
     assert config is not None, f"the organisation {records.organization_id} was never initialised"
@@ -70,11 +81,14 @@ def account_periods(
         each for each in grids if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
     ]
     found = list(_of_grids(wanted, grids, cache(choose), parameters, consolidate=config.value.consolidate_bills))
+    if Also.ENDED_PLANS in also and not config.value.consolidate_bills:
+        chosen = [(each, period) for each in wanted if (period := choose(each.grid))]
+        found += periods_to_revisit(records, chosen, config.value, parameters)
     if frequency in {None, Frequency.AD_HOC} and interval in {None, 1}:
         placed = place(records, charges, plans, agreements, config.value, parameters)
         days = [each.of for each in placed if each.of.frequency is Frequency.AD_HOC]
         days += _fee_days(records, commitments, config, parameters)
-        found += _of_days(records, days, choose, config.value, parameters, catch_up=catch_up)
+        found += _of_days(records, days, choose, config.value, parameters, catch_up=Also.EARLIER_DAYS in also)
     accounts = records.get_many(Account, sorted({each.account_id for each in found}))
     unique = {each.key: each for each in found if each.account_id in accounts}
     return sorted(

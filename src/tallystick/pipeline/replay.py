@@ -26,9 +26,11 @@ from tallystick.core.discount import Discount
 from tallystick.core.entity import Entity, Used, Value
 from tallystick.core.family import family_of
 from tallystick.core.held import with_credits
+from tallystick.core.lookup_types import LookupData, LookupTable, LookupTableRevision
 from tallystick.core.memo import BillMemo
 from tallystick.core.meter import Meter
 from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.paid_ahead import with_before
 from tallystick.core.picklists import BillGroupingKey
 from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.core.plan_terms import catalogue_of
@@ -56,6 +58,9 @@ _KINDS: dict[str, type[Value]] = {
         CounterPricing,
         Currency,
         Discount,
+        LookupData,
+        LookupTable,
+        LookupTableRevision,
         Meter,
         OrganizationConfig,
         Plan,
@@ -73,7 +78,7 @@ def terms_then(records: OrganizationRecords, record: BillRecord) -> Terms:
 
     Refusals: `not_found` for a version that is not there any more; what `terms_of` and `with_credits` refuse.
     """
-    return _terms(records, record.evidence.uses, period_of(record))
+    return with_before(_terms(records, record.evidence.uses, period_of(record)), record.evidence.before)
 
 
 def terms_of_earlier(records: OrganizationRecords, account_id: str, earlier: EarlierBill) -> Terms:
