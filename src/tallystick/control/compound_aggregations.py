@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
+from tallystick.control.lookup_tables import require_tables
 from tallystick.control.pricings import compound_pricings_of, require_compound_fit
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.compound import PREFIX, CompoundAggregation, codes_in, types_of
 from tallystick.core.entity import Entity
 from tallystick.core.expression import ExpressionError, Type, check, parse
+from tallystick.core.lookup import WITH_LOOKUPS
 from tallystick.core.meter import Meter
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords
@@ -54,16 +56,17 @@ def require_product_of_compounds(
 def require_computable(read: OrganizationRecords, value: CompoundAggregation) -> None:
     """Refuse a calculation that is no numeric expression over the aggregations that it may use."""
     try:
-        tree = parse(value.calculation)
+        tree = parse(value.calculation, WITH_LOOKUPS)
         named = aggregations_of(read, value)
         missing = [code for code in codes_in(value.calculation) if code not in named]
         if missing:
             message = f"there is no aggregation with the code {missing[0][:80]!r}; {PREFIX}<code> names one"
             raise rule_broken("calculation", message)
-        found = check(tree, types_of(named))
+        found = check(tree, types_of(named), WITH_LOOKUPS)
     except ExpressionError as error:
         message = f"{error} (an aggregation is named {PREFIX}<code>, such as {PREFIX}requests)"
         raise rule_broken("calculation", message) from None
+    require_tables(read, tree, "calculation")
     if found not in {Type.NUMBER, Type.ANY}:
         raise rule_broken("calculation", f"must give a number; it gives a {found}")
     if not named:

@@ -20,6 +20,7 @@ from tallystick.core.contract import Contract
 from tallystick.core.counter_types import Counter
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity, Value, wire_name
+from tallystick.core.lookup_types import LookupTable
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
 from tallystick.core.picklists import BillGroupingKey, CreditReason, DebitReason, TransactionType
@@ -49,6 +50,7 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "plan_group_id": PlanGroup,
     "contract_id": Contract,
     "bill_grouping_key_id": BillGroupingKey,
+    "lookup_table_id": LookupTable,
     "credit_reason_id": CreditReason,
     "debit_reason_id": DebitReason,
     "transaction_type_id": TransactionType,
@@ -104,6 +106,9 @@ LABELS: Mapping[str, str] = {
     "transactionschedule": "transaction schedule",
     "chargeschedule": "charge schedule",
     "statementdefinition": "statement definition",
+    "lookuptable": "lookup table",
+    "lookuptablerevision": "lookup table revision",
+    "lookupdata": "rows of a lookup table revision",
 }
 
 

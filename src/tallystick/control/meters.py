@@ -5,23 +5,27 @@ from __future__ import annotations
 from tallystick.control.aggregations import require_countable
 from tallystick.control.compound_aggregations import require_product_of_compounds
 from tallystick.control.desk import Draft, Noun, rule_broken
+from tallystick.control.lookup_tables import require_tables
 from tallystick.control.pricings import priced_product, pricings_of
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.expression import ExpressionError, Type, check, parse
+from tallystick.core.lookup import WITH_LOOKUPS
 from tallystick.core.meter import Meter, field_types
 from tallystick.errors import Refusal
-from tallystick.ports import Transaction, Where
+from tallystick.ports import OrganizationRecords, Transaction, Where
 
 
-def require_calculable(meter: Meter) -> None:
+def require_calculable(read: OrganizationRecords, meter: Meter) -> None:
     """Refuse derived fields whose calculation is no expression over the data fields, or of another type."""
     types = field_types(meter.data_fields)
     for index, field in enumerate(meter.derived_fields):
         place = f"derivedFields[{index}].calculation"
         try:
-            found = check(parse(field.calculation), types)
+            tree = parse(field.calculation, WITH_LOOKUPS)
+            found = check(tree, types, WITH_LOOKUPS)
         except ExpressionError as error:
             raise rule_broken(place, f"{field.code}: {error}") from None
+        require_tables(read, tree, place)
         wanted = Type.NUMBER if field.category.numeric else Type.TEXT
         if found not in {wanted, Type.ANY}:
             message = f"{field.code} is {field.category} and so a {wanted}, but its calculation gives a {found}"
@@ -29,7 +33,7 @@ def require_calculable(meter: Meter) -> None:
 
 
 def _check(draft: Draft[Meter]) -> Meter:
-    require_calculable(draft.value)
+    require_calculable(draft.read, draft.value)
     if draft.before is not None:
         for aggregation in draft.read.every(Aggregation, Where(equal={"meter_id": (draft.id,)})):
             _require_still_countable(aggregation.value, aggregation.id, draft.value)

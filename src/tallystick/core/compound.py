@@ -11,6 +11,7 @@ import msgspec
 from tallystick.core.aggregation import UnitRounding
 from tallystick.core.entity import CustomFields, FieldCode, Id, Name, Value, require_custom_fields
 from tallystick.core.expression import Type, parse, references
+from tallystick.core.lookup import WITH_LOOKUPS
 
 PREFIX = "aggregation."  # of the name that a calculation has for an aggregation: aggregation.<code>
 
@@ -48,7 +49,7 @@ def codes_in(calculation: str) -> tuple[str, ...]:
 
     Raises ExpressionError for a text that is no calculation.
     """
-    names = references(parse(calculation))
+    names = references(parse(calculation, WITH_LOOKUPS))
     return tuple(sorted(name.removeprefix(PREFIX) for name in names if name.startswith(PREFIX)))
 
 

@@ -6,18 +6,23 @@ calculation names there is no result, unless the compound aggregation says to co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 
 from tallystick.core.aggregation import Aggregation, Measured, Method, Question
 from tallystick.core.compound import CompoundAggregation
-from tallystick.core.expression import CalculationError, Expression, Scalar, evaluate, parse
+from tallystick.core.expression import FUNCTIONS, CalculationError, Expression, Function, Scalar, evaluate, parse
+from tallystick.core.lookup import WITH_LOOKUPS, Tables
+from tallystick.core.period import Instant
 from tallystick.core.quantity import divide, tidy
 from tallystick.core.working import NamedValue
 from tallystick.errors import Refusal
 
-_parsed = lru_cache(maxsize=1024)(parse)
+
+@lru_cache(maxsize=1024)
+def _parsed(calculation: str) -> Expression:
+    return parse(calculation, WITH_LOOKUPS)
 
 
 def base_value(aggregation: Aggregation, row: Measured | None, question: Question) -> Decimal | None:
@@ -29,15 +34,19 @@ def base_value(aggregation: Aggregation, row: Measured | None, question: Questio
     return divide(row.total, Decimal(row.count)) if aggregation.aggregation is Method.MEAN else tidy(row.total)
 
 
-def computed(compound: CompoundAggregation, inputs: Iterable[NamedValue]) -> Decimal | None:
-    """The value of a compound aggregation, exact to 50 digits; None when there is none.
+def computed(
+    compound: CompoundAggregation, inputs: Iterable[NamedValue], tables: Tables, at: Instant
+) -> Decimal | None:
+    """The value of a compound aggregation, exact to 50 digits; None when there is none. Lookup tables are read as they
+    hold at a moment.
 
     Refusal `calculation_failed` where the calculation has no result for these values (a division by zero, say).
     """
     known = tuple(inputs)
     if not compound.evaluate_null_aggregations and any(each.value is None for each in known):
         return None
-    result = _result(compound.calculation, known, f"the compound aggregation {compound.name!r}")
+    functions = tables.functions(at) if tables else FUNCTIONS
+    result = _result(compound.calculation, known, f"the compound aggregation {compound.name!r}", functions)
     if result is not None and not isinstance(result, Decimal):
         raise _failed(f"the compound aggregation {compound.name!r}", known, f"it gives {result!r}, which is no number")
     return None if result is None else tidy(result)
@@ -52,10 +61,11 @@ def holds(condition: str, inputs: Iterable[NamedValue], of: str) -> bool:
     return bool(result)
 
 
-def _result(calculation: str, inputs: tuple[NamedValue, ...], of: str) -> Scalar:
-    expression: Expression = _parsed(calculation)
+def _result(
+    calculation: str, inputs: tuple[NamedValue, ...], of: str, functions: Mapping[str, Function] = FUNCTIONS
+) -> Scalar:
     try:
-        return evaluate(expression, {each.name: each.value for each in inputs})
+        return evaluate(_parsed(calculation), {each.name: each.value for each in inputs}, functions)
     except CalculationError as error:
         raise _failed(of, inputs, str(error)) from error
 

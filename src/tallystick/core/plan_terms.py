@@ -14,6 +14,7 @@ from tallystick.core.compound import PREFIX, CompoundAggregation, codes_in
 from tallystick.core.counter_terms import CounterPriceTerms, counter_prices
 from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.entity import Entity, Value
+from tallystick.core.lookup import NO_TABLES, Tables, codes_of, tables_of
 from tallystick.core.meter import Meter
 from tallystick.core.scope import Pattern, Piece, Priceable, pattern_of, pieces_of, segmented_fields
 from tallystick.errors import Refusal
@@ -53,6 +54,7 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
     pattern: Pattern
     pieces: tuple[Piece, ...]
     condition: Condition | None = None
+    tables: Tables = NO_TABLES  # that the compound aggregation's calculation reads
     # The unit price by the values of the dimensions, in the order of the segmented fields, where it has rates.
     rates: Mapping[tuple[str, ...], Decimal] = {}
 
@@ -136,12 +138,14 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     meters: Mapping[str, Entity[Meter]]
     counters: Mapping[str, Entity[Counter]] = {}
     counter_pricings: Mapping[str, tuple[Entity[CounterPricing], ...]] = {}  # by the id of their plan or template
+    tables: Tables = NO_TABLES
 
 
 def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
     """A catalogue of these entities; those of other kinds are left aside."""
     found: dict[str, dict[str, Entity[Any]]] = {}
-    for entity in entities:
+    every = list(entities)
+    for entity in every:
         found.setdefault(entity.value.kind, {})[entity.id] = entity
 
     def of(kind: type[V]) -> dict[str, Entity[V]]:
@@ -162,7 +166,13 @@ def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
         meters=of(Meter),
         counters=of(Counter),
         counter_pricings=_by_owner(of(CounterPricing).values()),
+        tables=tables_of(every),
     )
+
+
+def _tables(catalogue: Catalogue, of: Priceable) -> Tables:
+    """The lookup tables that the price of something depends on."""
+    return catalogue.tables.only(codes_of(of.calculation)) if isinstance(of, CompoundAggregation) else NO_TABLES
 
 
 def _by_owner(pricings: Iterable[Entity[CounterPricing]]) -> dict[str, tuple[Entity[CounterPricing], ...]]:
@@ -198,6 +208,7 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
                 pattern=pattern_of(pricing.value, of),
                 pieces=pieces_of(pricing, pricings, of),
                 condition=_condition(catalogue, pricing.value),
+                tables=_tables(catalogue, priced.value),
                 rates=_rates(pricing.value, segmented_fields(of)),
             )
         )

@@ -343,7 +343,7 @@ def _rows(window: Window, asked: Asked, answers: Answers) -> Rows:
     compound = window.price.compound
     if compound is not None:
         inputs = input_values(window.price.inputs, asked.questions, answers)
-        value = computed(compound, inputs)
+        value = computed(compound, inputs, window.price.tables, asked.piece.window.start)
         count = sum(each.count for each in inputs)
         account = window.account_plan.account_plan.value.account_id
         return {} if value is None else {(): Measured(account_id=account, total=value, count=count)}

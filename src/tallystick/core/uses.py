@@ -60,4 +60,5 @@ def _of_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
             inputs = (*price.inputs, *(price.condition.inputs if price.condition else ()))
             found += [price.pricing, price.priced, price.accounting_product]
             found += [used for each in inputs for used in (each.aggregation, each.meter)]
+            found += [used for of_table in price.tables.entities.values() for used in of_table]
     return found

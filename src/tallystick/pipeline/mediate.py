@@ -12,7 +12,7 @@ first one held, and a meter that was deleted since still has its usage.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import xxhash
 
 from tallystick.core import wire
-from tallystick.core.expression import CalculationError, Expression, Scalar, evaluate, parse
+from tallystick.core.expression import FUNCTIONS, CalculationError, Expression, Function, Scalar, evaluate, parse
 from tallystick.core.ingest_failure import as_text, failure_event
+from tallystick.core.lookup import NO_TABLES, WITH_LOOKUPS, Tables, codes_of, tables_of
 from tallystick.core.measurement import MAPS, Measurement, category_map, maps_of, read_time
 from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.core.meter import Meter
@@ -30,6 +31,7 @@ from tallystick.core.quantity import parse_quantity
 from tallystick.errors import Rejection
 from tallystick.pipeline.ingest.claim import MEASUREMENT
 from tallystick.pipeline.ingest.failures import EVENT, event_document
+from tallystick.pipeline.tables import read_tables
 from tallystick.ports import Block, Document, Journal, Records, UsageRow, UsageStore
 
 BLOCK_ROWS = 100_000
@@ -50,6 +52,7 @@ class Reader(NamedTuple):
     numbers: tuple[tuple[str, str], ...]
     texts: tuple[tuple[str, str], ...]
     derived: tuple[_Derived, ...]
+    tables: tuple[str, ...]  # codes of the lookup tables that the calculations read
 
 
 class CalculationFailure(NamedTuple):
@@ -70,6 +73,8 @@ class Mediated:
     events: dict[str, list[Document]] = field(default_factory=dict)  # organisation → documents
 
 
+FindTables = Callable[[str, tuple[str, ...]], Tables]
+"""(organisation, codes) → the lookup tables that formulas read"""
 FindMeter = Callable[[str, str, int], Meter]
 """(organisation, meter id, version) → the meter as it stood."""
 
@@ -83,15 +88,25 @@ def reader_of(meter: Meter) -> Reader:
             (each.code, category_map(each.category)) for each in meter.data_fields if not each.category.numeric
         ),
         derived=tuple(
-            _Derived(each.code, each.category.numeric, parse(each.calculation)) for each in meter.derived_fields
+            _Derived(each.code, each.category.numeric, parse(each.calculation, WITH_LOOKUPS))
+            for each in meter.derived_fields
         ),
+        tables=tuple(sorted({code for each in meter.derived_fields for code in codes_of(each.calculation)})),
     )
 
 
-def mediate(blocks: Iterable[Block], find_meter: FindMeter, after: int = 0) -> Mediated:
-    """The rows of the entries above position `after`, in order. Pure, given the meters."""
+def mediate(
+    blocks: Iterable[Block],
+    find_meter: FindMeter,
+    after: int = 0,
+    find_tables: FindTables = lambda _organization_id, _codes: NO_TABLES,
+) -> Mediated:
+    """The rows of the entries above position `after`, in order. Pure, given the meters and the lookup tables.
+
+    A measurement sees the tables as they held at its timestamp, by what had been published when it was received.
+    """
     mediated = Mediated()
-    readers: dict[tuple[str, str, int], Reader] = {}
+    readers: dict[tuple[str, str, int], tuple[Reader, Tables]] = {}
     for block in blocks:
         assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
         failures: dict[tuple[str, str], list[CalculationFailure]] = {}
@@ -100,12 +115,15 @@ def mediate(blocks: Iterable[Block], find_meter: FindMeter, after: int = 0) -> M
                 continue
             entry = unpack(packed)
             key = (block.organization_id, entry.meter_id, entry.meter_version)
-            reader = readers.get(key)
-            if reader is None:
-                reader = readers[key] = reader_of(find_meter(*key))
+            if key not in readers:
+                made = reader_of(find_meter(*key))
+                readers[key] = made, find_tables(block.organization_id, made.tables) if made.tables else NO_TABLES
+            reader, tables = readers[key]
             measurement = read_measurement(entry.original)
             assert not isinstance(measurement, Rejection), f"position {position} holds an unreadable measurement"
-            numbers, texts, failed = read_fields(measurement, reader)
+            ts = Instant.of(read_time(measurement.ts))
+            functions = tables.functions(ts, block.received) if reader.tables else FUNCTIONS
+            numbers, texts, failed = read_fields(measurement, reader, functions)
             mediated.rows.append(
                 UsageRow(
                     position=position,
@@ -113,7 +131,7 @@ def mediate(blocks: Iterable[Block], find_meter: FindMeter, after: int = 0) -> M
                     meter_id=entry.meter_id,
                     account_id=entry.account_id,
                     uid=entry.uid,
-                    ts=Instant.of(read_time(measurement.ts)),
+                    ts=ts,
                     ets=None if measurement.ets is None else Instant.of(read_time(measurement.ets)),
                     received=block.received,
                     numbers=numbers,
@@ -130,7 +148,7 @@ def mediate(blocks: Iterable[Block], find_meter: FindMeter, after: int = 0) -> M
 
 
 def read_fields(
-    measurement: Measurement, reader: Reader
+    measurement: Measurement, reader: Reader, functions: Mapping[str, Function] = FUNCTIONS
 ) -> tuple[dict[str, Decimal], dict[str, str], list[tuple[str, str]]]:
     """The declared and derived values of a measurement: numbers, texts, and (code, reason) of what failed."""
     numbers = {code: parse_quantity(getattr(measurement, name)[code]) for code, name in reader.numbers}
@@ -140,7 +158,7 @@ def read_fields(
         given: dict[str, Scalar] = {**numbers, **texts}
         for code, numeric, calculation in reader.derived:
             try:
-                value = evaluate(calculation, given)
+                value = evaluate(calculation, given, functions)
                 if value is None:
                     continue
                 if numeric:
@@ -185,7 +203,10 @@ def project(journal: Journal, usage: UsageStore, records: Records, limit: int = 
         assert entity is not None, f"the records have no version {version} of the meter {meter_id}"
         return entity.value
 
-    mediated = mediate(blocks, find_meter, after)
+    def find_tables(organization_id: str, codes: tuple[str, ...]) -> Tables:
+        return tables_of(read_tables(records.organization(organization_id), codes))
+
+    mediated = mediate(blocks, find_meter, after, find_tables)
     for organization_id, documents in mediated.events.items():
         with records.organization(organization_id).transaction() as write:
             write.put_documents(EVENT, documents)
