@@ -91,6 +91,23 @@ def test_units_beyond_are_found_through_tiers() -> None:
     assert [band.band_units for band in usage.usage_per_pricing_band] == [100, 50]
 
 
+@pytest.mark.parametrize(
+    ("used", "there", "amount"),
+    [
+        (14, "0", "14.00"),  # of 0.014, which rounds to 0.01, nothing is paid: all 14 units are beyond
+        (1234, "0", "1234.00"),
+        (1234, "1", "234.00"),  # 1.00 buys 1,000 units
+        (1236, "1", "236.00"),
+    ],
+)
+def test_units_beyond_are_those_that_no_money_bought(used: int, there: str, amount: str) -> None:
+    """0.001 a unit, and 1.00 beyond: what is lost in rounding the line is not paid for."""
+    world = metered(price_bands=bands((0, "0.001")), cumulative=True, overage_pricing_bands=bands((0, 1)))
+    commitment(world)
+    outcome = drawn(terms_on(world, "2023-03-10"), always(used), commitment=there)
+    assert [amount for kind, amount in bill(outcome) if kind == "OVERAGE_USAGE"] == [amount]
+
+
 def test_a_surcharge_takes_the_place_of_overage_prices() -> None:
     world = metered(price_bands=bands((0, 1)), cumulative=True, overage_pricing_bands=bands((0, 5)))
     balance(world, overage_surcharge_percent=Decimal(10))

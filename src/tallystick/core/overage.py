@@ -228,10 +228,13 @@ def _share(of: Decimal, part: Decimal, whole: Decimal) -> Decimal:
 
 
 def _span(portion: Portion, price: PriceTerms | None) -> Span:
-    """The units of a portion that no credit has paid for: its last ones."""
+    """The units of a portion that no credit has paid for: its last ones.
+
+    What is paid is money, so what rounding took off the exact amount is nobody's payment.
+    """
     before, after = portion.before, portion.after
     whole = subtract(after.exact, before.exact)
-    covered = max(subtract(whole, portion.left), ZERO)
+    covered = max(min(subtract(portion.money, portion.left), whole), ZERO)
     if not covered or not whole:
         return before.units, after.units
     if _tiered(price, after.units, after.exact) and price is not None:

@@ -27,12 +27,13 @@ APART = frozenset({LineItemType.CREDIT_MEMO})  # what people give back stays giv
 class Portion:
     """A stretch of a line's service: what is left to pay of it, in the line's currency and in the bill's.
 
-    `before` and `after` are the exact amount and units of the line up to its start and its end.
+    `money` is what it comes to, in the line's currency, before anything is paid. `before` and `after` are the exact amount and units of the line up to its start and its end.
     """
 
     line: RatedLine
     start: Instant
     end: Instant
+    money: Decimal
     left: Decimal
     billed: Decimal
     rounding: Rounding  # of the line's currency
@@ -75,6 +76,7 @@ def _portions(line: RatedLine, terms: Terms) -> list[Portion]:
                 line=line,
                 start=before.until,
                 end=mark.until,
+                money=subtract(so_far, paid),
                 left=subtract(so_far, paid),
                 billed=subtract(billed_so_far, billed),
                 rounding=conversion.from_rounding,
