@@ -27,7 +27,8 @@ APART = frozenset({LineItemType.CREDIT_MEMO})  # what people give back stays giv
 class Portion:
     """A stretch of a line's service: what is left to pay of it, in the line's currency and in the bill's.
 
-    `money` is what it comes to, in the line's currency, before anything is paid. `before` and `after` are the exact amount and units of the line up to its start and its end.
+    `money` is what it comes to, in the line's currency, before anything is paid. `before` and `after` are the exact
+    amount and units of the line up to its start and its end.
     """
 
     line: RatedLine
