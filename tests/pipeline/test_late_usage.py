@@ -258,3 +258,13 @@ def test_adjustments_and_bills_are_together_what_would_be_billed_today(
     assert together == today
     fresh.close()
     desk.close()
+
+
+def test_consolidated_bills_are_adjusted_as_well(open_desk: Opener) -> None:
+    desk = started(open_desk, consolidate_bills=True)
+    assert told(run(desk, 2)) == [("calls, adjustment for 2023-01-01 to 2023-01-31", "5.00")]
+    finish(desk, 2, locked=True)
+    desk.use("acme", "2023-02-20", calls=10)
+    assert told(run(desk, 3)) == [("calls, adjustment for 2023-02-01 to 2023-02-28", "1.00")]
+    assert {bill.billing_frequency for bill in desk.bills()} == {"MIXED"}
+    assert verified(desk) == []

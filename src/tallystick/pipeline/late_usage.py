@@ -16,7 +16,7 @@ from tallystick.core.adjustment import KIND, Adjustment, adjustments_of, elsewhe
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.bill import Answer, BillRecord, BillStatus, EarlierBill, bill_id
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.period import Instant, Period
+from tallystick.core.period import Frequency, Instant, Period, local_day
 from tallystick.core.rating import questions
 from tallystick.core.terms import Terms
 from tallystick.errors import Refusal
@@ -32,13 +32,16 @@ BILL = "bill"
 class _Bill(msgspec.Struct, frozen=True, rename="camel"):
     """The part of a stored bill that says whether it is final."""
 
+    account_id: str
     status: BillStatus
     locked: bool
+    end: Instant = msgspec.field(name="endDateTimeUTC")
 
 
 class _Evidence(msgspec.Struct, frozen=True, rename="camel"):
     up_to: int
     late_up_to: int = 0
+    grouping: str = ""
 
 
 class _Previous(msgspec.Struct, frozen=True):
@@ -63,10 +66,11 @@ def with_adjustments(
 
     An account whose earlier bills cannot be rated any more is a failure in its place.
     """
-    rated = [each for each in results if isinstance(each, Rated)]
+    # A bill of a single day is made beside the others: what comes late waits for one of those.
+    rated = [each for each in results if isinstance(each, Rated) and each.terms.of.frequency is not Frequency.AD_HOC]
     stored = _adjustments(records, {each.terms.account.id for each in rated})
     adjusted = dict(stored)
-    previous = {each.terms.bill_id: _previous(records, each.terms) for each in rated}
+    previous = _previous_bills(records, [each.terms for each in rated])
     late = _with_late_usage(usage, rated, previous, up_to)
     looked = {each.terms.bill_id for each in rated if each.terms.bill_id in late or each.terms.account.id in adjusted}
     bills = _bills_of(records, {each.terms.account.id for each in rated if each.terms.bill_id in looked})
@@ -86,7 +90,7 @@ def with_adjustments(
             continue
         done[own_id] = found
         adjusted[account_id] = [*(one for one in before if one.bill_id != own_id), *_made(found)]
-    return [done[each.terms.bill_id] if isinstance(each, Rated) else each for each in results]
+    return [done.get(each.terms.bill_id, each) if isinstance(each, Rated) else each for each in results]
 
 
 def readjusted(
@@ -152,16 +156,35 @@ def _with_late_usage(
     return found
 
 
-def _previous(records: OrganizationRecords, terms: Terms) -> _Previous | None:
-    """The stored bill of the billing period before."""
-    if not terms.account_plans:
-        return None
-    grid, of = terms.account_plans[0].grid, terms.of
-    if (grid.frequency, grid.interval) != (of.frequency, of.interval):
-        return None  # consolidated bills have no grid of their own
-    before = msgspec.structs.replace(of, period=grid.previous(of.period))
-    document = records.document(BILL, bill_id(records.organization_id, before.key))
-    return wire.decode(_Previous, document.body) if document else None
+def _previous_bills(records: OrganizationRecords, every: Sequence[Terms]) -> dict[str, _Previous | None]:
+    """The stored bills of the billing periods before, by the ids of the bills at hand."""
+    before: dict[str, str] = {}
+    for terms in every:
+        grid, of = terms.account_plans[0].grid if terms.account_plans else None, terms.of
+        if grid and (grid.frequency, grid.interval) == (of.frequency, of.interval):
+            earlier = msgspec.structs.replace(of, period=grid.previous(of.period))
+            before[terms.bill_id] = bill_id(records.organization_id, earlier.key)
+    found = {
+        each.id: wire.decode(_Previous, each.body)
+        for each in _documents(records, BILL, "id", sorted(set(before.values())))
+    }
+    mixed = _consolidated_before(records, [each for each in every if each.of.frequency is Frequency.MIXED])
+    return {each.bill_id: mixed.get(each.bill_id) or found.get(before.get(each.bill_id, "")) for each in every}
+
+
+def _consolidated_before(records: OrganizationRecords, every: Sequence[Terms]) -> dict[str, _Previous]:
+    """The consolidated bills that ended where these begin: they have no grid that says which those are."""
+    if not every:
+        return {}
+    equal = {
+        "account_id": sorted({each.account.id for each in every}),
+        "billing_frequency": [Frequency.MIXED.value],
+        "end_date": sorted({local_day(each.period.start, each.zone).isoformat() for each in every}),
+    }
+    rows = [wire.decode(_Previous, each.body) for each in every_document(records, BILL, DocumentWhere(equal=equal))]
+    ended = {(each.bill.account_id, each.bill.end, each.evidence.grouping): each for each in rows}
+    keys = {each.bill_id: (each.account.id, each.period.start, each.of.grouping) for each in every}
+    return {id_: ended[key] for id_, key in keys.items() if key in ended}
 
 
 def _marked(rated: Rated, previous: _Previous | None, up_to: int) -> Rated:
