@@ -103,6 +103,35 @@ def test_minimum_spend_is_protected_too() -> None:
     assert [each[2] for each in bill(world, 2_000)] == ["100.00", "900.00", "-400.00"]
 
 
+def grouped(**group: Any) -> World:
+    """A plan with calls at 0.05, in a group of its own, under a contract that allows 100."""
+    world = World()
+    world.aggregation("calls")
+    plan = world.plan()
+    world.pricing("price", bands((0, "0.05")))
+    world.account()
+    contract = world.contract(price_protection=protection(100, 0))
+    world.account_plan(world.plan_group(plan, **group), contract_id=contract.id)
+    return world
+
+
+@pytest.mark.parametrize("in_advance", [False, True])
+@pytest.mark.parametrize(
+    ("group", "flag"),
+    [
+        ({"standing_charge": Decimal(150)}, "standing_charge_bill_in_advance"),
+        ({"minimum_spend": Decimal(170)}, "minimum_spend_bill_in_advance"),
+    ],
+)
+def test_charges_of_a_group_count_in_the_period_that_they_are_for(
+    group: dict[str, Any], flag: str, in_advance: bool
+) -> None:
+    """20 of usage and 150 of a group are 170, of which 70 is too much, whichever bill has the 150."""
+    world = grouped(**group, **{flag: in_advance})
+    for day in ("2023-01-10", "2023-03-10"):
+        assert bill(world, 400, day=day)[-1] == ("CREDIT_DEDUCTION", "Price Protection", "-70.00")
+
+
 def test_plans_outside_the_contract_do_not_count() -> None:
     world = protected()
     other = world.plan("other")

@@ -23,6 +23,7 @@ from tallystick.core.charges import (
     minimum_charges,
     prorated,
     share_of,
+    topped_up,
 )
 from tallystick.core.entity import Entity
 from tallystick.core.lines import Draft
@@ -52,12 +53,23 @@ def group_drafts(terms: Terms, charged: Mapping[str, Decimal]) -> Iterator[Draft
         conversion = terms.conversion(group.group.value.currency)
         for charge in _standing_charges(terms, group):
             yield _draft(group, conversion, charge)
-        own = conversion.money(_standing_now(group))
-        counted = total((own, *(_in_currency(terms, group, each, charged[each.id]) for each in group.plans)))
+        counted = _counted(terms, group, charged, conversion)
         minimum = _minimum(terms, group)
         if minimum is not None:
             for charge in minimum_charges(minimum, group.first.period, group.first.grid, counted, conversion):
                 yield _draft(group, conversion, charge)
+
+
+def group_charges(terms: Terms, charged: Mapping[str, Decimal], contract_id: str) -> Iterator[Decimal]:
+    """What the groups of a contract charge besides their plans for this very period, whichever bills that stands on, as
+    money of the bill. `charged` is as for `group_drafts`."""
+    for group in _groups(terms):
+        if group.first.account_plan.value.contract_id == contract_id:
+            conversion = terms.conversion(group.group.value.currency)
+            counted = _counted(terms, group, charged, conversion)
+            yield conversion.converted(conversion.money(_standing_now(group)))
+            missing = topped_up(_minimum(terms, group), group.first.period, group.first.grid, counted, conversion)
+            yield conversion.converted(missing)
 
 
 def groups_ahead(terms: Terms) -> Iterator[Draft]:
@@ -82,6 +94,12 @@ def _groups(terms: Terms) -> list[_Group]:
             of = found.setdefault(each.account_plan.id, _Group(group=each.group, plans=[]))
             of.plans.append(each)
     return list(found.values())
+
+
+def _counted(terms: Terms, group: _Group, charged: Mapping[str, Decimal], conversion: Conversion) -> Decimal:
+    """What counts towards the minimum of a group, in its currency: its standing charge and its plans."""
+    own = conversion.money(_standing_now(group))
+    return total((own, *(_in_currency(terms, group, each, charged[each.id]) for each in group.plans)))
 
 
 def _in_currency(terms: Terms, group: _Group, plan: AccountPlanTerms, amount: Decimal) -> Decimal:

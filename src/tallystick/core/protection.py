@@ -13,15 +13,13 @@ from tallystick.core.contract import Contract, PriceProtection
 from tallystick.core.entity import Entity
 from tallystick.core.lines import Draft
 from tallystick.core.period import Period, day_share, day_start, intersect
+from tallystick.core.plan_group_terms import group_charges
 from tallystick.core.quantity import ZERO, add, divide, multiply, negate, subtract, tidy, total
 from tallystick.core.terms import AccountPlanTerms, Terms
 from tallystick.core.working import Protected
 
-# What groups of plans charge besides the plans, which `charged` has: not what is charged once, nor what buys credit.
-_BESIDE_PLANS = frozenset({LineItemType.STANDING_CHARGE, LineItemType.MINIMUM_SPEND, LineItemType.MINIMUM_SPEND_REFUND})
 
-
-def protection_drafts(terms: Terms, drafts: Sequence[Draft], charged: Mapping[str, Decimal]) -> Iterator[Draft]:
+def protection_drafts(terms: Terms, charged: Mapping[str, Decimal]) -> Iterator[Draft]:
     """What each contract's price protection takes off the bill, one line for each.
 
     `charged` has, by the id of each account plan's terms, what it is charged for the very period in its currency,
@@ -35,7 +33,7 @@ def protection_drafts(terms: Terms, drafts: Sequence[Draft], charged: Mapping[st
         protected = intersect(served, window) if served and window else None
         if protection is None or served is None or protected is None:
             continue
-        charges = _charges(terms, contract, plans, drafts, charged)
+        charges = _charges(terms, contract, plans, charged)
         step = _step(terms, protection, charges, (protected, served, whole))
         if step.amount < 0:
             yield _draft(terms, contract, protection, plans, protected, step)
@@ -60,23 +58,11 @@ def _charges(
     terms: Terms,
     contract: Entity[Contract],
     plans: Sequence[AccountPlanTerms],
-    drafts: Sequence[Draft],
     charged: Mapping[str, Decimal],
 ) -> Decimal:
     """What is charged for the period under the contract, as money of the bill."""
     of_plans = (terms.conversion(each.plan.template.value.currency).converted(charged[each.id]) for each in plans)
-    others = (each.conversion.converted(each.exact) for each in drafts if _counts(each, contract, terms.period))
-    return total((*of_plans, *others))
-
-
-def _counts(draft: Draft, contract: Entity[Contract], period: Period) -> bool:
-    if draft.account_plan is not None:
-        return False
-    return (
-        draft.fields.get("contract_id") == contract.id
-        and draft.type in _BESIDE_PLANS
-        and draft.service.start < period.end
-    )
+    return total((*of_plans, *group_charges(terms, charged, contract.id)))
 
 
 def _step(

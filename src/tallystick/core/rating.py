@@ -77,7 +77,7 @@ def rate(terms: Terms, answers: Answers, up_to: int) -> tuple[RatedLine, ...]:
     drafts += group_drafts(terms, charged)
     if terms.agreements.before:
         drafts += differences(terms, _due_ahead(terms))
-    drafts += list(protection_drafts(terms, drafts, charged))
+    drafts += list(protection_drafts(terms, charged))
     drafts += list(discount_drafts(terms, drafts))
     drafts += charge_drafts(terms)
     drafts += fee_drafts(terms)
