@@ -20,6 +20,7 @@ from tallystick.core.contract import Contract
 from tallystick.core.counter_types import Counter, CounterAdjustment, CounterPricing
 from tallystick.core.discount import Discount, DiscountType
 from tallystick.core.entity import Entity
+from tallystick.core.family import family_of
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import BillConfig, Currency, OrganizationConfig
 from tallystick.core.period import Frequency, Instant
@@ -282,7 +283,8 @@ class World:
             parameters=parameters,
             grouping=grouping,
         )
-        return terms_of(setting, owner, account_plans, of, agreements)
+        family = family_of(owner, self.of(Account).values(), self.of(AccountPlan).values())
+        return terms_of(setting, owner, account_plans, of, agreements, family)
 
 
 Answerer = Callable[[Question], Iterable[Measured]]

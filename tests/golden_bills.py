@@ -13,6 +13,7 @@ from pathlib import Path
 
 from billing_world import ACCOUNT, Answerer, Event, World, always, at, bands, by_field, id_of, lines_of, summing
 from golden_credits import CREDIT_STORIES, CreditStory
+from golden_families import FAMILY_STORIES, FamilyStory
 from tallystick.core.aggregation import Method, TimeUnit, UnitRounding
 from tallystick.core.catalog import PricingType
 from tallystick.core.contract import PriceProtection
@@ -44,7 +45,7 @@ class Story:
         return terms, lines_of(terms, answer)
 
 
-def render(story: Story | CreditStory) -> str:
+def render(story: Story | CreditStory | FamilyStory) -> str:
     """The bill as a page of text."""
     terms, lines = story.bill()
     first, end = (local_day(each, terms.zone) for each in terms.period)
@@ -578,10 +579,10 @@ STORIES = (
 )
 
 
-ALL = (*STORIES, *CREDIT_STORIES)
+ALL = (*STORIES, *CREDIT_STORIES, *FAMILY_STORIES)
 
 
-def write(stories: Iterable[Story | CreditStory] = ALL) -> None:
+def write(stories: Iterable[Story | CreditStory | FamilyStory] = ALL) -> None:
     """Write the golden files anew, after a change that was meant."""
     for story in stories:
         (FILES / f"{story.name}.txt").write_text(render(story), encoding="utf-8")

@@ -251,7 +251,7 @@ def print_bill(bill: dict[str, Any], called: str = "Bill") -> None:
             *(
                 (
                     line["sequenceNumber"],
-                    line["description"],
+                    described(line),
                     plain(line["units"]),
                     line["unit"],
                     plain(line["averageUnitPrice"]),
@@ -263,6 +263,12 @@ def print_bill(bill: dict[str, Any], called: str = "Bill") -> None:
         ],
         right=("quantity", "average price", bill["currency"]),
     )
+
+
+def described(line: dict[str, Any]) -> str:
+    """What a line is for, with the child account whose share it is."""
+    child = line.get("childAccountCode")
+    return f"{line['description']} [{child}]" if child else str(line["description"])
 
 
 def state(bill: dict[str, Any]) -> str:
