@@ -6,14 +6,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from billing_desk import NOVEMBER, Desk, calls_world
+from billing_desk import ADA, NOVEMBER, Desk, calls_world
 
 from billing_world import World, at
-from tallystick.core.bill import Bill
+from tallystick.core.bill import Bill, BillRecord, approve, lock
 from tallystick.core.entity import Entity
 from tallystick.core.explain import explain_bill
 from tallystick.core.memo import BillMemo, MemoType
 from tallystick.core.picklists import CreditReason
+from tallystick.pipeline.memo import apply_memos
 from tallystick.pipeline.verify import verify_bill
 
 Opener = Callable[[World], Desk]
@@ -99,4 +100,35 @@ def test_a_memo_is_there_again_after_its_bill_was_deleted(open_desk: Opener) -> 
     with desk.records.transaction() as write:
         write.remove_document("bill", bill.id)
     desk.run(**NOVEMBER)
+    assert desk.bills()[0].bill_total == 30
+
+
+def test_a_memo_is_put_on_its_bill_at_once_with_nothing_else_made_anew(open_desk: Opener) -> None:
+    desk, bill = run(open_desk)
+    desk.use("acme", "2023-11-05", calls=10)  # came later: a run would bill it
+    desk.world.template(standing_charge=Decimal(99))
+    memo(desk, bill, "Outage", MemoType.CREDIT_MEMO, "20.00")
+    apply_memos(desk.records, bill.id, actor=ADA, now=at("2023-12-03"))
+    (record,) = desk.bill_records()
+    assert [str(line.subtotal) for line in record.bill.line_items] == ["50.00", "-20.00"]
+    assert (record.bill.bill_total, record.bill.version) == (30, 2)
+    assert verified(desk)
+    before = desk.bodies()
+    apply_memos(desk.records, bill.id, actor=ADA, now=at("2023-12-04"))
+    assert desk.bodies() == before
+
+
+def test_an_approved_bill_is_pending_again_and_a_locked_one_stays(open_desk: Opener) -> None:
+    desk, bill = run(open_desk)
+    (record,) = desk.bill_records()
+    approved = approve(record.bill, by="ada", at=at("2023-12-02"))
+    desk.put(BillRecord(bill=approved, workings=record.workings, evidence=record.evidence))
+    memo(desk, bill, "Outage", MemoType.CREDIT_MEMO, "20.00")
+    apply_memos(desk.records, bill.id, actor=ADA, now=at("2023-12-03"))
+    (record,) = desk.bill_records()
+    assert (record.bill.status, record.bill.bill_total) == ("PENDING", 30)
+    locked = lock(approve(record.bill, by="ada", at=at("2023-12-04")), by="ada", at=at("2023-12-04"))
+    desk.put(BillRecord(bill=locked, workings=record.workings, evidence=record.evidence))
+    memo(desk, bill, "Again", MemoType.CREDIT_MEMO, "1.00")
+    apply_memos(desk.records, bill.id, actor=ADA, now=at("2023-12-05"))
     assert desk.bills()[0].bill_total == 30

@@ -14,9 +14,10 @@ from tallystick.api.routing import Call, Envelope, Paged, Route, entity_reply, p
 from tallystick.control import bill_memos
 from tallystick.control.desk import rule_broken
 from tallystick.core.bill import LineItemType
-from tallystick.core.entity import Id, Value
+from tallystick.core.entity import Entity, Id, Value
 from tallystick.core.memo import BillMemo, MemoType, require_memo
 from tallystick.core.period import Instant
+from tallystick.pipeline.memo import apply_memos
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
@@ -67,6 +68,12 @@ class DebitLineItemRequest(Value, frozen=True, kw_only=True):
         )
 
 
+def _applied(call: Call, memo: Entity[BillMemo]) -> Reply:
+    """The reply to a change of a memo, once the bill shows it."""
+    apply_memos(call.records, memo.value.bill_id, actor=call.actor, now=call.now)
+    return entity_reply(memo)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
     """The five operations of one kind of memo."""
@@ -103,7 +110,7 @@ class _Kind:
         )
 
     def _create(self, call: Call, body: Any) -> Reply:
-        return entity_reply(bill_memos.create(desk_of(call), self._value(call, body)))
+        return _applied(call, bill_memos.create(desk_of(call), self._value(call, body)))
 
     def _list(self, call: Call) -> Reply:
         found = bill_memos.find(call.records, call.path["billId"], self.of, call.query.page())
@@ -114,10 +121,10 @@ class _Kind:
 
     def _update(self, call: Call, body: Any) -> Reply:
         value = self._value(call, body)
-        return entity_reply(bill_memos.update(desk_of(call), call.path["id"], value, body.version))
+        return _applied(call, bill_memos.update(desk_of(call), call.path["id"], value, body.version))
 
     def _delete(self, call: Call) -> Reply:
-        return entity_reply(bill_memos.delete(desk_of(call), call.path["billId"], self.of, call.path["id"]))
+        return _applied(call, bill_memos.delete(desk_of(call), call.path["billId"], self.of, call.path["id"]))
 
     def _value(self, call: Call, body: Any) -> BillMemo:
         if body.line_item_type not in {None, LineItemType(self.of.value)}:

@@ -33,7 +33,7 @@ class Agreements(msgspec.Struct, frozen=True, kw_only=True):
     plan_groups: Mapping[str, Entity[PlanGroup]] = {}
     links: Mapping[str, tuple[Entity[PlanGroupLink], ...]] = {}
     discounts: Mapping[str, tuple[Entity[Discount], ...]] = {}  # by account id
-    products: Mapping[str, Entity[Product]] = {}  # for the accounting of what no plan charges
+    products: dict[str, Entity[Product]] = {}  # for the accounting of what no plan charges
     balances: Mapping[str, Entity[Balance]] = {}  # that charges are for
     levels: Mapping[str, tuple[Entity[CounterAdjustment], ...]] = {}  # the account's, by counter, in order of day
     charges: tuple[Entity[Charge], ...] = ()  # those on the bill

@@ -37,6 +37,7 @@ from tallystick.core.plan_terms import catalogue_of
 from tallystick.core.rating import RatedLine, rate
 from tallystick.core.terms import AccountPeriod, Terms, period_of, terms_of
 from tallystick.errors import Refusal
+from tallystick.pipeline.agreements import read_agreements
 from tallystick.pipeline.rate import Rated, setting_of
 from tallystick.ports import OrganizationRecords
 
@@ -109,12 +110,19 @@ def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod
     return with_credits(terms, setting, [*by_kind.get(Commitment.kind, []), *by_kind.get(Balance.kind, [])])
 
 
-def rated_then(records: OrganizationRecords, record: BillRecord) -> Rated:
-    """A stored bill rated again from the terms and the answers that it recorded, before its credit is drawn.
+def rated_then(
+    records: OrganizationRecords, record: BillRecord, memos: tuple[Entity[BillMemo], ...] | None = None
+) -> Rated:
+    """A stored bill rated again from the terms and the answers that it recorded, before its credit is drawn; with other
+    memos where they are given.
 
     Refusals as `terms_then` and `rate`.
     """
     terms, evidence = terms_then(records, record), record.evidence
+    if memos is not None:
+        products = terms.agreements.products | read_agreements(records, (), memos=memos).products
+        agreements = msgspec.structs.replace(terms.agreements, memos=memos, products=products)
+        terms = msgspec.structs.replace(terms, agreements=agreements)
     lines = rate(terms, {each.question: each.rows for each in evidence.answers}, evidence.up_to)
     rated = Rated(
         terms=terms, lines=lines, answers=evidence.answers, up_to=evidence.up_to, late_up_to=evidence.late_up_to
