@@ -9,7 +9,7 @@ import msgspec
 
 from tallystick import __version__
 from tallystick.api.errors import ErrorReply
-from tallystick.api.routing import Envelope, Paged, Raw, Route
+from tallystick.api.routing import Envelope, Paged, Raw, Route, Rows
 from tallystick.core.period import Instant
 
 PREFIX = "/organizations/{orgId}"
@@ -92,6 +92,8 @@ def _reply_schema(reply: object) -> dict[str, Any]:
                 "required": ["data"],
                 "properties": {"data": data, "nextToken": {"type": "string"}},
             }
+        case Rows(of=row):
+            return {"type": "array", "items": _reply_schema(row)}
         case Envelope(of=value):
             audit = {"type": "object", "properties": AUDIT, "required": ["id", "version"]}
             return {"allOf": [{"$ref": REFERENCE.format(name=value.__name__)}, audit]}
@@ -114,7 +116,7 @@ def _components(routes: Iterable[Route]) -> dict[str, Any]:
 
 def _inner(reply: object) -> Any:
     match reply:
-        case Paged(of=row):
+        case Paged(of=row) | Rows(of=row):
             return _inner(row)
         case Envelope(of=value):
             return value

@@ -141,6 +141,13 @@ class Paged:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """As a reply type: a bare JSON array of these rows."""
+
+    of: type
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """A reply that is no JSON value: bytes with their media type, as a download when it has a file name."""
 

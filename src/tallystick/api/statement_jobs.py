@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tallystick.api.crud import PAGING, desk_of
-from tallystick.api.routing import Call, Paged, Route, struct_page
+from tallystick.api.routing import Call, Paged, Route, Rows, struct_page
 from tallystick.api.statements import CSV, JSON, link_to
 from tallystick.control import statement_jobs
 from tallystick.core.period import Instant
@@ -133,7 +133,7 @@ ROUTES = (
         tag=TAG,
         scope="config:create",
         body=StatementJobBatchRequest,
-        reply=list[StatementJobReply],
+        reply=Rows(StatementJobReply),
     ),
     Route(
         method="GET",
