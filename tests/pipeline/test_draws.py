@@ -11,8 +11,9 @@ import pytest
 from billing_desk import Desk
 from ledger_desk import WALLET, draws, entries, month, top_up, totals
 
-from billing_world import ACCOUNT, World, at
+from billing_world import ACCOUNT, World, at, id_of
 from credit_world import balance, commitment, metered
+from tallystick.core.account import ChildBillingMode
 from tallystick.core.bill import approve, lock
 from tallystick.core.credit_types import CommitmentFee
 from tallystick.core.ledger import LedgerCause
@@ -197,3 +198,27 @@ def test_agreed_fees_stand_on_bills_of_their_days(open_desk: OpenDesk) -> None:
         ("AD_HOC", "5000.00"),
         ("AD_HOC", "10000.00"),
     ]
+
+
+def test_children_share_what_their_parent_holds(open_desk: OpenDesk) -> None:
+    """300 of the parent's: the first child's bill draws 200, the second's the rest, and all once the first is gone."""
+    world = metered(1)
+    world.account("one", parent_account_id=id_of("account", ACCOUNT))
+    world.account("two", parent_account_id=id_of("account", ACCOUNT))
+    world.account_plan(child_billing_mode=ChildBillingMode.CHILD)
+    balance(world)
+    desk = open_desk(world)
+    top_up(desk, 300)
+    for child in ("one", "two"):
+        desk.use(child, "2023-01-10", calls=200)
+    month(desk, 1)
+    assert sorted(draws(desk)) == [("2023-02-01", "-100.00"), ("2023-02-01", "-200.00")]
+    bills = {bill.id: bill for bill in desk.bills() if bill.account_code != ACCOUNT}
+    first, second = sorted(bills)
+    assert [f"{bills[each].bill_total:.2f}" for each in (first, second)] == ["0.00", "100.00"]
+    remove_bill(desk.records, first, actor_id="ada", at=at("2023-06-01"))
+    assert draws(desk) == [("2023-02-01", "-200.00")]
+    assert [f"{bill.bill_total:.2f}" for bill in desk.bills() if bill.id == second] == ["0.00"]
+    for record in desk.bill_records():
+        found = verify_bill(desk.records, desk.usage, record)
+        assert found.verified, found.difference
