@@ -82,6 +82,7 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "planId": ids["/plans"],
         "startDate": "2025-01-01T00:00:00Z",
     },
+    "/lookuptables": lambda _: {"name": "Rates", "code": "rates"},
     "/compoundaggregations": lambda ids: {
         "name": "Double",
         "code": "double",

@@ -50,6 +50,10 @@ SCHEDULES: dict[str, dict[str, object]] = {
 }
 
 
+LOOKUP_FIELDS = [{"name": "key", "type": "STRING"}, {"name": "value", "type": "NUMBER"}]
+LOOKUP_REVISION = "/lookuptables/{lookupTableId}/revisions/{lookupTableRevisionId}"
+
+
 class Estate:
     """An organisation with one of everything that has an id: nouns, bills, jobs, events, failed measurements."""
 
@@ -72,6 +76,7 @@ class Estate:
             "/bills": self.bill["id"],
             "/lineitems": self.bill["lineItems"][0]["id"],
             "/statementjobs": self.statement_job(),
+            **self.lookup_rows(store.ids["/lookuptables"]),
             **{f"/{kind}lineitems": self.memo(kind, store.ids) for kind in ("credit", "debit")},
             **{f"/{noun}": self.schedule(noun, body, store.ids) for noun, body in SCHEDULES.items()},
         }
@@ -81,6 +86,15 @@ class Estate:
         read(self.http.post(f"/bills/{self.bill['id']}/statement/csv"))
         made: str = read(self.http.get("/statementjobs"))["data"][0]["id"]
         return made
+
+    def lookup_rows(self, table: str) -> dict[str, str]:
+        """A revision of the lookup table, with a row."""
+        body = {"name": "First", "fields": LOOKUP_FIELDS, "keys": ["key"]}
+        revision: str = read(send(self.http, "POST", f"/lookuptables/{table}/revisions", body))["id"]
+        key = f"key-of-{self.tenant.id}"
+        rows = {"items": [{"key": key, "value": 1}]}
+        read(send(self.http, "PUT", f"/lookuptables/{table}/revisions/{revision}/data", rows))
+        return {"/revisions": revision, "/lookuptablerevisions": revision, "/lookupkeys": key}
 
     def memo(self, kind: str, ids: Mapping[str, str]) -> str:
         """A credit or debit line item on the bill."""
@@ -163,6 +177,10 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
     if route.body is None:
         return None
     for_these = {
+        "/lookuptables/{lookupTableId}/revisions/{id}/status": b'{"status":"PUBLISHED"}',
+        f"{LOOKUP_REVISION}/data": b'{"items":[{"key":"a","value":1}]}',
+        f"{LOOKUP_REVISION}/data/{{lookupKey}}": b'{"item":{"key":"a","value":1}}',
+        f"{LOOKUP_REVISION}/data/copy": b"{}",
         "/bills/{id}/status": b'{"status":"APPROVED"}',
         "/failedmeasurements/{id}/replay": b"{}",
         "/accounts/{id}/enddatebillingentities": ENDED,

@@ -150,12 +150,6 @@ def _no_jobs(call: Call) -> Reply:
     return page_reply([], None)
 
 
-def _no_job(call: Call) -> Reply:
-    _revision(call)
-    message = f"id: there is no job {call.path['jobId'][:40]!r}; rows are copied at once and files are not supported"
-    raise Refusal("not_found", message, field="id")
-
-
 def _route(
     method: str,
     path: str,
@@ -185,8 +179,6 @@ ROUTES = (
     _route("POST", f"{_BASE}/generateuploadurl", _no_files, "Refused: files are not supported"),
     _route("POST", f"{_BASE}/jobs/download", _no_files, "Refused: files are not supported"),
     _route("GET", f"{_BASE}/jobs", _no_jobs, "List every job: there are none", None, Paged(CopyReply), PAGING),
-    _route("GET", f"{_BASE}/jobs/{{jobId}}", _no_job, "Retrieve a job: there are none"),
-    _route("DELETE", f"{_BASE}/jobs/{{jobId}}", _no_job, "Delete a job: there are none"),
     _route("GET", _BASE, _retrieve, "Retrieve the rows of a revision", query={**_LIMIT, **_ADDITIONAL}),
     _route("PUT", _BASE, _update, "Add or replace rows of a draft", LookupRows, query=_ADDITIONAL),
     _route("DELETE", _BASE, _delete, "Delete every row of a draft", None, ResultReply),
