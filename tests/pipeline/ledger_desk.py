@@ -17,8 +17,7 @@ from tallystick.ports import DocumentWhere, Page
 WALLET = id_of("balance", "wallet")
 
 
-def top_up(desk: Desk, amount: object, when: str = "2023-01-01", credit: str = WALLET, account: str = ACCOUNT
-) -> None:
+def top_up(desk: Desk, amount: object, when: str = "2023-01-01", credit: str = WALLET, account: str = ACCOUNT) -> None:
     """Someone adds to a balance."""
     entry = LedgerEntry(
         id=id_of("entry", f"{credit}/{when}/{amount}"),

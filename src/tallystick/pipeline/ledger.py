@@ -141,7 +141,7 @@ class Book:
 
 
 def read_book(records: OrganizationRecords, credit_ids: Collection[str], *, keep_approved: bool = False) -> Book:
-    """The ledger of credits as it stands. What locked bills have drawn stays, and with `keep_approved` approved ones."""
+    """The ledger of credits as it stands. What locked bills drew stays, and with `keep_approved` approved ones too."""
     if not credit_ids:
         return Book([], [])
     found = every_document(records, KIND, DocumentWhere(equal={"credit_id": sorted(credit_ids)}))
