@@ -128,7 +128,7 @@ def bills(options: Options) -> list[Figure]:
         _, calls = wait_visible(tenant, meter, "calls", usage.count)
         check("SUM of calls", calls, sum(each["calls"] for each in usage.quantities.values()))
         with Watch(tenant.server) as watch, profiled(tenant.server, options.profiler, "bills", HERE):
-            seconds = _run(tenant, month, options.accounts, options.progress)
+            seconds = run_bills(tenant, month, options.accounts, options.progress)
         _check_bills(tenant, usage)
         organization_id = tenant.id
     pure = _pure_rating(data, organization_id, usage, month)
@@ -190,7 +190,7 @@ def _load(tenant: Tenant, usage: Usage, plan: str, month: Month, progress: Progr
     """Send the usage, which makes the accounts, and put every account on the plan."""
     task = progress.add_task("bill run: usage", total=len(usage.bodies))
     for body in usage.bodies:
-        answers = _send(tenant, [request("POST", tenant.path("/measurements"), body, tenant.token)])
+        answers = send_all(tenant, [request("POST", tenant.path("/measurements"), body, tenant.token)])
         check("usage accepted", answers[0].count(b'"verdict":"accepted"'), answers[0].count(b'"verdict":'))
         progress.advance(task)
     accounts = [str(each["id"]) for each in tenant.client.every("/accounts")]
@@ -199,14 +199,14 @@ def _load(tenant: Tenant, usage: Usage, plan: str, month: Month, progress: Progr
     for first in range(0, len(accounts), AT_ONCE):
         some = accounts[first : first + AT_ONCE]
         wanted = [{"accountId": each, "planId": plan, "startDate": f"{month.first}T00:00:00Z"} for each in some]
-        _send(
+        send_all(
             tenant,
             [request("POST", tenant.path("/accountplans"), wire.encode(body), tenant.token) for body in wanted],
         )
         progress.advance(task, len(some))
 
 
-def _send(tenant: Tenant, requests: list[bytes]) -> list[bytes]:
+def send_all(tenant: Tenant, requests: list[bytes]) -> list[bytes]:
     """The bodies of the answers; CheckFailed when one is not 200."""
     answers = asyncio.run(ask_all(tenant.host, tenant.port, requests, CONNECTIONS))
     for answer in answers:
@@ -215,7 +215,7 @@ def _send(tenant: Tenant, requests: list[bytes]) -> list[bytes]:
     return [answer.body for answer in answers]
 
 
-def _run(tenant: Tenant, month: Month, accounts: int, progress: Progress) -> float:
+def run_bills(tenant: Tenant, month: Month, accounts: int, progress: Progress) -> float:
     """Seconds from asking for the bills until the job is complete."""
     task = progress.add_task("bill run", total=accounts)
     start = perf_counter()

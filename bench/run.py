@@ -13,12 +13,13 @@ from pathlib import Path
 
 import bills
 import ingest
+import scaling
 from results import CheckFailed, Figure, collect, show, this_machine, write
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills")
+PARTS = ("batches", "singles", "bills", "scaling")
 
 
 def main() -> int:
@@ -55,7 +56,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         progress=progress,
         profiler=asked.profile,
     )
-    parts = {"batches": ingest.batches, "singles": ingest.singles, "bills": bills.bills}
+    parts = {"batches": ingest.batches, "singles": ingest.singles, "bills": bills.bills, "scaling": scaling.scaling}
     return [figure for name in asked.only for figure in parts[name](options)]
 
 
