@@ -222,3 +222,15 @@ def test_children_share_what_their_parent_holds(open_desk: OpenDesk) -> None:
     for record in desk.bill_records():
         found = verify_bill(desk.records, desk.usage, record)
         assert found.verified, found.difference
+
+
+def test_a_bill_of_another_engine_waits_for_its_next_run(wallet: Desk) -> None:
+    for number in (1, 2, 3):
+        month(wallet, number)
+    record = wallet.bill_records()[2]
+    wallet.put(msgspec.structs.replace(record, evidence=msgspec.structs.replace(record.evidence, engine_version="0")))
+    wallet.use(ACCOUNT, "2023-01-20", calls=150)
+    wallet.recalculate([wallet.bills()[0].id])
+    assert totals(wallet) == ["0.00", "50.00", "100.00"]
+    month(wallet, 3)
+    assert totals(wallet) == ["0.00", "50.00", "200.00"]
