@@ -126,6 +126,21 @@ def test_a_child_with_a_plan_of_its_own_is_rated_alone(open_desk: Opener) -> Non
     require_verified(desk)
 
 
+@pytest.mark.parametrize("mode", [ChildBillingMode.PARENT_BREAKDOWN, ChildBillingMode.CHILD])
+def test_a_child_whose_contract_has_ended_has_no_plan_of_its_own_any_more(
+    open_desk: Opener, mode: ChildBillingMode
+) -> None:
+    """East's own plan is limited to its contract, which ended on 1 November: its 1,000 calls cost 100 all the same."""
+    world = group_world("east", mode=mode, fee="0")
+    contract = world.contract(account="east", end="2023-11-01", apply_contract_period_limits=True)
+    world.account_plan(account="east", contract_id=contract.id)
+    desk = open_desk(world)
+    desk.use("east", "2023-11-06", calls=1000)
+    desk.run(**NOVEMBER)
+    assert [str(each.bill_total) for each in desk.bills() if each.bill_total] == ["100.00"]
+    require_verified(desk)
+
+
 def test_a_plan_for_another_product_leaves_a_child_in_the_pool(open_desk: Opener) -> None:
     world = group_world("east")
     other = world.template("support", product=world.product("Support"), standing_charge=Decimal(7))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tallystick.core.account import Account, AccountPlan, ChildBillingMode
-from tallystick.core.agreements import Agreements
+from tallystick.core.agreements import Agreements, period_limits
 from tallystick.core.entity import Entity
 from tallystick.core.period import Period, intersect, stretch
 from tallystick.core.plan_terms import PlanTerms
@@ -62,8 +62,10 @@ def own_plans(
     product_id: str,
     plan: Callable[[str], PlanTerms],
     agreements: Agreements,
+    zone: str,
 ) -> Own:
-    """The plans that accounts have of their own for a product. Refusals as `plan`."""
+    """The plans that accounts have of their own for a product, within the contracts that limit them to days of a zone.
+    Refusals as `plan`."""
     lives: dict[str, tuple[Period, ...]] = {}
     considered: dict[tuple[str, str], Entity[Any]] = {}
     for account in accounts:
@@ -71,10 +73,12 @@ def own_plans(
             found = [one for one in map(plan, agreements.plan_ids(each.value)) if one.product.id == product_id]
             if not found:
                 continue
-            life = stretch(each.value.start_date, each.value.end_date)
-            lives[account.id] = (*lives.get(account.id, ()), life)
+            contract = agreements.contract(each.value.contract_id)
+            life = intersect(stretch(each.value.start_date, each.value.end_date), period_limits(contract, zone))
+            if life is not None:
+                lives[account.id] = (*lives.get(account.id, ()), life)
             group = agreements.plan_groups.get(each.value.plan_group_id or "")
-            used: list[Entity[Any]] = [each]
+            used: list[Entity[Any]] = [each] if contract is None else [each, contract]
             if group is not None:
                 used += [group, *agreements.links.get(group.id, ())]
             for one in map(plan, agreements.plan_ids(each.value)):

@@ -290,7 +290,7 @@ def _plans_in_force(
         inherited = value.account_id != account.id
         shared = value.child_billing_mode is not ChildBillingMode.CHILD
         relatives = (account,) if inherited else family.children if shared else ()
-        own = own_plans(family, relatives, plan.product.id, setting.plan, agreements)
+        own = own_plans(family, relatives, plan.product.id, setting.plan, agreements, grid.zone)
         lives = without(life, own.lives.get(account.id, ())) if inherited else (life,)
         for part in (each for each in lives if intersect(each, period)):
             yield AccountPlanTerms(

@@ -55,9 +55,13 @@ def inherited_plans(
     agreements = read_agreements(records, plans)
     templates = _templates(records, plans, agreements)
     own: dict[tuple[str, str], list[Period]] = {}
+    zone = parameters.timezone or config.timezone
     for each in plans:
+        limits = period_limits(agreements.contract(each.value.contract_id), zone)
+        life = intersect(stretch(each.value.start_date, each.value.end_date), limits)
+        if life is None:
+            continue
         for plan_id in agreements.plan_ids(each.value):
-            life = stretch(each.value.start_date, each.value.end_date)
             own.setdefault((each.value.account_id, templates[plan_id].product_id), []).append(life)
     found = []
     for parent in parents:
