@@ -148,7 +148,9 @@ def test_a_compound_aggregation_reads_a_table_and_is_replayed(open_desk: Opener)
     assert str(record.bill.bill_total) == "45.00"
     used = {(each.kind, each.id) for each in record.evidence.uses}
     assert ("lookuptablerevision", id_of("lookuptablerevision", "first")) in used
-    assert "lookup('rates', 'rate', 'large')" in explain_bill(record)[0].steps[0]
+    said = explain_bill(record)[0].steps[0]
+    assert said.startswith("aggregation.calls * lookup('rates', 'rate', 'large') from 2023-11-01")
+    assert said.endswith("with aggregation.calls = 90, the lookup table rates as in 'first': 45.")
     revision(
         lambda value, name: world.add(value, name).id, table.id, "second", {"large": "2"}, published_at=at("2025-07-01")
     )

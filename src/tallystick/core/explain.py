@@ -226,7 +226,8 @@ def _held_unit(step: Counted, unit: str) -> str:
 def _(step: Computed) -> str:
     values = ", ".join(f"{each.name} = {_value(each.value)}" for each in step.inputs)
     window = f"from {instant(step.start)} up to {instant(step.end)}"
-    return f"{step.calculation} {window}, with {values}: {number(step.value)}."
+    tables = "".join(f", the lookup table {code} as in {name!r}" for code, name in (step.lookups or {}).items())
+    return f"{step.calculation} {window}, with {values}{tables}: {number(step.value)}."
 
 
 def _value(value: Decimal | None) -> str:

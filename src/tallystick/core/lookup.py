@@ -78,6 +78,11 @@ class Tables:
         wanted = [code for code in codes if code in self.published]
         return Tables({code: self.published[code] for code in wanted}, {code: self.entities[code] for code in wanted})
 
+    def names(self, at: Instant, known: Instant = FOREVER) -> dict[str, str]:
+        """The name of the revision in force, by the code of its table; see `functions`."""
+        found = ((code, in_force(revisions, at, known)) for code, revisions in sorted(self.published.items()))
+        return {code: each.revision.value.name for code, each in found if each}
+
     def functions(self, at: Instant, known: Instant = FOREVER) -> Mapping[str, Function]:
         """What formulas may call, with the tables as they held at a moment, by what was published up to another."""
 

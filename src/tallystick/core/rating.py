@@ -227,6 +227,7 @@ def _counted(window: Window, counting: Counting) -> Counted | Computed:
             start=window.now.piece.window.start,
             end=window.now.piece.window.end,
             value=counting.value,
+            lookups=window.price.tables.names(window.now.piece.window.start) or None,
         )
     aggregation, meter = window.price.aggregation.value, window.price.meter.value
     field = meter.field(aggregation.target_field)

@@ -55,13 +55,17 @@ class NamedValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Computed(Step, frozen=True, kw_only=True, tag="computed"):
-    """A number that a calculation made of aggregations over a window."""
+    """A number that a calculation made of aggregations over a window.
+
+    `lookups` says which revision (by name) of each lookup table (by code) was read.
+    """
 
     calculation: str
     inputs: tuple[NamedValue, ...]
     start: Instant
     end: Instant
     value: Decimal
+    lookups: dict[str, str] | None = None
 
 
 class Chosen(Step, frozen=True, kw_only=True, tag="chosen"):
