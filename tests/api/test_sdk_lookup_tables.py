@@ -213,8 +213,10 @@ def test_what_is_published_stays_as_it_is(client: M3ter, table: str, revision: s
     ):
         with pytest.raises(BadRequestError, match="only the rows of a DRAFT"):
             change()
-    with pytest.raises(BadRequestError, match="is PUBLISHED: archive it"):
+    with pytest.raises(BadRequestError, match="was published"):
         revisions.delete(id=revision, lookup_table_id=table)
+    with pytest.raises(BadRequestError, match="a revision was published under it"):
+        client.lookup_tables.update(id=table, name="Credits", code="renamed")
     body: dict[str, Any] = {"fields": FIELDS, "keys": ["model", "tier"]}
     with pytest.raises(BadRequestError, match="startDate"):
         revisions.update(id=revision, lookup_table_id=table, name="First", start_date="2025-01-01", **body)

@@ -77,6 +77,10 @@ def _require_unread(read: OrganizationRecords, table: Entity[LookupTable], field
 def _check_table(draft: Draft[LookupTable]) -> LookupTable:
     if draft.before is not None and draft.before.value.code != draft.value.code:
         _require_unread(draft.read, draft.before, "code")
+        revisions = draft.read.every(LookupTableRevision, Where(equal={"lookup_table_id": (draft.id,)}))
+        if any(each.value.published_at for each in revisions):
+            # A meter that named it once may not do so any more; its measurements are still read again by that name.
+            raise rule_broken("code", "a revision was published under it, so it stays; make another table instead")
     return draft.value
 
 
@@ -116,8 +120,9 @@ def _has_rows(draft: Draft[LookupTableRevision]) -> bool:
 
 
 def _check_revision_removal(read: Transaction, revision: Entity[LookupTableRevision]) -> None:
-    if revision.value.status is RevisionStatus.PUBLISHED:
-        raise rule_broken("status", "the revision is PUBLISHED: archive it, or publish another, before deleting it")
+    if revision.value.published_at is not None:
+        message = "the revision was published, and measurements and bills were made with it: archive it instead"
+        raise rule_broken("status", message)
 
 
 LOOKUP_TABLES = Noun(of=LookupTable, check=_check_table, check_removal=_check_table_removal)
