@@ -9,7 +9,8 @@ from decimal import Decimal
 import pytest
 from billing_desk import NOVEMBER, Desk
 
-from billing_world import World, at, bands
+from billing_world import World, at, bands, id_of
+from tallystick.core.account import ChildBillingMode
 from tallystick.core.aggregation import Method
 from tallystick.core.bill import Bill
 from tallystick.core.contract import PriceProtection
@@ -201,3 +202,41 @@ def test_price_on_a_condition_is_billed_and_replayed(open_desk: Opener) -> None:
     world.aggregation("storage", target_field="storage", code="renamed")
     world.pricing("large", bands((0, 1)), aggregation_id=compute.id, condition="aggregation.compute > 100")
     still_verified(desk)
+
+
+def family(mode: ChildBillingMode) -> World:
+    """A parent with a plan, and a child without one of its own."""
+    world = calling()
+    world.account("east", parent_account_id=id_of("account", "acme"))
+    world.account_plan(child_billing_mode=mode)
+    return world
+
+
+def totals(desk: Desk) -> dict[str, str]:
+    """The bills of November by account, each of which stands up to a replay."""
+    desk.run(**NOVEMBER)
+    for record in desk.bill_records():
+        result = verify_bill(desk.records, desk.usage, record)
+        assert result.verified, result.difference
+    return {bill.account_code: str(bill.bill_total) for bill in desk.bills()}
+
+
+def test_discount_of_a_child_is_off_its_own_bill(open_desk: Opener) -> None:
+    world = family(ChildBillingMode.CHILD)
+    world.discount("Half", "east", percent=Decimal(50))
+    desk = open_desk(world)
+    for account in ("acme", "east"):
+        desk.use(account, "2023-11-05", calls=2_000)
+    assert totals(desk) == {"acme": "100.00", "east": "50.00"}
+
+
+def test_allowance_cap_and_condition_are_for_a_pool_together(open_desk: Opener) -> None:
+    """4,000 calls of both, 1,000 free, at 0.04 as there are more than 3,000: 120.00, of which 110.00 at most."""
+    world = family(ChildBillingMode.PARENT_BREAKDOWN)
+    large = {"condition": "aggregation.calls > 3000", "free_units": Decimal(1000), "maximum_spend": Decimal(110)}
+    world.pricing("large", bands((0, "0.04")), **large)
+    desk = open_desk(world)
+    for account in ("acme", "east"):
+        desk.use(account, "2023-11-05", calls=2_000)
+    assert totals(desk) == {"acme": "110.00"}
+    assert [str(line.converted_subtotal) for line in desk.bills()[0].line_items] == ["55.00", "55.00"]
