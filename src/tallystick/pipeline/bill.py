@@ -7,7 +7,7 @@ as it is, byte for byte (source: reference 3.5, 3.11; docs/decisions/0072-settli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -202,7 +202,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
     stored = read_bills(write, [bill_id(write.organization_id, each.terms.of.key) for each in rated])
     lock_config = write.get(BillConfig, write.organization_id)
     lock_date = lock_config.value.bill_lock_date if lock_config else None
-    drawing = Drawing(write, [credit.id for each in rated for credit in each.terms.credits], run)
+    drawing = Drawing(write, _credits_of(rated, stored.values()), run)
     bill_ids: list[str] = []
     failures: list[BillFailure] = []
     changed: list[BillRecord] = []
@@ -307,14 +307,20 @@ def _failure(terms: Terms, code: str, message: str) -> BillFailure:
 # ------------------------------------------------------------------------------------------------------ credit
 
 
+def _credits_of(rated: Iterable[Rated], stored: Iterable[BillRecord]) -> set[str]:
+    """The credits (ids) that bills may draw now, and those that they may have drawn when they were made last."""
+    now = {credit.id for each in rated for credit in each.terms.credits}
+    return now | {opening.credit_id for record in stored for opening in record.evidence.openings}
+
+
 class Drawing:
     """What the bills of one transaction draw of credit, and the later bills that this changes."""
 
     def __init__(self, write: Transaction, credit_ids: Collection[str], run: Run) -> None:
         self._write, self._run = write, run
         config = write.get(OrganizationConfig, write.organization_id)
-        keeps = config is not None and config.value.adjusts_next_bill and not run.reopen
-        self._book = read_book(write, set(credit_ids), keep_approved=keeps)
+        self._keeps = config is not None and config.value.adjusts_next_bill and not run.reopen
+        self._book = read_book(write, set(credit_ids), keep_approved=self._keeps)
         self._credits: set[str] = set()  # of which something else is drawn now
         self._since: dict[str, Place] = {}  # by account, the first bill that does
 
@@ -366,7 +372,10 @@ class Drawing:
         opened = {each.credit_id for each in record.evidence.openings}
         if self._book.is_fixed(id) or not self._credits & opened or record.evidence.engine_version != ENGINE_VERSION:
             return
-        drawn = self.draw(rated_then(self._write, record))
+        rated = rated_then(self._write, record)
+        if more := self._book.missing(_credits_of([rated], [record])):
+            self._book.take_in(read_book(self._write, more, keep_approved=self._keeps))
+        drawn = self.draw(rated)
         after = renewed(record, bill_of(drawn, self._run), self._run)
         if after is not record:
             self._write.put_documents(KIND, [document_of(after)])

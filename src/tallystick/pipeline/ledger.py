@@ -58,12 +58,22 @@ def accounting_products(records: OrganizationRecords, held: Iterable[Entity[Any]
 class Book:
     """The entries of some credits, and what is changed of them until it is written."""
 
-    def __init__(self, entries: Iterable[LedgerEntry], fixed: Collection[str]) -> None:
-        self._entries: dict[str, dict[str, LedgerEntry]] = {}
+    def __init__(self, entries: Iterable[LedgerEntry], fixed: Collection[str], credit_ids: Iterable[str] = ()) -> None:
+        self._entries: dict[str, dict[str, LedgerEntry]] = {id_: {} for id_ in credit_ids}
         for entry in entries:
             self._entries.setdefault(entry.credit_id, {})[entry.id] = entry
         self._fixed = set(fixed)
         self._changed: dict[str, LedgerEntry | None] = {}
+
+    def missing(self, credit_ids: Iterable[str]) -> set[str]:
+        """Those of these credits whose entries the book does not have."""
+        return set(credit_ids) - self._entries.keys()
+
+    def take_in(self, other: Book) -> None:
+        """Add the entries of more credits, as they are stored."""
+        assert not self._entries.keys() & other._entries.keys(), "what is in the book may have been changed already"
+        self._entries |= other._entries
+        self._fixed |= other._fixed
 
     def is_fixed(self, bill_id: str) -> bool:
         """Whether what a bill has drawn stays, whatever happens to bills before it."""
@@ -152,7 +162,7 @@ def read_book(records: OrganizationRecords, credit_ids: Collection[str], *, keep
         fixed += every_document(records, "bill", DocumentWhere(equal={"id": bills, "locked": ("true",)}))
     if bills and keep_approved:
         fixed += every_document(records, "bill", DocumentWhere(equal={"id": bills, "status": ("APPROVED",)}))
-    return Book(entries, [each.id for each in fixed])
+    return Book(entries, [each.id for each in fixed], credit_ids)
 
 
 def read_draws(records: OrganizationRecords, bill_id: str) -> list[LedgerEntry]:
