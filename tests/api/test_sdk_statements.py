@@ -109,7 +109,7 @@ def test_a_definition_is_created_read_listed_updated_and_deleted(client: M3ter, 
     assert created.dimensions is not None
     assert (created.measures[0].aggregations, created.dimensions[0].filter) == (["SUM", "MAX"], ["*"])
     assert definitions.retrieve(created.id) == created
-    assert list(definitions.list(page_size=1)) == [created]
+    assert next(iter(definitions.list(page_size=1))) == created, "the newest first"
     changed = definitions.update(created.id, **{**body, "aggregation_frequency": "YEAR"}, version=1)
     assert (changed.version, changed.aggregation_frequency) == (2, "YEAR")
     with pytest.raises(BadRequestError, match="version 2"):
