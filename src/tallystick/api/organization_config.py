@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from tallystick.api.crud import Reply, desk_of, request_type, value_of
 from tallystick.api.routing import Call, Envelope, Route, entity_reply
