@@ -180,9 +180,10 @@ def terms_of(
 ) -> Terms:
     """The terms of one account period: the account plans that are in force in it and are billed in this very period.
 
-    Refusal `unknown_reference` when an account plan names a plan that cannot be read.
+    Refusals: `unknown_reference` when an account plan names a plan that cannot be read, `no_billing_period` when the
+    billing periods have moved since the period was chosen, so that none of the account plans is billed in it.
     """
-    chosen = []
+    chosen, moved = [], False
     for entity in account_plans:
         life = stretch(entity.value.start_date, entity.value.end_date)
         if intersect(life, of.period) is None:
@@ -195,6 +196,15 @@ def terms_of(
         grid = grid_of(entity.value, account.value, plan.template.value, setting.config.value, of.parameters)
         if grid is not None and bills_in(grid, of):
             chosen.append(AccountPlanTerms(account_plan=entity, plan=plan, grid=grid))
+        elif grid is not None and grid.frequency is of.frequency:
+            moved = True
+    if moved and not chosen:
+        raise Refusal(
+            "no_billing_period",
+            f"account {account.value.code!r} has no {of.frequency} billing period from {of.period.start.wire()} to "
+            f"{of.period.end.wire()} any more: the time zone, an epoch or the interval was changed; "
+            "delete its bill, or change back",
+        )
     return Terms(
         organization_id=setting.organization_id,
         config=setting.config,
