@@ -174,6 +174,7 @@ WRONG: list[tuple[str, dict[str, object], str]] = [
     ("/accounts", {"currency": "XXX"}, "currency"),
     ("/accounts", {"parentAccountId": NOWHERE}, "parentAccountId"),
     ("/accounts", {"address": []}, "address"),
+    ("/accounts", {"daysBeforeBillDue": 4_000_000}, "daysBeforeBillDue"),
     ("/accountplans", {"accountId": NOWHERE}, "accountId"),
     ("/accountplans", {"planId": None}, "planId"),
     ("/accountplans", {"endDate": "2025-01-01T00:00:00Z"}, "endDate"),

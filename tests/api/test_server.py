@@ -18,8 +18,9 @@ from storefront import NOWHERE, read, refused, send
 from tallystick.api import auth
 from tallystick.api.auth import Grant, issue
 from tallystick.api.routes import ROUTES
+from tallystick.cli.address import answers
 from tallystick.cli.connection import Connection, organizations
-from tallystick.cli.launch import Server
+from tallystick.cli.launch import Server, free_port
 from tallystick.core.period import Instant
 from tallystick.ports import Actor
 from tallystick.stores.key_file import signing_key
@@ -465,3 +466,22 @@ def test_updates_of_one_entity_at_once_happen_one_after_the_other(http: httpx.Cl
 
 def test_health_says_ready(outside: httpx.Client) -> None:
     assert read(outside.get("/health"))["status"] == "ready"
+
+
+# ------------------------------------------------------------------------------------------------- being killed
+
+
+def test_server_whose_main_process_is_killed_is_gone_and_can_be_started_again(tmp_path: Path) -> None:
+    first = Server(tmp_path, free_port(), {})
+    try:
+        first.wait_until_ready()
+        first.process.kill()
+        first.process.wait()
+        second = Server(tmp_path, free_port(), {})
+        try:
+            second.wait_until_ready()
+            assert not answers(first.url)
+        finally:
+            second.stop()
+    finally:
+        first.kill()

@@ -278,6 +278,8 @@ def test_settings_are_locked_by_their_version(desk: Desk) -> None:
 SETTINGS: tuple[tuple[dict[str, object], str], ...] = (
     ({"timezone": "Mars/Olympus"}, "timezone: unknown time zone"),
     ({"daysBeforeBillDue": 0}, "$.daysBeforeBillDue"),
+    ({"daysBeforeBillDue": 36_501}, "$.daysBeforeBillDue"),
+    ({"sequenceStartNumber": 2**31}, "$.sequenceStartNumber"),
     ({"scheduledBillInterval": 5}, "scheduledBillInterval: must be one of 0, 0.25"),
     ({"scheduledBillInterval": 12, "scheduledBillOffset": 3}, "scheduledBillOffset: only with"),
     ({"scheduledBillInterval": 24, "scheduledBillOffset": 24}, "$.scheduledBillOffset"),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tallystick.core.money import DEFAULT_ROUNDING, Rounding, RoundingMode, round_money, rounding_for
+from tallystick.core.quantity import divide, multiply
 
 D = Decimal
 M = RoundingMode
@@ -72,6 +73,33 @@ def test_a_currency_without_settings_has_the_default_each_for_itself() -> None:
 def test_amounts_beyond_the_ambient_precision_are_rounded_once() -> None:
     with localcontext(Context(prec=3)):
         assert str(round_money(D("99999999999999999999999999999999.994999999999999999999999"))) == "9" * 32 + ".99"
+
+
+# value, divided by, times a price, and the exact product: what a division leaves in the fiftieth digit moves no cent.
+DIVIDED = [
+    ("1", "3", "0.03", "0.01"),
+    ("2", "3", "3.33", "2.22"),
+    ("1", "3", "3", "1"),
+    ("-2", "7", "3.5", "-1"),
+    ("1", "3", "0.015", "0.005"),  # on the very half of a cent
+    ("20000000", "7", "0.035", "100000"),
+]
+
+
+@pytest.mark.parametrize("mode", sorted(set(RoundingMode)))
+@pytest.mark.parametrize(("value", "divisor", "price", "exact"), DIVIDED)
+def test_a_quotient_that_does_not_end_is_no_reason_to_round(
+    value: str, divisor: str, price: str, exact: str, mode: RoundingMode
+) -> None:
+    rounding = Rounding(decimals=3 if mode is M.UNNECESSARY else 2, mode=mode)
+    amount = multiply(divide(D(value), D(divisor)), D(price))
+    assert amount != D(exact)
+    assert round_money(amount, rounding) == round_money(D(exact), rounding)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(M.UP, "0.01"), (M.HALF_UP, "0.00"), (M.FLOOR, "0.00")])
+def test_the_smallest_price_of_the_smallest_quantity_is_no_trace(mode: RoundingMode, expected: str) -> None:
+    assert str(round_money(D("1E-35"), Rounding(mode=mode))) == expected
 
 
 @given(

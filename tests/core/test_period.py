@@ -236,3 +236,10 @@ def test_instants_are_read_leniently_and_written_in_utc(text: str, wire: str) ->
 def test_what_is_no_instant_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must "):
         at(text)
+
+
+def test_stamps_sort_as_the_instants_do() -> None:
+    texts = ["2025-01-01T00:00:00Z", "2025-01-01T00:00:00.000001Z", "2025-01-01T00:00:00.001Z", "2025-01-01T00:00:01Z"]
+    instants = [Instant.parse(text) for text in texts]
+    assert sorted(each.stamp() for each in instants) == [each.stamp() for each in instants]
+    assert instants[0].stamp() == "2025-01-01T00:00:00.000000Z"

@@ -294,6 +294,36 @@ def test_recalculation_uses_present_prices_and_the_parameters_of_the_bill(open_d
     assert (bill.bill_total, bill.bill_date) == (Decimal("25.00"), date(2023, 12, 9))
 
 
+@pytest.mark.parametrize(
+    "change", [{"timezone": "America/New_York"}, {"month_epoch": date(2022, 1, 2)}], ids=["zone", "epoch"]
+)
+def test_bill_of_a_period_that_the_settings_no_longer_have_is_not_emptied(
+    open_desk: Opener, change: dict[str, object]
+) -> None:
+    world = calls_world()
+    desk = open_desk(world)
+    desk.run(**NOVEMBER)
+    before = desk.bodies()
+    world.config(**change)
+    desk.save()
+    job = desk.recalculate(before)
+    assert desk.bodies() == before
+    assert [failure.code for failure in job.failures] == ["no_billing_period"]
+    assert "2023-11-01T00:00:00.000Z" in job.failures[0].message
+
+
+def test_job_that_is_run_late_does_not_bring_back_what_a_later_one_has_replaced(open_desk: Opener) -> None:
+    desk = open_desk(calls_world())
+    first = desk.ask(**NOVEMBER)
+    desk.use("acme", "2023-11-05", calls=100)
+    second = desk.ask(**NOVEMBER)
+    desk.go_on(second.id)
+    before = desk.bodies()
+    assert desk.go_on(first.id).bill_ids == tuple(before)
+    assert desk.bodies() == before
+    assert desk.bills()[0].bill_total == Decimal("15.00")
+
+
 def test_locked_bills_are_passed_over_and_cannot_be_recalculated(open_desk: Opener) -> None:
     desk = open_desk(calls_world())
     desk.run(**NOVEMBER)

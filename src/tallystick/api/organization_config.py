@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
-
-import msgspec
+from typing import Any
 
 from tallystick.api.crud import Reply, desk_of, request_type, value_of
 from tallystick.api.routing import Call, Envelope, Route, entity_reply
 from tallystick.control import organization_config
-from tallystick.core.entity import CurrencyCode
+from tallystick.core.entity import CurrencyCode, DueDays
 from tallystick.core.organization import OrganizationConfig
 
 PATH = "/organizationconfig"
@@ -25,7 +23,7 @@ OrganizationConfigRequest = request_type(
         "week_epoch": date,
         "month_epoch": date,
         "year_epoch": date,
-        "days_before_bill_due": Annotated[int, msgspec.Meta(gt=0)],
+        "days_before_bill_due": DueDays,
     },
 )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
 import os
 import re
+import threading
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -163,7 +165,17 @@ def application() -> Front:
     # them after every few hundred costs a tenth of the throughput and finds nothing.
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
     return Front(read_settings())
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone: killed alone, it would leave a worker behind that goes on
+    answering and keeps the data directory from the next server. What was acknowledged is on disk."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def serve(settings: Settings) -> None:

@@ -5,6 +5,7 @@ The numbers are read and written exactly. The calculation is the one that bills 
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable
 from decimal import Decimal
@@ -136,6 +137,16 @@ def _rounded(amount: Decimal, rounding: Rounding | None) -> Decimal:
 def _id_of(text: str) -> bytes:
     try:
         return bytes(decode(_Identified, text).id)
+    except (ValueError, RecursionError):
+        return _id_beside_nan(text)
+
+
+def _id_beside_nan(text: str) -> bytes:
+    """The id of a line that is JSON but for NaN or Infinity, which Python's own reader lets pass; else null."""
+    try:
+        line = json.loads(text, parse_float=Decimal)
+        id_ = line.get("id") if isinstance(line, dict) else None
+        return encode(id_) if isinstance(id_, str | int | Decimal) else b"null"
     except (ValueError, RecursionError):
         return b"null"
 

@@ -67,9 +67,7 @@ def _require_filter(name: str, text: str | None, meter: Meter) -> None:
     except ExpressionError as error:
         raise rule_broken(name, str(error)) from None
     if found is not Type.BOOLEAN:
-        raise rule_broken(
-            name, f"must be true or false for each measurement, such as region == 'eu'; it is {found}"
-        )
+        raise rule_broken(name, f"must be true or false for each measurement, such as region == 'eu'; it is {found}")
     if not is_compilable(tree, field_types(meter.fields)):
         message = "may use fields, literals, comparisons, AND, OR, NOT, + - *, IN and isnull only"
         raise rule_broken(name, f"{message}; put anything else into a derived field of the meter")

@@ -22,6 +22,7 @@ from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.core.quantity import divide
+from tallystick.core.time_group import TimeFrequency
 from tallystick.errors import Refusal
 from tallystick.ports import (
     OrganizationRecords,
@@ -52,14 +53,6 @@ class GroupType(StrEnum):
     ACCOUNT = "ACCOUNT"
     TIME = "TIME"
     DIMENSION = "DIMENSION"
-
-
-class TimeFrequency(StrEnum):
-    HOUR = "HOUR"
-    DAY = "DAY"
-    WEEK = "WEEK"
-    MONTH = "MONTH"
-    QUARTER = "QUARTER"
 
 
 class QueryFunction(StrEnum):

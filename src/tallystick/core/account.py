@@ -12,6 +12,7 @@ from tallystick.core.catalog import require_exactly_one
 from tallystick.core.entity import (
     CurrencyCode,
     CustomFields,
+    DueDays,
     EntityCode,
     Id,
     Name,
@@ -74,7 +75,7 @@ class Account(Value, frozen=True, kw_only=True):
     parent_account_id: Id | None = None
     bill_epoch: date | None = None
     currency: CurrencyCode | None = None
-    days_before_bill_due: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    days_before_bill_due: DueDays | None = None
     purchase_order_number: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     credit_application_order: tuple[CreditType, ...] | None = None
     statement_definition_id: Id | None = None

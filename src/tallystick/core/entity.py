@@ -36,6 +36,7 @@ EntityCode = Annotated[
     ),
 ]
 CurrencyCode = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+DueDays = Annotated[int, msgspec.Meta(gt=0, le=36_500)]  # a hundred years: every bill has a due date on the calendar
 CustomFields = dict[str, Any]  # of text or exact numbers; checked by `Value`
 
 

@@ -19,7 +19,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tallystick.core.quantity import EXACT_DIGITS, plain
+from tallystick.core.quantity import EXACT_DIGITS, multiply, plain, subtract
 
 
 class RoundingMode(StrEnum):
@@ -64,6 +64,13 @@ _CONTEXTS = {
 }
 
 
+# A quotient that does not end is cut at 50 digits, which leaves a trace far below this; what is measured and priced
+# by people does not reach that far down.
+_TRACE_EXPONENT = -36
+_TRACE = Decimal((0, (1,), _TRACE_EXPONENT))
+_HALF, _TWO = Decimal("0.5"), Decimal(2)
+
+
 def rounding_for(max_decimal_places: int | None, rounding_mode: RoundingMode | None) -> Rounding:
     """The rounding of a currency with these settings, either of which may be unset.
 
@@ -80,14 +87,25 @@ def round_money(amount: Decimal, rounding: Rounding = DEFAULT_ROUNDING) -> Decim
     """The amount with exactly `rounding.decimals` decimals (trailing zeros kept: 250.00), never −0.
 
     The only place where money is rounded; the modes mean what Java's RoundingMode says. Raises ValueError when the mode
-    is UNNECESSARY and the amount has more decimals.
+    is UNNECESSARY and the amount has more decimals. The trace of a division does not count: a third of a unit at 0.03
+    is 0.01 in every mode, although the digits of the third end somewhere.
     """
-    context = _CONTEXTS[rounding.mode]
+    context, step = _CONTEXTS[rounding.mode], Decimal((0, (1,), -rounding.decimals))
     try:
-        rounded = amount.quantize(Decimal((0, (1,), -rounding.decimals)), context=context)
+        rounded = _without_trace(amount, step).quantize(step, context=context)
     except Inexact:
         raise ValueError(
             f"the amount {plain(amount)} needs rounding to {rounding.decimals} decimals, "
             "which the currency's rounding mode UNNECESSARY forbids"
         ) from None
     return rounded or rounded.copy_abs()
+
+
+def _without_trace(amount: Decimal, step: Decimal) -> Decimal:
+    """The amount, or the multiple of half a step that it misses by no more than the trace of a division."""
+    exponent = amount.as_tuple().exponent
+    assert isinstance(exponent, int), f"{amount} is no amount"
+    if exponent >= _TRACE_EXPONENT:
+        return amount
+    nearest = multiply(multiply(amount, _TWO).quantize(step, context=_CONTEXTS[RoundingMode.HALF_EVEN]), _HALF)
+    return nearest if subtract(amount, nearest).copy_abs() <= _TRACE else amount

@@ -13,6 +13,7 @@ from tallystick.core.account import CreditType, StatementMode
 from tallystick.core.entity import (
     CurrencyCode,
     CustomFields,
+    DueDays,
     FieldCode,
     Name,
     Value,
@@ -77,7 +78,7 @@ class OrganizationConfig(Value, frozen=True, kw_only=True):
     week_epoch: date = date(2022, 1, 4)
     month_epoch: date = date(2022, 1, 1)
     year_epoch: date = date(2022, 1, 1)
-    days_before_bill_due: Annotated[int, msgspec.Meta(gt=0)] = 30
+    days_before_bill_due: DueDays = 30
     currency_conversions: tuple[CurrencyConversion, ...] = ()
     standing_charge_bill_in_advance: bool = False
     minimum_spend_bill_in_advance: bool = False
@@ -91,7 +92,7 @@ class OrganizationConfig(Value, frozen=True, kw_only=True):
     auto_approve_bills_grace_period_unit: GracePeriodUnit | None = None
     external_invoice_date: ExternalInvoiceDate = ExternalInvoiceDate.FIRST_DAY_OF_NEXT_PERIOD
     bill_prefix: str | None = None
-    sequence_start_number: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    sequence_start_number: Annotated[int, msgspec.Meta(ge=0, le=2_147_483_647)] | None = None
     default_statement_definition_id: str | None = None
     auto_generate_statement_mode: StatementMode | None = None
     allow_negative_balances: bool = False

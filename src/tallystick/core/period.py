@@ -45,7 +45,7 @@ class Instant(datetime):
             utc = moment.astimezone(UTC)
         except OverflowError:
             raise ValueError("must lie between the years 1 and 9999 in UTC") from None
-        return cls(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, tzinfo=UTC)
+        return cls.combine(utc.date(), utc.time(), UTC)
 
     @classmethod
     def midnight(cls, day: date) -> Instant:
@@ -55,7 +55,11 @@ class Instant(datetime):
     def wire(self) -> str:
         """ISO 8601 with milliseconds and `Z`; microseconds only where there are any."""
         digits = "microseconds" if self.microsecond % 1000 else "milliseconds"
-        return self.replace(tzinfo=None).isoformat(timespec=digits) + "Z"
+        return self.isoformat(timespec=digits).removesuffix("+00:00") + "Z"
+
+    def stamp(self) -> str:
+        """ISO 8601 of fixed width: sorts as text in the order of time."""
+        return self.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 class Period(NamedTuple):

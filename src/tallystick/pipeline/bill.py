@@ -256,6 +256,8 @@ def renewed(before: BillRecord, fresh: BillRecord, run: Run) -> BillRecord:
     """What stands in the place of a stored, unlocked bill: itself when nothing changed, else the fresh one, PENDING,
     with its history (creation, invoice number and reference, statements now stale)."""
     old = before.bill
+    if run.up_to < before.evidence.up_to:
+        return before  # a job that was held up: the bill counts usage already that the job does not know of
     if before.evidence.digest == fresh.evidence.digest:
         if not run.reopen or old.status is BillStatus.PENDING:
             return before

@@ -204,7 +204,7 @@ def put_job(
 def _document(kept: KeptJob) -> Document:
     job = kept.job
     keys = {"status": job.status.value, "active": "true" if job.status.active else "false"}
-    return Document(id=job.id, sort=job.dt_created.wire(), keys=keys, body=wire.encode(kept))
+    return Document(id=job.id, sort=job.dt_created.stamp(), keys=keys, body=wire.encode(kept))
 
 
 def read_kept(records: OrganizationRecords, id: str) -> KeptJob:

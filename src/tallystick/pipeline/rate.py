@@ -33,6 +33,7 @@ from tallystick.core.organization import Currency, OrganizationConfig
 from tallystick.core.period import Period, intersect, stretch
 from tallystick.core.plan_terms import Catalogue, PlanTerms, catalogue_of, plan_terms
 from tallystick.core.rating import RatedLine, questions, rate
+from tallystick.core.still_billed import require_still_billed
 from tallystick.core.terms import AccountPeriod, Setting, Terms, terms_of
 from tallystick.errors import Refusal
 from tallystick.pipeline.before import with_bills_before
@@ -154,7 +155,9 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
             terms = _terms(setting, account, account_plans.get(each.account_id, ()), each, agreements, relatives)
             parent_id = terms.account.value.parent_account_id or ""
             own = (*held.get(each.account_id, ()), *held.get(parent_id, ()))
-            results.append(with_credits(terms, setting, own))
+            terms = with_credits(terms, setting, own)
+            require_still_billed(terms, setting, account_plans.get(each.account_id, ()))
+            results.append(terms)
         except Refusal as refusal:
             results.append(failure_of(each, refusal))
     return with_bills_before(records, results, config.value)

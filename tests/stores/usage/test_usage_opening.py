@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from usage_examples import ACCOUNT, Tenant, ask, block, column, numbers, stored, time_group, usage
+from usage_examples import ACCOUNT, Tenant, ask, at, block, column, numbers, stored, time_group, usage
 
 from tallystick.ports import UsageRow
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
@@ -192,6 +192,24 @@ def test_threads_ask_while_one_adds(opened: ClickHouseUsage) -> None:
         seen = [future.result() for future in asking]
     assert all(counts == sorted(counts) for counts in seen)
     assert stored(opened) == 500
+
+
+def test_what_is_still_being_added_is_in_no_answer(opened: ClickHouseUsage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A query is several statements: without a common end, rows that come between them would be in some only."""
+    tenant = Tenant(opened)
+    tenant.add(*numbers(1, 2))
+    by_day = ask(column("SUM"), by=(time_group("DAY"),))
+    before = (tenant.query(by_day), tenant.raw(ask()))
+    with monkeypatch.context() as during:
+        during.setattr(ClickHouseUsage, "_keep_mark", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            tenant.add(usage({"bytes": 4}, ts="2025-08-01T00:00:00Z"))
+        assert (tenant.query(by_day), tenant.raw(ask())) == before
+    tenant.add(usage({"bytes": 4}, ts="2025-08-01T00:00:00Z"))
+    assert [(answer.groups[0], answer.values[0]) for answer in tenant.query(by_day)] == [
+        (at("2025-08-01T00:00:00Z"), (4, 1)),
+        (at("2025-06-15T00:00:00Z"), (3, 2)),
+    ]
 
 
 def test_a_thread_that_ends_lets_go_of_its_handle(opened: ClickHouseUsage) -> None:

@@ -19,15 +19,18 @@ _EPOCH_DAY = date(1970, 1, 1)
 
 
 def query(
-    connection: Connection, organization: str, meters: Mapping[str, Fields], query: UsageQuery
+    connection: Connection, organization: str, meters: Mapping[str, Fields], query: UsageQuery, up_to: int
 ) -> list[UsageAnswer]:
-    """The rows of a query with columns. `meters` are the fields of every meter that has measurements."""
+    """The rows of a query with columns. `meters` are the fields of every meter that has measurements.
+
+    Every statement of the query reads to the same journal position, `up_to`: what is being added counts in all or none.
+    """
     bindings = Bindings()
     asked = {column.meter_id for column in query.columns}
     searched = {meter for meter in asked & meters.keys() if query.meter_ids is None or meter in query.meter_ids}
     if not searched:
         return []
-    where = " AND ".join(_where(organization, meters, query, searched, bindings))
+    where = " AND ".join(_where(organization, meters, query, searched, up_to, bindings))
     columns = [_column(column, meters, bindings) for column in query.columns]
     selected = [total for total, _ in columns] + [count for _, count in columns]
     groups = [
@@ -44,10 +47,12 @@ def query(
     return [_answer(query, row) for row in connection.rows(statement, bindings)]
 
 
-def raw(connection: Connection, organization: str, meters: Mapping[str, Fields], query: UsageQuery) -> list[UsageRow]:
-    """The measurements of a query without columns: latest first."""
+def raw(
+    connection: Connection, organization: str, meters: Mapping[str, Fields], query: UsageQuery, up_to: int
+) -> list[UsageRow]:
+    """The measurements of a query without columns, up to a journal position: latest first."""
     bindings = Bindings()
-    where = " AND ".join(_where(organization, meters, query, query.meter_ids, bindings))
+    where = " AND ".join(_where(organization, meters, query, query.meter_ids, up_to, bindings))
     tail = f"ORDER BY ts DESC, position DESC LIMIT {bindings.bind(query.limit + 1, 'UInt64')}"
     asked = meters if query.meter_ids is None else {each: meters[each] for each in query.meter_ids if each in meters}
     statement = reading.select(asked.values(), where, tail)
@@ -59,9 +64,11 @@ def _where(
     meters: Mapping[str, Fields],
     query: UsageQuery,
     searched: Collection[str] | None,
+    up_to: int,
     bindings: Bindings,
 ) -> Iterator[str]:
     yield f"organization = {bindings.text(organization)}"
+    yield f"position <= {bindings.bind(up_to, 'UInt64')}"
     if searched is not None:
         yield f"meter IN {bindings.texts(sorted(searched))}"
     if query.start is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,7 +45,7 @@ class ClickHouseUsage:
 
     def organization(self, id: str) -> ClickHouseOrganizationUsage:
         """The view bound to one organisation."""
-        return ClickHouseOrganizationUsage(self._connection, self._schema, id)
+        return ClickHouseOrganizationUsage(self._connection, self._schema, id, lambda: self._mark)
 
     def add(self, rows: Sequence[UsageRow], mark: int) -> None:
         """Keep rows up to the journal position `mark`: on disk, once each, when this returns. Called by one thread.
@@ -95,10 +95,11 @@ class ClickHouseUsage:
 class ClickHouseOrganizationUsage:
     """Measurements of one organisation. Any thread may ask."""
 
-    def __init__(self, connection: Connection, schema: Schema, organization_id: str) -> None:
+    def __init__(self, connection: Connection, schema: Schema, organization_id: str, mark: Callable[[], int]) -> None:
         self._connection = connection
         self._schema = schema
         self._organization_id = organization_id
+        self._mark = mark
 
     def measure(self, question: Question) -> list[Measured]:
         """See ports.OrganizationUsage."""
@@ -111,11 +112,11 @@ class ClickHouseOrganizationUsage:
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""
-        return explorer.query(self._connection, self._organization_id, self._meters(), query)
+        return explorer.query(self._connection, self._organization_id, self._meters(), query, self._mark())
 
     def raw(self, query: UsageQuery) -> list[UsageRow]:
         """See ports.OrganizationUsage."""
-        return explorer.raw(self._connection, self._organization_id, self._meters(), query)
+        return explorer.raw(self._connection, self._organization_id, self._meters(), query, self._mark())
 
     def _meters(self) -> dict[str, Fields]:
         return self._schema.meters(self._organization_id)
