@@ -112,7 +112,7 @@ def stretches(window: Period, frequency: StatementFrequency, zone: str) -> list[
         following = next_first_day(first, frequency)
         whole = Period(day_start(first, zone), day_start(following, zone))
         part = intersect(whole, window)
-        if part is not None:
+        if part is not None and part.start < part.end:  # a day that a time zone skipped has no time in it
             found.append((whole.start, part))
         first = following
     return found
