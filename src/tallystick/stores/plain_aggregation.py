@@ -29,7 +29,7 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
     accepts = _filter(question.filter)
     wanted = None if question.accounts is None else set(question.accounts)
     account_of = _holder(question)
-    needed = (*question.segmented_fields, *([question.stream_field] if question.stream_field else ()))
+    needed = (question.stream_field,) if question.stream_field else ()
     groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
     for row in rows:
         if (
@@ -42,7 +42,8 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
             and all(field in row.texts for field in needed)
             and accepts(row)
         ):
-            segment = tuple(row.texts[field] for field in question.segmented_fields)
+            # What came before the meter had the field counts as empty, so that segments add up to the whole.
+            segment = tuple(row.texts.get(field, "") for field in question.segmented_fields)
             groups[account_of(row), segment].append(row)
     if question.gauge:
         return [

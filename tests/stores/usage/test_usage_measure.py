@@ -115,7 +115,11 @@ def test_a_field_that_was_a_text_and_became_a_number(tenant: Tenant) -> None:
     assert tenant.one("COUNT", "size") == (6, 6)
     assert tenant.one("UNIQUE", "size") == (4, 6)  # the text 1 is not the number 1
     assert tenant.one("SUM", "size") == (61, 3)
-    assert [answer.segment for answer in tenant.measure("COUNT", "size", by=("size",))] == [("1",), ("large",)]
+    assert [answer.segment for answer in tenant.measure("COUNT", "size", by=("size",))] == [
+        ("",),
+        ("1",),
+        ("large",),
+    ]
     assert tenant.measure("COUNT", "size", where="size == 30", start="2025-02-01")[0].count == 2
     with pytest.raises(CalculationError, match="compare a number with a text"):
         tenant.measure("COUNT", "size", where="size == 30")
@@ -127,7 +131,7 @@ def test_nothing_measured_is_no_answer(tenant: Tenant, method: Method) -> None:
     tenant.add(usage({"requests": 1}), usage({"bytes": 1}, meter="other"), usage({"bytes": 1}, ts="2024-01-01"))
     assert tenant.measure(method, percentile="50", start="2025-01-01") == []
     assert tenant.measure(method, "never", percentile="50") == []
-    assert tenant.measure(method, "requests", percentile="50", by=("never",)) == []
+    assert [each.segment for each in tenant.measure(method, "requests", percentile="50", by=("never",))] == [("",)]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +198,7 @@ def test_some_accounts(tenant: Tenant, accounts: list[str] | None, expected: lis
     assert [answer.account_id for answer in tenant.measure("SUM", accounts=accounts)] == expected
 
 
-def test_segments_leave_out_what_lacks_a_field_but_not_what_is_empty(tenant: Tenant) -> None:
+def test_what_lacks_a_segments_field_counts_as_empty_so_that_segments_add_up(tenant: Tenant) -> None:
     tenant.add(
         usage({"bytes": 1, "region": "eu", "tier": "hot"}),
         usage({"bytes": 2, "region": "eu", "tier": ""}),
@@ -207,10 +211,12 @@ def test_segments_leave_out_what_lacks_a_field_but_not_what_is_empty(tenant: Ten
     assert [(each.segment, each.total, each.count) for each in by_region] == [(("eu",), 23, 4), (("us",), 8, 1)]
     by_both = tenant.measure("SUM", by=("region", "tier"))
     assert [(each.segment, each.total) for each in by_both] == [
-        (("eu", ""), 2),
+        (("eu", ""), 6),
         (("eu", "hot"), 17),
         (("us", "hot"), 8),
     ]
+    unheard = tenant.measure("SUM", by=("nobody sent this",))
+    assert [(each.segment, each.total) for each in unheard] == [(("",), 31)]
     assert tenant.measure("MAX", by=("tier", "region"))[0].segment == ("", "eu")
 
 

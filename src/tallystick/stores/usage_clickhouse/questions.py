@@ -22,8 +22,7 @@ _ACCOUNTS_AT_ONCE = 10_000
 def measure(connection: Connection, organization: str, fields: Fields, question: Question) -> list[Measured]:
     """The answer, ordered by account and segment. `fields` are those of the question's meter."""
     target = _target(fields, question)
-    needed = (*question.segmented_fields, *([question.stream_field] if question.stream_field else ()))
-    if target is None or any(field not in fields.texts for field in needed):
+    if target is None or (question.stream_field and question.stream_field not in fields.texts):
         return []
     if question.accounts is None:
         assert not question.pooled, "a pool names its accounts"
@@ -77,19 +76,20 @@ def _measure(
 ) -> list[Measured]:
     bindings = Bindings()
     value, given = target
-    segments = [fields.texts[field] for field in question.segmented_fields]
+    # What came before the meter had the field counts as empty, so that segments add up to the whole.
+    segments = [f"ifNull({fields.texts.get(field, 'NULL')}, '')" for field in question.segmented_fields]
     where = list(_where(organization, question, accounts, bindings))
     kept = "true" if question.filter is None else condition(question.filter, fields, bindings)
     success = condition(question.correlation.success, fields, bindings) if question.correlation else "true"
     if kept is None or success is None:
         return _measure_in_python(connection, organization, fields, question, (" AND ".join([*where, given]), bindings))
     stream = fields.texts[question.stream_field] if question.stream_field else None
-    where += [kept, given, *(f"{field} IS NOT NULL" for field in [*segments, *([stream] if stream else [])])]
+    where += [kept, given, *([f"{stream} IS NOT NULL"] if stream else [])]
     # Of a pool one constant stands for all accounts.
     account = bindings.text(question.accounts[0]) if question.pooled and question.accounts else "account"
     keys = [
         f"{account} AS holder",
-        *(f"assumeNotNull({segment}) AS segment{place}" for place, segment in enumerate(segments)),
+        *(f"{segment} AS segment{place}" for place, segment in enumerate(segments)),
     ]
     if question.gauge:
         statement = gauges.statement(question, value, keys, stream, " AND ".join(where), bindings)
