@@ -278,7 +278,7 @@ def test_what_changed_in_the_family_since_changes_no_replay(open_desk: Opener) -
     rate=st.sampled_from(["1.37", "0.0071", "153.2"]),
     cumulative=st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_breakdown_adds_up_to_the_summary_to_the_last_decimal(
     tmp_path_factory: pytest.TempPathFactory,
     usage: list[tuple[str, int]],

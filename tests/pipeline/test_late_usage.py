@@ -223,7 +223,7 @@ WEEKS = st.lists(
 
 
 @given(acts=WEEKS, adjusting=st.booleans(), cumulative=st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_adjustments_and_bills_are_together_what_would_be_billed_today(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, int]], adjusting: bool, cumulative: bool
 ) -> None:

@@ -18,7 +18,7 @@ from tallystick.stores.memory import MemoryUsage
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
 SETTINGS = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]
 METHODS = [method for method in Method if not method.time_weighted and method is not Method.CORRELATED_COUNT]
