@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from credit_world import commitment, drawn, metered, terms_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_world import World, at, id_of
+from credit_world import commitment, drawn, metered, terms_on
 from tallystick.core.commitment import agreed_fees, fees_on, plan_fees
 from tallystick.core.credit_types import Commitment, CommitmentFee
 from tallystick.core.explain import explain_line

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from credit_world import balance, commitment, drawn_of, rated, terms_on
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_world import Event, World, at, bands, summing
+from credit_world import balance, commitment, drawn_of, rated, terms_on
 from tallystick.core.credit import cuts_of
 from tallystick.core.lines import RatedLine
 from tallystick.core.organization import CurrencyConversion
