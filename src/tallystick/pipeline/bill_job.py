@@ -6,7 +6,6 @@ Bill ids and failures are with the chunks, so that progress costs the same whate
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID, uuid5
 
@@ -39,11 +38,6 @@ from tallystick.ports import (
 
 KIND = "billjob"
 CHUNK_KIND = "billjobchunk"
-CHUNK = 500  # account periods that are settled in one transaction
-EVENT_NAME = "billing.bill.failed"
-EVENT_TYPE = "BillingFailure"
-
-Failpoint = Callable[[str], None]  # told each step by name; a test raises in it
 
 
 class KeptJob(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
