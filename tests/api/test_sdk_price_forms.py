@@ -58,7 +58,7 @@ class Shop:
 
     def price(self, extra: dict[str, Any], bands: list[dict[str, float]] | None = None, **given: Any) -> Any:
         if "compound_aggregation_id" not in given:
-            given["aggregation_id"] = self.aggregation
+            given.setdefault("aggregation_id", self.aggregation)
         return self.client.pricings.create(
             plan_id=self.plan,
             pricing_bands=bands or [],  # type: ignore[arg-type]  # plain dicts are what people send
@@ -80,6 +80,7 @@ RATE = {"dimensions": {"model": "large", "region": "eu"}, "unitPrice": 0.03}
     "extra",
     [
         {"percent": 2.9, "freeUnits": 100, "maximumSpend": 1000.5},
+        {"percent": 2.9, "fixedPerEvent": 0.1, "minimumPerEvent": 0.3, "maximumPerEvent": 5},
         {"package": {"size": 500, "price": 0.25}, "freeUnits": 0.5},
         {"rates": [RATE], "defaultUnitPrice": 0.01},
     ],
@@ -113,12 +114,41 @@ def test_bands_may_have_an_allowance_and_a_maximum(shop: Shop) -> None:
         ({"rates": [RATE]}, {"compound": True}, "a compound aggregation has no segments"),
         ({"rates": [RATE, RATE]}, {}, "there is a rate for large, eu already"),
         ({"percent": "1e400"}, {}, "percent"),
+        ({"percent": "1e-29"}, {}, "percent: at most 28 decimal places"),
+        ({"percent": 1, "minimumPerEvent": 1}, {"compound": True}, "a compound aggregation has no events"),
     ],
 )
 def test_what_cannot_hold_is_refused(shop: Shop, extra: dict[str, Any], given: dict[str, Any], message: str) -> None:
     compound = {"compound_aggregation_id": shop.compound} if given else {}
     with pytest.raises(BadRequestError, match=message):
         shop.price(extra, **compound)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"aggregation": "MAX"}, "needs the method SUM; the aggregation's is MAX"),
+        ({"rounding": "UP"}, "needs the rounding NONE; the aggregation's is UP"),
+        ({"default_value": 5}, "without a defaultValue"),
+    ],
+)
+def test_percentage_of_each_event_needs_the_sum_of_them(shop: Shop, changed: dict[str, Any], message: str) -> None:
+    found = shop.client.aggregations.retrieve(shop.aggregation)
+    body: dict[str, Any] = {
+        "name": "Tokens",
+        "meter_id": found.meter_id or "",
+        "target_field": "tokens",
+        "aggregation": "SUM",
+        "quantity_per_unit": 1,
+        "rounding": "NONE",
+        "unit": "tokens",
+    }
+    other = shop.client.aggregations.create(**(body | changed), code="other").id
+    with pytest.raises(BadRequestError, match=message):
+        shop.price({"percent": 1, "minimumPerEvent": 1}, aggregation_id=other)
+    shop.price({"percent": 1, "minimumPerEvent": 1})
+    with pytest.raises(BadRequestError, match=f"would no longer hold.*{message}"):
+        shop.client.aggregations.update(shop.aggregation, **(body | changed), code="tokens")
 
 
 def test_dimension_that_a_rate_needs_stays(shop: Shop) -> None:

@@ -109,6 +109,8 @@ RATES = tuple(
     [
         ({"percent": Decimal("2.5"), "free_units": Decimal(100)}, "5.00"),  # 2.5% of 200
         ({"percent": Decimal("2.5"), "maximum_spend": Decimal(6)}, "6.00"),
+        # 1.00 for 100, 2.00 for 200: each at least 1.50.
+        ({"percent": Decimal(1), "minimum_per_event": Decimal("1.5")}, "3.50"),
         ({"package": Package(size=Decimal(70), price=Decimal(3))}, "15.00"),  # 300 in 5 packages of 70
         ({"rates": RATES}, "100.00"),  # 100 at 0.50 and 200 at 0.25
         ({"rates": RATES, "maximum_spend": Decimal(60)}, "60.00"),

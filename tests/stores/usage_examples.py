@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from tallystick.core.aggregation import Correlation, Measured, Method, Question
+from tallystick.core.aggregation import Correlation, EventBounds, Measured, Method, Question
 from tallystick.core.period import Instant, stretch
 from tallystick.ports import UsageAnswer, UsageColumn, UsageFilter, UsageGroup, UsageQuery, UsageRow, UsageStore
 
@@ -81,6 +81,7 @@ class Tenant:
         gauge: bool = False,
         of: str | None = None,
         correlation: Correlation | None = None,
+        bounds: EventBounds | None = None,
     ) -> list[Measured]:
         question = Question(
             meter_id=meter,
@@ -96,6 +97,7 @@ class Tenant:
             gauge=gauge,
             gauge_field=of,
             correlation=correlation,
+            event_bounds=bounds,
         )
         return list(self.store.organization(self.id).measure(question))
 

@@ -95,7 +95,7 @@ def _require_pricings_fit(draft: Draft[Aggregation]) -> None:
         try:
             require_fit(draft.read, pricing.value, draft.value)
         except Refusal as refusal:
-            fields = {"segment": "segments", "rates": "segmentedFields"}
+            fields = {"segment": "segments", "rates": "segmentedFields", "percent": "aggregation"}
             field = fields.get(refusal.field or "", "meterId")
             raise rule_broken(field, f"the pricing {pricing.id} would no longer hold: {refusal.message}") from None
 

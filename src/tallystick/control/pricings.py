@@ -16,7 +16,7 @@ from tallystick.control.account_plans import in_words, overlap
 from tallystick.control.desk import Draft, Noun, rule_broken, the
 from tallystick.control.plans import product_of
 from tallystick.control.pricing_conditions import require_compatible, require_condition
-from tallystick.core.aggregation import Aggregation
+from tallystick.core.aggregation import Aggregation, Method, UnitRounding
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.counter_types import CounterPricing
@@ -64,6 +64,22 @@ def require_fit(read: OrganizationRecords, pricing: Pricing, aggregation: Aggreg
         message = f"{_segment_text(pricing.segment)} is no segment of the aggregation, which has: {known}"
         raise rule_broken("segment", message)
     _require_dimensions(pricing, aggregation)
+    _require_events(pricing, aggregation)
+
+
+def _require_events(pricing: Pricing, aggregation: Aggregation) -> None:
+    """Refuse a percentage of each event by itself where the aggregation is not the sum of them."""
+    if not pricing.per_event:
+        return
+    if aggregation.aggregation is not Method.SUM:
+        message = f"a percentage of each event needs the method SUM; the aggregation's is {aggregation.aggregation}"
+        raise rule_broken("percent", message)
+    if aggregation.rounding is not UnitRounding.NONE:
+        message = f"a percentage of each event needs the rounding NONE; the aggregation's is {aggregation.rounding}"
+        raise rule_broken("percent", message)
+    if aggregation.default_value:
+        message = "a percentage of each event needs an aggregation without a defaultValue, or 0: it is no event"
+        raise rule_broken("percent", message)
 
 
 def _require_dimensions(pricing: Pricing, aggregation: Aggregation) -> None:
@@ -83,6 +99,9 @@ def require_compound_fit(read: OrganizationRecords, pricing: Pricing, compound: 
     if compound.product_id is not None and compound.product_id != priced:
         message = f"the compound aggregation is of the product {compound.product_id}, the plan or template sells"
         raise rule_broken("compoundAggregationId", f"{message} {priced}; price it there, or make it global")
+    if pricing.per_event:
+        message = "a compound aggregation has no events; leave fixedPerEvent, minimumPerEvent and maximumPerEvent out"
+        raise rule_broken("percent", message)
     if pricing.segment is not None:
         raise rule_broken("segment", "a compound aggregation has no segments; leave segment out")
 

@@ -167,6 +167,26 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True):
     window: int | None
 
 
+class EventBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes between which measurements are one by one: those below `low` are small, those above `high` large."""
+
+    low: Decimal | None
+    high: Decimal | None
+
+
+class EventTally(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the measurements behind a total are what size, and what they add up to.
+
+    One below zero is of the size that it is above zero, and counts as −1: it takes another one back.
+    """
+
+    events: int
+    small: int
+    small_total: Decimal
+    large: int
+    large_total: Decimal
+
+
 class Question(msgspec.Struct, frozen=True, kw_only=True):
     """What the usage store is asked: one aggregation over one window, for some accounts or for all.
 
@@ -179,7 +199,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     account and segment), and what held when the period began is in it; gauges are added up, those of a pool's accounts
     too. `time_unit` says how many microseconds of holding a 1 make a time-weighted value of 1.
 
-    With `correlation`, what is counted are its units, each in the period in which it first succeeded.
+    With `correlation`, what is counted are its units, each in the period in which it first succeeded. With
+    `event_bounds` (of SUM only), the answer also says how many measurements are below and above them.
     """
 
     meter_id: str
@@ -196,6 +217,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     gauge_field: str | None = None
     time_unit: int | None = None
     correlation: Correlation | None = None
+    event_bounds: EventBounds | None = None
 
     @property
     def stream_field(self) -> str | None:
@@ -218,3 +240,4 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     count: (
         int  # measurements that had a value, in the period or held at its start; never 0: what has none has no answer
     )
+    tally: EventTally | None = None  # where the question has event bounds

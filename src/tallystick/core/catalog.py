@@ -19,7 +19,7 @@ from tallystick.core.entity import (
     require_not_negative,
 )
 from tallystick.core.period import Frequency, Instant
-from tallystick.core.price_forms import MOST_RATES, Package, Rate, require_one_form, require_rates
+from tallystick.core.price_forms import MOST_RATES, Package, Rate, require_one_form, require_percent, require_rates
 
 Interval = Annotated[int, msgspec.Meta(ge=1, le=365)]
 Offset = Annotated[int, msgspec.Meta(ge=0, le=364)]
@@ -131,7 +131,9 @@ class Pricing(Value, frozen=True, kw_only=True):
     """What one aggregation costs, on a plan or a template, between two dates.
 
     Beside m3ter's bands there are three forms of our own, each instead of bands: `percent` of what is counted, a
-    `package` price for each that was started, `rates` by segmented fields with an optional `default_unit_price`.
+    `package` price for each that was started, `rates` by segmented fields with an optional `default_unit_price`. A
+    percentage may be taken of each measurement by itself: `fixed_per_event` is added to it, and it is at least
+    `minimum_per_event` and at most `maximum_per_event`.
     `free_units` are not charged; `maximum_spend` is the most that all its lines of a billing period come to. With a
     `condition` (a formula over aggregations) it holds in billing periods for which that is true; of several that are
     true the first by `condition_order` charges, before those without a condition.
@@ -164,6 +166,9 @@ class Pricing(Value, frozen=True, kw_only=True):
     free_units: Decimal | None = None
     maximum_spend: Decimal | None = None
     percent: Decimal | None = None
+    fixed_per_event: Decimal | None = None
+    minimum_per_event: Decimal | None = None
+    maximum_per_event: Decimal | None = None
     package: Package | None = None
     rates: Annotated[tuple[Rate, ...], msgspec.Meta(max_length=MOST_RATES)] | None = None
     default_unit_price: Decimal | None = None
@@ -173,6 +178,12 @@ class Pricing(Value, frozen=True, kw_only=True):
     code: EntityCode | None = None
     accounting_product_id: Id | None = None
     custom_fields: CustomFields | None = None
+
+    @property
+    def per_event(self) -> bool:
+        """Whether the percentage is of each measurement by itself."""
+        of_events = (self.fixed_per_event, self.minimum_per_event, self.maximum_per_event)
+        return any(each is not None for each in of_events)
 
     def check(self) -> None:
         require_exactly_one(self.plan_id, self.plan_template_id, "planId", "planTemplateId")
@@ -195,13 +206,32 @@ class Pricing(Value, frozen=True, kw_only=True):
         elif self.cumulative or self.tiers_span_plan:
             name = "cumulative" if self.cumulative else "tiersSpanPlan"
             raise ValueError(f"{name}: only with pricingBands")
-        require_not_negative(self.percent, "percent")
+        require_percent(self.percent)
+        if self.per_event:
+            self._check_events()
         if self.rates is not None:
             require_rates(self.rates)
             if self.segment is not None:
                 raise ValueError("segment: leave it out beside rates, which are for every segment")
         elif self.default_unit_price is not None:
             raise ValueError("defaultUnitPrice: only with rates, for what they do not name")
+
+    def _check_events(self) -> None:
+        amounts = {
+            "fixedPerEvent": self.fixed_per_event,
+            "minimumPerEvent": self.minimum_per_event,
+            "maximumPerEvent": self.maximum_per_event,
+        }
+        first = next(name for name, value in amounts.items() if value is not None)
+        if not self.percent:
+            raise ValueError(f"{first}: only with a percent above 0; price events alone by a COUNT")
+        for name, value in amounts.items():
+            require_not_negative(value, name)
+        for name, value in list(amounts.items())[:2]:
+            if value is not None and self.maximum_per_event is not None and value > self.maximum_per_event:
+                raise ValueError(f"maximumPerEvent: must not be below {name}, {value:f}")
+        if self.free_units:
+            raise ValueError(f"freeUnits: not with {first}, as no one can say of which events they are")
 
     def _check_terms(self) -> None:
         if self.condition is None and self.condition_order:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
-from tallystick.core.quantity import subtract
+from tallystick.core.quantity import multiply, subtract
 from tallystick.core.wording import instant, money, number
-from tallystick.core.working import (
+from tallystick.core.working import Chosen, Discounted, Protected
+from tallystick.core.working_forms import (
     Allowed,
-    Chosen,
-    Discounted,
+    EventGroup,
     Limited,
     LookedUp,
     OverMaximum,
     Packaged,
-    Protected,
+    PerEvent,
     ShareOf,
 )
 
@@ -62,6 +63,39 @@ def _share_of_clause(step: ShareOf) -> str:
 
 def _share_of(step: ShareOf) -> str:
     return f"{number(step.percent)}% is {number(step.unit_price)} for each unit."
+
+
+def _groups(step: PerEvent) -> list[str]:
+    found = []
+    if step.least is not None:
+        found.append(f"{_events(step.least)} at the minimum of {money(step.least.fixed)} = {money(step.least.amount)}")
+    if step.share is not None:
+        fixed = f" + {step.share.events:,} × {money(step.share.fixed)}" if step.share.fixed else ""
+        how = f"{number(step.share.units)} × {number(step.share.unit_price)}{fixed} = {money(step.share.amount)}"
+        found.append(f"{_events(step.share)} at {how}")
+    if step.most is not None:
+        found.append(f"{_events(step.most)} at the maximum of {money(step.most.fixed)} = {money(step.most.amount)}")
+    return found
+
+
+def _events(group: EventGroup) -> str:
+    return "1 event" if group.events == 1 else f"{group.events:,} events"
+
+
+def _per_event_clause(step: PerEvent) -> str:
+    groups = _groups(step)
+    if not groups:
+        return "no events, which is 0.00"
+    return groups[0] if len(groups) == 1 else f"{', '.join(groups)}, together {money(step.amount)}"
+
+
+def _per_event(step: PerEvent) -> str:
+    share = f"{number(multiply(step.unit_price, Decimal(100)))}%"
+    terms = f"{share} + {money(step.fixed)}" if step.fixed else share
+    for word, limit in (("at least", step.minimum), ("at most", step.maximum)):
+        terms += f", {word} {money(limit)}" if limit is not None else ""
+    groups = "; ".join(_groups(step)) or "there are none"
+    return f"Each event is charged {terms}: {groups}; together {money(step.amount)}."
 
 
 def _limited_clause(step: Limited) -> str:
@@ -128,6 +162,7 @@ CLAUSES: dict[type, Tell] = {
     Packaged: _packaged_clause,
     LookedUp: _looked_up_clause,
     ShareOf: _share_of_clause,
+    PerEvent: _per_event_clause,
     Limited: _limited_clause,
     OverMaximum: _over_maximum_clause,
     Discounted: _discounted_clause,
@@ -139,6 +174,7 @@ STEPS: dict[type, Tell] = {
     Packaged: _packaged,
     LookedUp: _looked_up,
     ShareOf: _share_of,
+    PerEvent: _per_event,
     Limited: _limited,
     OverMaximum: _over_maximum,
     Discounted: _discounted,

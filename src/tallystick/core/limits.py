@@ -17,7 +17,8 @@ from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ZERO, add, subtract, tidy, total
 from tallystick.core.scope import clip
 from tallystick.core.terms import AccountPlanTerms, Conversion
-from tallystick.core.working import Limited, OverMaximum, Steps
+from tallystick.core.working import Steps
+from tallystick.core.working_forms import Limited, OverMaximum
 
 
 def limited(account_plan: AccountPlanTerms, usage: Sequence[Draft]) -> list[Draft]:

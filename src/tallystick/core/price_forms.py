@@ -8,10 +8,12 @@ from typing import Annotated
 
 import msgspec
 
-from tallystick.core.entity import FieldCode, Value, require_not_negative
+from tallystick.core.entity import MAX_DECIMALS, FieldCode, Value, require_not_negative
+from tallystick.core.quantity import EXACT, ONE, multiply
 
 MOST_DIMENSIONS = 3
 MOST_RATES = 10_000
+_PERCENT_STEPS = Decimal(10 ** (MAX_DECIMALS - 2))
 
 
 class Package(Value, frozen=True, kw_only=True):
@@ -46,6 +48,13 @@ def require_one_form(bands: Sequence[object], forms: Mapping[str, object]) -> No
         raise ValueError(f"{given[1]}: give only one of {', '.join(forms)}; this has {given[0]} too")
     if given and bands:
         raise ValueError(f"pricingBands: must be empty beside {given[0]}, which is the price")
+
+
+def require_percent(percent: Decimal | None) -> None:
+    """A percentage is 0 or more, and a hundredth of it is a price."""
+    require_not_negative(percent, "percent")
+    if percent is not None and EXACT.remainder(multiply(percent, _PERCENT_STEPS), ONE):
+        raise ValueError(f"percent: at most {MAX_DECIMALS - 2} decimal places")
 
 
 def require_rates(rates: Sequence[Rate]) -> None:

@@ -12,15 +12,17 @@ from decimal import Decimal
 
 import msgspec
 
-from tallystick.core.aggregation import UnitRounding
+from tallystick.core.aggregation import EventTally, UnitRounding
 from tallystick.core.bands import Priced as BandPrice
 from tallystick.core.bands import price_bands, price_span
 from tallystick.core.bill import BandUsage
 from tallystick.core.catalog import Pricing, PricingBand
+from tallystick.core.per_event import priced_events
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract, tidy, to_units
 from tallystick.core.usage import Counting, Window
-from tallystick.core.working import Allowed, LookedUp, Packaged, Priced, PricedBand, ShareOf, Spanned, Steps
+from tallystick.core.working import Priced, PricedBand, Spanned, Steps
+from tallystick.core.working_forms import Allowed, LookedUp, Packaged, ShareOf
 from tallystick.errors import Refusal
 
 _NOTHING = BandPrice(subtotal=ZERO, bands=())
@@ -28,7 +30,8 @@ _HUNDRED = Decimal(100)
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What units cost: the price, the bands it was made of, and the steps. `free` units were not charged."""
+    """What units cost: the price, the bands it was made of (none of events by themselves), and the steps. `free` units
+    were not charged."""
 
     priced: BandPrice
     bands: tuple[PricingBand, ...]
@@ -42,6 +45,8 @@ def cost_of(window: Window, counting: Counting) -> Cost:
     Refusal `missing_rate` where rates by dimensions have none for the segment.
     """
     pricing = window.price.pricing.value
+    if pricing.per_event:
+        return _cost_of_events(window, counting)
     bands, looked_up = _bands(window.price, counting.segment)
     before = None if counting.units_before is None else _charged(pricing, counting.units_before)
     after = _charged(pricing, counting.units_after if pricing.tiers_span_plan else counting.units)
@@ -60,6 +65,14 @@ def cost_of(window: Window, counting: Counting) -> Cost:
         free=free,
         steps=(*steps, _bands_step(priced, units, cumulative=pricing.cumulative)),
     )
+
+
+def _cost_of_events(window: Window, counting: Counting) -> Cost:
+    """What a percentage of each event by itself comes to. A default value is no event."""
+    pricing, per_unit = window.price.pricing.value, window.price.priced.value.quantity_per_unit
+    tally = counting.tally or EventTally(events=0, small=0, small_total=ZERO, large=0, large_total=ZERO)
+    priced, step = priced_events(pricing, tally, counting.total, per_unit)
+    return Cost(priced=priced, bands=(), free=ZERO, steps=(step,))
 
 
 def less_free(units: Decimal, free: Decimal | None) -> Decimal | None:
@@ -172,7 +185,7 @@ def band_usage(price: PriceTerms, cost: Cost, quantity: Decimal, *, is_credit: b
         left = subtract(left, of_band)
         found.append(
             BandUsage(
-                pricing_band_id=cost.bands[share.band].id,
+                pricing_band_id=cost.bands[share.band].id if cost.bands else None,
                 lower_limit=tidy(share.lower_limit),
                 fixed_price=tidy(share.fixed_price),
                 unit_price=tidy(share.unit_price),
@@ -181,7 +194,7 @@ def band_usage(price: PriceTerms, cost: Cost, quantity: Decimal, *, is_credit: b
                 unit_subtotal=negate(share.unit_subtotal) if is_credit else share.unit_subtotal,
                 band_subtotal=negate(share.subtotal) if is_credit else share.subtotal,
                 converted_band_subtotal=ZERO,
-                credit_type_id=cost.bands[share.band].credit_type_id,
+                credit_type_id=cost.bands[share.band].credit_type_id if cost.bands else None,
             )
         )
     return tuple(found)

@@ -12,9 +12,10 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.core.account import ChildBillingMode
-from tallystick.core.aggregation import Aggregation, Correlation, Measured, Method, Question, TimeUnit
+from tallystick.core.aggregation import Aggregation, Correlation, EventTally, Measured, Method, Question, TimeUnit
 from tallystick.core.credit import cuts_of
 from tallystick.core.formula import base_value, computed, holds
+from tallystick.core.per_event import bounds_of
 from tallystick.core.period import Instant, Period, intersect, microseconds
 from tallystick.core.plan_terms import Condition, Input, PriceTerms
 from tallystick.core.quantity import ZERO, add, subtract, tidy, to_units, total
@@ -93,6 +94,7 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
     units_before: Decimal | None = None
     units_after: Decimal
     inputs: tuple[NamedValue, ...] = ()  # of the calculation, where a compound aggregation is priced
+    tally: EventTally | None = None  # where each event is priced by itself
     decided: tuple[NamedValue, ...] = ()  # of the condition, where the pricing has one
 
 
@@ -222,7 +224,9 @@ def _whole(price: PriceTerms, piece: Piece) -> bool:
 
 def _questions(account_plan: AccountPlanTerms, price: PriceTerms, piece: Piece, up_to: int) -> tuple[Question, ...]:
     split = () if _whole(price, piece) else price.segmented_fields
-    return tuple(question_of(account_plan, each, piece.window, up_to, split) for each in price.inputs)
+    asked = (question_of(account_plan, each, piece.window, up_to, split) for each in price.inputs)
+    bounds = bounds_of(price.pricing.value, price.priced.value.quantity_per_unit)
+    return tuple(msgspec.structs.replace(each, event_bounds=bounds) for each in asked) if bounds else tuple(asked)
 
 
 def question_of(
@@ -323,6 +327,7 @@ def _counting(
         value_before=value_before,
         units_before=units_before,
         units_after=after,
+        tally=row.tally if row else None,
         inputs=inputs,
     )
 

@@ -16,6 +16,7 @@ from tallystick.core.money import RoundingMode
 from tallystick.core.period import Instant
 from tallystick.core.step import Step
 from tallystick.core.working_agreed import Agreed, Changed, Granted, Held, PutRight
+from tallystick.core.working_forms import Allowed, Limited, LookedUp, OverMaximum, Packaged, PerEvent, ShareOf
 
 
 class Counted(Step, frozen=True, kw_only=True, tag="counted"):
@@ -85,54 +86,6 @@ class Divided(Step, frozen=True, kw_only=True, tag="divided"):
     rounding: UnitRounding
     units: Decimal
     unit: str
-
-
-class Allowed(Step, frozen=True, kw_only=True, tag="allowed"):
-    """Free units: of `units`, `charged` are left after an allowance of `allowance`."""
-
-    units: Decimal
-    allowance: Decimal
-    charged: Decimal
-
-
-class Packaged(Step, frozen=True, kw_only=True, tag="packaged"):
-    """Units in packages: every one of `size` that was started counts."""
-
-    units: Decimal
-    size: Decimal
-    packages: Decimal
-
-
-class LookedUp(Step, frozen=True, kw_only=True, tag="lookedUp"):
-    """The unit price for these dimensions; `default` when no rate names them."""
-
-    dimensions: dict[str, str]
-    unit_price: Decimal
-    default: bool = False
-
-
-class ShareOf(Step, frozen=True, kw_only=True, tag="shareOf"):
-    """A percentage as a price: percent / 100 for each unit."""
-
-    percent: Decimal
-    unit_price: Decimal
-
-
-class Limited(Step, frozen=True, kw_only=True, tag="limited"):
-    """A maximum: lines of the pricing come to at most `maximum`, of which `before` is on other lines."""
-
-    maximum: Decimal
-    before: Decimal
-    exact: Decimal
-    amount: Decimal
-
-
-class OverMaximum(Step, frozen=True, kw_only=True, tag="overMaximum"):
-    """The maximum spend of a plan less the charges that it is for: maximum - charges, below zero."""
-
-    maximum: Decimal
-    charges: Decimal
-    amount: Decimal
 
 
 class Discounted(Step, frozen=True, kw_only=True, tag="discounted"):
@@ -354,6 +307,7 @@ Steps = (
     | Packaged
     | LookedUp
     | ShareOf
+    | PerEvent
     | Limited
     | OverMaximum
     | Discounted

@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import ceil
 from typing import assert_never
 
-from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.aggregation import EventBounds, EventTally, Measured, Method, Question
 from tallystick.core.expression import Expression, evaluate, parse
 from tallystick.core.quantity import tidy, total
 from tallystick.ports import UsageRow
@@ -62,6 +62,7 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
             segment=segment,
             total=aggregate(members, question.field, question.method, question.percentile),
             count=len(members),
+            tally=None if question.event_bounds is None else _tally(members, question.field, question.event_bounds),
         )
         for (account, segment), members in sorted(groups.items())
     ]
@@ -109,6 +110,24 @@ def aggregate(rows: Sequence[UsageRow], field: str, method: Method, percentile: 
             raise AssertionError("what is correlated is asked about with its correlation")
         case _:
             assert_never(method)
+
+
+def _tally(rows: Sequence[UsageRow], field: str, bounds: EventBounds) -> EventTally:
+    values = [row.numbers[field] for row in rows]
+    small = [each for each in values if bounds.low is not None and each.copy_abs() < bounds.low]
+    large = [each for each in values if bounds.high is not None and each.copy_abs() > bounds.high]
+    return EventTally(
+        events=_net(values),
+        small=_net(small),
+        small_total=tidy(total(small)),
+        large=_net(large),
+        large_total=tidy(total(large)),
+    )
+
+
+def _net(values: Sequence[Decimal]) -> int:
+    """How many there are, less those below zero."""
+    return sum(-1 if each < 0 else 1 for each in values)
 
 
 def _filter(text: str | None) -> Callable[[UsageRow], bool]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import assert_never
+from typing import Any, assert_never
 
-from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.aggregation import EventBounds, EventTally, Measured, Method, Question
 from tallystick.core.period import Instant
-from tallystick.core.quantity import tidy
+from tallystick.core.quantity import QUANTITY_DECIMALS, plain, tidy
 from tallystick.stores import plain_aggregation
 from tallystick.stores.usage_clickhouse import correlated, gauges, reading
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
@@ -97,19 +97,46 @@ def _measure(
         statement = correlated.statement(question, keys, stream, success, " AND ".join(where), bindings)
     else:
         statement = _grouped(question, value, keys, " AND ".join(where), bindings)
-    return [
-        Measured(account_id=account, segment=tuple(segment), total=tidy(Decimal(answer)), count=count)
-        for account, *segment, answer, count in connection.rows(statement, bindings)
-    ]
+    return [_measured(row, len(segments), question.event_bounds) for row in connection.rows(statement, bindings)]
+
+
+def _measured(row: Sequence[Any], segments: int, bounds: EventBounds | None) -> Measured:
+    account, *segment = row[: 1 + segments]
+    answer, count, *tally = row[1 + segments :]
+    found = None
+    if bounds is not None:
+        events, small, small_total, large, large_total = tally
+        found = EventTally(
+            events=events,
+            small=small,
+            small_total=tidy(Decimal(small_total)),
+            large=large,
+            large_total=tidy(Decimal(large_total)),
+        )
+    return Measured(account_id=account, segment=tuple(segment), total=tidy(Decimal(answer)), count=count, tally=found)
 
 
 def _grouped(question: Question, value: str, keys: Sequence[str], where: str, bindings: Bindings) -> str:
-    """Reads (…keys, total, count)."""
+    """Reads (…keys, total, count), and the five numbers of the tally where the question has event bounds."""
     grouped = ", ".join(key.rsplit(" AS ", 1)[1] for key in keys)
+    read = [*keys, total(value, question.method, question.percentile, bindings), "count()"]
+    if question.event_bounds is not None:
+        read += _tally(value, question.event_bounds, bindings)
     return f"""
-        SELECT {", ".join(keys)}, {total(value, question.method, question.percentile, bindings)}, count()
+        SELECT {", ".join(read)}
         FROM {DATABASE}.measurement WHERE {where}
         GROUP BY {grouped} HAVING count() > 0 ORDER BY {grouped}"""
+
+
+def _tally(value: str, bounds: EventBounds, bindings: Bindings) -> Iterator[str]:
+    """How many measurements there are of which size, less those below zero, and what they add up to."""
+    net, wide = f"if({value} < 0, -1, 1)", f"toDecimal256({value}, {QUANTITY_DECIMALS})"
+    yield f"sum({net})"
+    for sign, bound in (("<", bounds.low), (">", bounds.high)):
+        limit = None if bound is None else bindings.text(plain(bound))
+        kept = "false" if limit is None else f"abs({wide}) {sign} toDecimal256({limit}, {QUANTITY_DECIMALS})"
+        yield f"sumIf({net}, {kept})"
+        yield f"sumIf({wide}, {kept})"
 
 
 def _where(organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings) -> Iterator[str]:
