@@ -16,7 +16,9 @@ class Family(StrEnum):
     INVALID = "invalid"  # 400: the request breaks a rule
     FORBIDDEN = "forbidden"  # 403: not signed in, not allowed, or too large a measurement request
     NOT_FOUND = "not_found"  # 404
+    TOO_SLOW = "too_slow"  # 408: the body did not come in time; nothing was kept
     TOO_LARGE = "too_large"  # 413
+    UNSUPPORTED = "unsupported"  # 415: a form of body that is not read here
     BUSY = "busy"  # 429 or 503 with Retry-After: nothing was kept, try again
 
 
@@ -54,6 +56,8 @@ CODES = _table(
         "Split the batch: at most 1,000 measurements and 512,000 bytes.",
     ),
     Code("request_too_large", Family.TOO_LARGE, "Send a smaller body."),
+    Code("request_too_slow", Family.TOO_SLOW, "Send the whole body at once, over a faster connection."),
+    Code("unsupported_encoding", Family.UNSUPPORTED, "Send the body as it is, or compressed with gzip or zstd."),
     Code("busy", Family.BUSY, "Wait for the Retry-After seconds and send the same again.", retry=True),
     Code("missing_conversion_rate", Family.INVALID, "Add the rate to the organisation's currencyConversions."),
     Code("rounding_forbidden", Family.INVALID, "Give the currency more decimal places or another rounding mode."),

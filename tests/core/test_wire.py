@@ -105,3 +105,25 @@ def test_equal_values_have_one_canonical_form() -> None:
 def test_what_has_no_json_form_is_a_bug_not_a_guess() -> None:
     with pytest.raises(TypeError, match="cannot encode object"):
         wire.encode({"x": object()})
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0", "+1", ".5", "5.", "1e-05", "1E+3", "0" * 40])
+def test_a_number_may_be_sent_as_text(text: str) -> None:
+    assert wire.decode_sent(Reading, wire.encode({"amount": text})).amount == Decimal(text)
+
+
+@pytest.mark.parametrize("text", ["1_000", "1__0", " 1", "1\n", "１２", "١", "NaN", "Infinity", "1E99999999"])
+def test_what_only_python_reads_as_a_number_is_refused_by_place(text: str) -> None:
+    for of, sent, path in (
+        (Reading, {"amount": text}, "$.amount"),
+        (list[Reading], [{"amount": 1}, {"amount": text}], "$[1].amount"),
+        (dict[str, Decimal], {"a": 1, "b": text}, "$.b"),
+        (tuple[Decimal | None, ...], [None, text], "$[1]"),
+    ):
+        with pytest.raises(msgspec.ValidationError) as problem:
+            wire.decode_sent(of, wire.encode(sent))  # type: ignore[arg-type]  # a tuple of unlike types
+        assert str(problem.value).endswith(f"at `{path}`")
+
+
+def test_texts_that_are_no_numbers_may_look_like_any() -> None:
+    assert wire.decode_sent(dict[str, Any], '{"code":"1_000","name":"１２"}') == {"code": "1_000", "name": "１２"}

@@ -139,7 +139,7 @@ def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], ra
         raw=raw,
         base_url=_base_url(request),
     )
-    return _success(route.run(call) if route.body is None else route.run(call, wire.decode(route.body, raw)))
+    return _success(route.run(call) if route.body is None else route.run(call, wire.decode_sent(route.body, raw)))
 
 
 def _base_url(request: Request[Any, Any, Any]) -> str:

@@ -10,7 +10,9 @@ STATUS = {
     Family.INVALID: 400,
     Family.FORBIDDEN: 403,
     Family.NOT_FOUND: 404,
+    Family.TOO_SLOW: 408,
     Family.TOO_LARGE: 413,
+    Family.UNSUPPORTED: 415,
     Family.BUSY: 503,
 }
 RETRY_AFTER = "1"

@@ -16,12 +16,15 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from granian import Granian
-from granian.constants import Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 
+from tallystick.api.admission import Admission, Receive
 from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler
 from tallystick.api.door import Door
+from tallystick.api.encoding import unpacked
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import ROUTES
 from tallystick.api.upload import UPLOAD
@@ -34,12 +37,10 @@ from tallystick.worker import Worker
 log = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MEASUREMENTS = re.compile(r"/organizations/([^/]+)/measurements/?")
 SLASHES = re.compile("//+")
-READ_ON = 16  # how many times the limit a body is still read, and thrown away, before the answer
 
 
 def litestar(app: App, door: Door) -> Litestar:
@@ -62,6 +63,7 @@ class Front:
     def __init__(self, settings: Settings, open_app: Callable[[Settings], App] = build) -> None:
         self._settings = settings
         self._open = open_app
+        self._admission = Admission(settings.waiting_bytes, settings.body_seconds)
         self._app: App | None = None
         self._worker: Worker | None = None
         self._routed: Litestar | None = None
@@ -79,8 +81,7 @@ class Front:
             if match is not None:
                 await self._measurements(match[1], scope, receive, send)
                 return
-        assert self._routed is not None
-        await self._routed(scope, receive, send)  # type: ignore[arg-type]  # Litestar's own ASGI types are narrower
+        await self._route(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -116,39 +117,38 @@ class Front:
         assert app is not None
         assert door is not None
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        try:
-            body = await _read(receive, MAX_BYTES)
-            _admit(app, door, headers.get("authorization"), organization_id)
-            status, extra, answer = 200, dict[str, str](), await ingest(app, organization_id, body)
-        except Exception as problem:
-            status, extra, answer = failure(problem)
-        await _send(send, status, extra, answer)
+        with self._admission.request() as ticket:
+            try:
+                body = await self._admission.read(ticket, receive, MAX_BYTES, "payload_too_large")
+                _admit(app, door, headers.get("authorization"), organization_id)
+                if "content-encoding" in headers:
+                    body = unpacked(body, headers["content-encoding"], MAX_BYTES)
+                    self._admission.hold(ticket, len(body))
+                status, extra, answer = 200, dict[str, str](), await ingest(app, organization_id, body)
+            except Exception as problem:
+                status, extra, answer = failure(problem)
+            await _send(send, status, extra, answer)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body here, within the same bounds, and hand it to Litestar whole."""
+        assert self._routed is not None
+        with self._admission.request() as ticket:
+            try:
+                body = await self._admission.read(ticket, receive, self._settings.request_bytes, "request_too_large")
+            except Refusal as problem:
+                await _send(send, *failure(problem))
+                return
+
+            async def whole() -> MutableMapping[str, Any]:
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            await self._routed(scope, whole, send)  # type: ignore[arg-type]  # Litestar's own ASGI types are narrower
 
 
 def _admit(app: App, door: Door, authorization: str | None, organization_id: str) -> None:
     grant = door.admit(authorization, app.clock.now())
     grant.require_organization(organization_id)
     grant.require_scope(UPLOAD.scope)
-
-
-async def _read(receive: Receive, most: int) -> bytes:
-    """The body; Refusal `payload_too_large` when it is longer than `most`.
-
-    What is only somewhat longer is read to its end first, so that the client has sent all and reads the answer.
-    """
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        part = message.get("body", b"")
-        size += len(part)
-        if size <= most:
-            parts.append(part)
-        if not message.get("more_body", False) or size > READ_ON * most:
-            break
-    if size > most:
-        raise Refusal("payload_too_large", f"body: at most {most:,} bytes in one request")
-    return b"".join(parts)
 
 
 async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -191,7 +191,10 @@ def serve(settings: Settings) -> None:
         loop=Loops.uvloop,
         factory=True,
         websockets=False,
+        http=HTTPModes.http1,  # an idle connection of HTTP/2 would never be closed
+        http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.idle_seconds),
         backlog=4096,
+        backpressure=settings.connections,
         workers_kill_timeout=60,
         log_access=False,
     ).serve()

@@ -38,6 +38,7 @@ NUMBER_MAPS = ("measure", "income", "cost")
 MAPS = TEXT_MAPS + NUMBER_MAPS
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MIDNIGHT_24 = re.compile(r"[0-9]{4}(?:-?[0-9]{2}-?[0-9]{2}|-?W[0-9]{2}(?:-?[0-9])?)[^0-9]24")
 _CODE = re.compile(r"[^\x00-\x20\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f]{0,78}[^\x00-\x20\x7f-\x9f])?")
 
 
@@ -147,7 +148,7 @@ def read_time(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"must be an ISO 8601 date and time, got {text[:40]!r}") from None
-    if text[11:13] == "24":
+    if _MIDNIGHT_24.match(text):
         raise ValueError(f"must have an hour from 00 to 23, got {text[:40]!r}")
     if not 1969 <= moment.year <= 2262:
         raise ValueError(f"must lie in the years 1970 to 2261, got {text[:40]!r}")

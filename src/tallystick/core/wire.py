@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from decimal import Decimal, InvalidOperation
 from functools import cache
@@ -18,6 +19,16 @@ def decode(of: type[T], text: bytes | str) -> T:
     """Read JSON as a typed value; raises msgspec.ValidationError (with the field's path) or DecodeError."""
     decoded: T = _decoder(cast(Hashable, of)).decode(text)
     return decoded
+
+
+def decode_sent(of: type[T], text: bytes | str) -> T:
+    """`decode` for what a client sent: a number written as text must be spelled like one, in plain digits.
+
+    Python reads "1_000", " 1 " and full-width digits as decimals too; whoever sends those means something else.
+    """
+    value = decode(of, text)
+    _require_plain_numbers(value, _decoder(cast(Hashable, Any)).decode(text), "$")
+    return value
 
 
 def encode(value: object) -> bytes:
@@ -38,6 +49,24 @@ def number(text: str) -> Decimal:
         raise ValueError(f"number out of range: {text[:40]}") from None
 
 
+def _require_plain_numbers(value: object, sent: object, path: str) -> None:
+    """Hold every decimal that was read against what stood there; ValidationError with the path of the first bad one."""
+    if isinstance(value, Decimal):
+        if isinstance(sent, str) and not _NUMBER.fullmatch(sent):
+            rule = "must be a number, or a text such as '12.5' or '1e-05'"
+            raise msgspec.ValidationError(f"{rule}, got {sent[:40]!r} - at `{path}`")
+    elif isinstance(value, msgspec.Struct) and isinstance(sent, dict):
+        for name, written in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            if written in sent:
+                _require_plain_numbers(getattr(value, name), sent[written], f"{path}.{written}")
+    elif isinstance(value, dict) and isinstance(sent, dict):
+        for key in value.keys() & sent.keys():
+            _require_plain_numbers(value[key], sent[key], f"{path}.{key}")
+    elif isinstance(value, list | tuple) and isinstance(sent, list):
+        for place, (one, other) in enumerate(zip(value, sent, strict=False)):
+            _require_plain_numbers(one, other, f"{path}[{place}]")
+
+
 def _read(of: type, value: Any) -> Any:
     if of is Instant and isinstance(value, str):
         return Instant.parse(value)
@@ -55,5 +84,6 @@ def _decoder(of: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cast("type[Any]", of), dec_hook=_read, float_hook=number)
 
 
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,7})?")
 _ENCODER = msgspec.json.Encoder(enc_hook=_write, decimal_format="number")
 _CANONICAL = msgspec.json.Encoder(enc_hook=_write, decimal_format="number", order="sorted")
