@@ -130,7 +130,7 @@ class Transaction(OrganizationRecords, Protocol):
         """Delete one document."""
 
     def next_number(self, sequence: str, start: int) -> int:
-        """The next number of a named sequence without gaps; the first is `start`."""
+        """The next number of a named sequence: one above the last, without gaps, or `start` where that is higher."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,14 +89,16 @@ def held(shop: Shop, of: str) -> Decimal:
 # ----------------------------------------------------------------------------------------------------------- refusals
 
 
-def test_a_contract_must_be_of_the_account(shop: Shop) -> None:
+def test_a_contract_must_be_of_the_account_or_its_parent(shop: Shop) -> None:
     other = shop.make(ACCOUNTS, **account_body("other"))
     theirs, ours = contract(shop, other), contract(shop, shop.account)
+    child = shop.make(ACCOUNTS, **account_body("child", parentAccountId=shop.account))
     for make in (balance, commitment):
         refusal = refused(lambda make=make: make(shop, contractId=theirs))  # type: ignore[misc]  # bound at once
         assert (refusal.code.name, refusal.field) == ("rule_broken", "contractId")
         assert other in refusal.message
         make(shop, contractId=ours)
+        make(shop, accountId=child, contractId=ours, **({"code": "child"} if make is balance else {}))
 
 
 def test_segments_are_those_of_the_aggregations(shop: Shop) -> None:

@@ -272,6 +272,10 @@ MALFORMED: tuple[tuple[type[Any], dict[str, object], str], ...] = (
     (Commitment, {"endDate": "2025-01-01"}, "endDate: must be after startDate"),
     (Commitment, {"amountPrePaid": -1}, "amountPrePaid: must be 0 or more"),
     (Commitment, {"amountPrePaid": 1001}, "amountPrePaid: must not be above the amount, 1000"),
+    (Commitment, {"amountFirstBill": 400}, "amountFirstBill: only with a billingPlanId"),
+    (Commitment, {"billingInterval": 2}, "billingInterval: only with a billingPlanId"),
+    (Commitment, {"billingOffset": 1, "feeDates": [FEE]}, "billingOffset: only with a billingPlanId"),
+    (Commitment, {"billEpoch": "2025-01-01", "feeDates": [FEE]}, "billEpoch: only with a billingPlanId"),
     (Commitment, {"amountPrePaid": 600, "amountFirstBill": 401}, "amountFirstBill: must not be above"),
     (Commitment, {"billingInterval": 366}, "$.billingInterval"),
     (Commitment, {"billingOffset": 365}, "$.billingOffset"),
@@ -302,6 +306,11 @@ MALFORMED: tuple[tuple[type[Any], dict[str, object], str], ...] = (
     (BalanceTransaction, {"amount": 0}, "amount: must not be 0"),
     (BalanceTransaction, {"amount": 1, "currencyPaid": "EUR"}, "paid: give it together with currencyPaid"),
 )
+
+
+def test_a_commitment_without_a_billing_plan_may_repeat_the_defaults() -> None:
+    said = {"amountFirstBill": 0, "billingInterval": 1, "billingOffset": 0}
+    assert wire.decode(Commitment, wire.encode({**COMMITMENT, **said})).billing_plan_id is None
 
 
 @pytest.mark.parametrize(("of", "changes", "says"), MALFORMED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +19,7 @@ from tallystick.core.ingest_failure import Event
 from tallystick.core.organization import BillConfig, CurrencyConversion
 from tallystick.core.period import Frequency
 from tallystick.errors import Refusal
+from tallystick.pipeline.bill import remove_bill
 from tallystick.pipeline.bill_job import cancel_job, list_jobs, read_job, unfinished_jobs
 from tallystick.ports import DocumentWhere, Page
 
@@ -367,6 +369,46 @@ def test_invoice_numbers_follow_the_order_of_accounts_without_gaps(open_desk: Op
     numbers = {(bill.account_code, bill.start_date.month): bill.sequential_invoice_number for bill in desk.bills()}
     assert [numbers[code, 10] for code in ("acme", "beta", "gamma")] == ["INVOICE-101", "INVOICE-102", "INVOICE-103"]
     assert [numbers[code, 11] for code in ("acme", "beta", "gamma")] == ["INVOICE-104", "INVOICE-105", "INVOICE-106"]
+
+
+def numbers_of(desk: Desk) -> list[str | None]:
+    return [bill.sequential_invoice_number for bill in desk.bills()]
+
+
+@pytest.mark.parametrize(
+    ("later", "number"),
+    [
+        ({"bill_prefix": "A-", "sequence_start_number": 500}, "A-501"),  # raised: counts from now on
+        ({"bill_prefix": "A-", "sequence_start_number": 7}, "A-102"),  # lowered: a number is never given twice
+        ({"bill_prefix": "B-", "sequence_start_number": 0}, "B-1"),  # another prefix has numbers of its own
+        ({}, None),
+    ],
+)
+def test_settings_of_invoice_numbers_count_from_the_next_bill(
+    open_desk: Opener, later: dict[str, Any], number: str | None
+) -> None:
+    world = calls_world("acme")
+    world.config(bill_prefix="A-", sequence_start_number=100)
+    desk = open_desk(world)
+    desk.run(last_date_in_billing_period=date(2023, 10, 31))
+    world.config(**later)
+    desk.save()
+    desk.run(**NOVEMBER)
+    assert numbers_of(desk) == ["A-101", number]
+
+
+def test_a_deleted_bill_that_is_made_again_has_its_number_again(open_desk: Opener) -> None:
+    world = calls_world("acme", "beta")
+    world.config(bill_prefix="A-")
+    desk = open_desk(world)
+    desk.run(**NOVEMBER)
+    first = desk.bills()[0]
+    for _ in range(2):
+        remove_bill(desk.records, first.id, actor_id="ada", at=at("2023-12-02"))
+        desk.run(**NOVEMBER)
+        assert numbers_of(desk) == ["A-1", "A-2"]
+    desk.run(last_date_in_billing_period=date(2023, 12, 31))
+    assert numbers_of(desk) == ["A-1", "A-3", "A-2", "A-4"]
 
 
 def test_account_decides_when_its_bill_is_due_and_the_organisation_when_it_is_invoiced(open_desk: Opener) -> None:

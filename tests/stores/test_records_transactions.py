@@ -130,7 +130,8 @@ def test_numbers_start_where_they_are_told_and_are_apart_by_name_and_organizatio
     with ours.transaction() as write:
         assert [write.next_number("invoice", 1_000) for _ in range(3)] == [1_000, 1_001, 1_002]
         assert write.next_number("statement", 0) == 0
-        assert write.next_number("invoice", 5) == 1_003  # the start counts once
+        assert write.next_number("invoice", 5) == 1_003  # it never goes back
+        assert [write.next_number("invoice", 2_000) for _ in range(2)] == [2_000, 2_001]
     with theirs.transaction() as write:
         assert write.next_number("invoice", 1) == 1
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from tallystick.control.credit_rules import require_contract, require_same_money
+from tallystick.control.contracts import require_contract_of
+from tallystick.control.credit_rules import require_same_money
 from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken
 from tallystick.control.ledger import drawing_bills, entries_of
@@ -25,7 +26,7 @@ def amounts(read: OrganizationRecords, balances: Sequence[Entity[Balance]]) -> d
 def _check(draft: Draft[Balance]) -> Balance:
     value = draft.value
     require_currency(draft.read, value.currency)
-    require_contract(draft.read, value.contract_id, value.account_id)
+    require_contract_of(draft.read, value.contract_id, value.account_id)
     _require_segments(draft.read, value)
     if draft.before is not None:
         require_same_money(draft, value, draft.before.value)

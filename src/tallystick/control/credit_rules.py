@@ -4,23 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from tallystick.control.desk import Draft, rule_broken, the
+from tallystick.control.desk import Draft, rule_broken
 from tallystick.control.ledger import has_entries
-from tallystick.core.contract import Contract
 from tallystick.core.credit_types import Balance, Commitment
-from tallystick.ports import OrganizationRecords
 
 Credit = TypeVar("Credit", Balance, Commitment)
-
-
-def require_contract(read: OrganizationRecords, contract_id: str | None, account_id: str) -> None:
-    """Refuse a contract of another account; absent is allowed."""
-    if contract_id is None:
-        return
-    owner = the(read, Contract, contract_id).account_id
-    if owner != account_id:
-        message = f"the contract {contract_id} is of the account {owner}; name one of the account {account_id}"
-        raise rule_broken("contractId", message)
 
 
 def require_same_money(draft: Draft[Credit], value: Credit, before: Credit) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 
@@ -37,8 +38,8 @@ def plan_fees(commitment: Commitment, term: Period, grid: Grid, money: Rounded) 
     to its amount exactly.
 
     The bills are those that close within the term; of these, from `billing_offset` on, every `billing_interval`-th has
-    a fee. The first takes `amount_first_bill` where that is given, the others the rest in equal parts, the last what
-    rounding left. `money` rounds to the commitment's currency.
+    a fee. The first takes `amount_first_bill` where that is given, the others the rest in equal parts, rounded from the
+    start. `money` rounds to the commitment's currency.
     """
     outstanding = subtract(commitment.amount, commitment.amount_pre_paid or ZERO)
     periods = list(grid.between(term.start, term.end))
@@ -62,13 +63,15 @@ def plan_fees(commitment: Commitment, term: Period, grid: Grid, money: Rounded) 
 
 
 def _spread(outstanding: Decimal, bills: int, first: Decimal | None, money: Rounded) -> list[Decimal]:
-    """An amount over bills: the first as agreed, the others alike, the last with the rest."""
+    """An amount over bills: the first as agreed, the others alike. What is due so far is rounded, and never above the
+    amount, so that no fee is negative and all of them add up to it."""
     if bills == 1:
         return [outstanding]
     head = [] if first is None else [first]
     rest, places = subtract(outstanding, first or ZERO), bills - len(head)
-    each = money(divide(rest, Decimal(places)))
-    return [*head, *[each] * (places - 1), subtract(rest, multiply(each, Decimal(places - 1)))]
+    shares = (divide(multiply(rest, Decimal(number)), Decimal(places)) for number in range(1, places))
+    so_far = [ZERO, *(min(money(each), rest) for each in shares), rest]
+    return [*head, *(subtract(after, before) for before, after in pairwise(so_far))]
 
 
 def fees_on(fees: tuple[Fee, ...], period: Period, term: Period, grid: Grid, *, in_advance: bool) -> list[Fee]:

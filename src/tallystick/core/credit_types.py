@@ -127,6 +127,21 @@ class Commitment(Value, frozen=True, kw_only=True):
             raise ValueError("amountFirstBill: must not be above what is left to pay, amount less amountPrePaid")
         if self.fee_dates and self.billing_plan_id is not None:
             raise ValueError("feeDates: give billingPlanId or feeDates, not both")
+        if self.billing_plan_id is None:
+            self._check_no_plan()
+
+    def _check_no_plan(self) -> None:
+        """What spreads fees over the bills of a plan says nothing without one. The defaults are let pass, as clients
+        send them along."""
+        given = {
+            "amountFirstBill": self.amount_first_bill,
+            "billingInterval": self.billing_interval - 1,
+            "billingOffset": self.billing_offset,
+            "billEpoch": self.bill_epoch,
+        }
+        for name, value in given.items():
+            if value:
+                raise ValueError(f"{name}: only with a billingPlanId, whose bills carry the fees; give one, or leave it out")
 
 
 class TopUp(Value, frozen=True, kw_only=True):

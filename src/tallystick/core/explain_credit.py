@@ -56,10 +56,9 @@ def _share_clause(step: FeeShare) -> str:
 
 def _share(step: FeeShare) -> str:
     first = "" if step.first is None else f", {money(step.first)} of it on the first bill"
-    rest = " The last fee takes what rounding left." if step.number == step.fees > 1 else ""
     return (
         f"{money(step.amount)}{_beforehand(step)} is spread over {step.fees} bills{first}; "
-        f"this is number {step.number}: {money(step.fee)}.{rest}"
+        f"this is number {step.number}: {money(step.fee)}."
     )
 
 

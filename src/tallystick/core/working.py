@@ -258,7 +258,7 @@ class Exceeded(Step, frozen=True, kw_only=True, tag="exceeded"):
 class FeeShare(Step, frozen=True, kw_only=True, tag="feeShare"):
     """Fee `number` of `fees` of a commitment: what of `amount` was not paid beforehand, spread over its bills.
 
-    `first` is what the first bill was agreed to take; the last fee takes what rounding left.
+    `first` is what the first bill was agreed to take; what is due so far is rounded.
     """
 
     amount: Decimal

@@ -32,6 +32,7 @@ from tallystick.core.rating import ENGINE_VERSION
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import uses_of
 from tallystick.errors import Refusal
+from tallystick.pipeline.invoice_number import keep_number, numbered, numbers_of_deleted
 from tallystick.pipeline.late_usage import drop_adjustments, keep_adjustments, with_adjustments
 from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
 from tallystick.pipeline.placing import charges_on, require_free, stand
@@ -40,7 +41,6 @@ from tallystick.pipeline.replay import rated_then
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction, Where
 
 KIND = "bill"
-INVOICE_NUMBERS = "invoice"  # the sequence that numbers bills
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +97,7 @@ def remove_bill(records: OrganizationRecords, id: str, *, actor_id: str, at: Ins
         if bill.locked:
             raise Refusal("bill_locked", f"bill {id} is locked and stays: correct it on the next bill")
         write.remove_document(KIND, id)
+        keep_number(write, bill)
         drop_adjustments(write, id)
         run = Run(job_id=bill.bill_job_id, as_of=at, up_to=record.evidence.up_to, actor_id=actor_id)
         drawing = Drawing(write, [each.credit_id for each in record.evidence.openings], run)
@@ -200,6 +201,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
     """
     rated = [each for each in results if isinstance(each, Rated)]
     stored = read_bills(write, [bill_id(write.organization_id, each.terms.of.key) for each in rated])
+    taken_back = numbers_of_deleted(write, [each.terms.bill_id for each in rated if each.terms.bill_id not in stored])
     lock_config = write.get(BillConfig, write.organization_id)
     lock_date = lock_config.value.bill_lock_date if lock_config else None
     drawing = Drawing(write, _credits_of(rated, stored.values()), run)
@@ -229,7 +231,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         bill_ids.append(fresh.bill.id)
         after = fresh if before is None else renewed(before, fresh, run)
         if after is not before:
-            changed.append(_numbered(write, each.terms, after))
+            changed.append(numbered(write, each.terms.config.value, after, taken_back))
             drawing.book(after, drawn)
     write.put_documents(KIND, [document_of(record) for record in changed])
     keep_adjustments(write, changed)
@@ -290,16 +292,6 @@ def read_bills(records: OrganizationRecords, ids: Sequence[str]) -> dict[str, Bi
         return {}
     found = records.documents(KIND, DocumentWhere(equal={"id": ids}), Page(size=len(ids)))
     return {each.id: wire.decode(BillRecord, each.body) for each in found.rows}
-
-
-def _numbered(write: Transaction, terms: Terms, record: BillRecord) -> BillRecord:
-    """The bill with an invoice number, if the organisation numbers its bills: the first is one above the start."""
-    config = terms.config.value
-    if not config.bill_prefix or record.bill.sequential_invoice_number is not None:
-        return record
-    number = write.next_number(INVOICE_NUMBERS, (config.sequence_start_number or 0) + 1)
-    bill = msgspec.structs.replace(record.bill, sequential_invoice_number=f"{config.bill_prefix}{number}")
-    return msgspec.structs.replace(record, bill=bill)
 
 
 def _failure(terms: Terms, code: str, message: str) -> BillFailure:

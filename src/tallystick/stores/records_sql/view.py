@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, Table
+from sqlalchemy import Connection, Select, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tallystick.core.entity import Entity, Value
@@ -132,10 +132,11 @@ class SqlTransaction(SqlOrganization):
 
 
 def _next_number(build: Callable[[Table], Any]) -> Any:
-    """Start a sequence of numbers or move it on by one, and give the number."""
+    """Start a sequence of numbers, or move it on by one or to a start above that, and give the number."""
     statement = build(sequence_number)
+    following, start = sequence_number.c.last + 1, statement.excluded.last
     return statement.on_conflict_do_update(
-        index_elements=["organization_id", "name"], set_={"last": sequence_number.c.last + 1}
+        index_elements=["organization_id", "name"], set_={"last": case((following < start, start), else_=following)}
     ).returning(sequence_number.c.last)
 
 
