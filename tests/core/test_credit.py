@@ -305,3 +305,54 @@ def test_a_credit_memo_is_not_taken_off_the_charges() -> None:
     outcome = drawn_of(terms, [usage, RatedLine(item=item, working=())], {terms.credits[0].id: Decimal(500)})
     assert [draw.amount for draw in outcome.draws] == [100]
     assert due(outcome) == Decimal("-30.00")
+
+
+# ------------------------------------------------------------------------------------------------ usage for nothing
+
+FREE = {"cumulative": True, "overage_pricing_bands": bands((0, "0.5"))}
+
+
+@pytest.mark.parametrize(
+    ("price", "rule", "used", "there", "lines"),
+    [
+        (0, {}, 40, 0, [("OVERAGE_USAGE", "20.00")]),  # 40 at 0.5: what is beyond counts by units
+        (0, {}, 40, 1, [("USAGE", "0.00")]),  # there is credit left, and nothing to pay
+        ("0.001", {}, 3, 0, [("OVERAGE_USAGE", "1.50")]),  # 0.003 is no money
+        (0, {"overage_surcharge_percent": Decimal(10)}, 40, 0, [("USAGE", "0.00")]),  # 10% of nothing
+    ],
+)
+def test_usage_for_nothing_beyond_credit(
+    price: object, rule: dict[str, Decimal], used: int, there: int, lines: list[tuple[str, str]]
+) -> None:
+    world = metered(price_bands=bands((0, price)), **FREE)
+    commitment(world, **rule)
+    assert bill(drawn(terms_on(world, "2023-03-10"), always(used), commitment=there)) == lines
+
+
+def test_usage_for_nothing_has_a_line_of_its_own_where_that_is_agreed() -> None:
+    world = metered(0)
+    commitment(world, separate_overage_usage=True)
+    (line,) = drawn(terms_on(world, "2023-03-10"), always(40), commitment=0).lines
+    assert (str(line.item.line_item_type), line.item.units, str(line.item.subtotal)) == ("OVERAGE_USAGE", 40, "0.00")
+    (line,) = drawn(terms_on(world, "2023-03-10"), always(40), commitment=9).lines
+    assert line.item.line_item_type is LineItemType.USAGE
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_units_that_are_free_come_first_however_the_period_is_cut(*, cut: bool) -> None:
+    """100 free and 100 at 1, of which 50 are paid for: 50 are beyond, at 3 each; 150 are not."""
+    world = metered(price_bands=bands((0, 0), (100, 1)), cumulative=True, overage_pricing_bands=bands((0, 3)))
+    commitment(world)
+    if cut:
+        balance(world, start_date=at("2023-03-10"))
+    used = [Event(at("2023-03-05"), Decimal(100)), Event(at("2023-03-20"), Decimal(100))]
+    outcome = drawn(terms_on(world, "2023-03-20"), summing(used), commitment=50)
+    assert bill(outcome) == [("USAGE", "50.00"), ("COMMITMENT_CONSUMED", "-50.00"), ("OVERAGE_USAGE", "150.00")]
+    assert [line.item.units for line in outcome.lines] == [150, 1, 50]
+
+
+def test_usage_for_nothing_needs_no_rate() -> None:
+    world = metered(0)
+    world.currency("EUR", 2)
+    balance(world, currency="EUR")
+    assert bill(drawn(terms_on(world, "2023-03-10"), always(100), wallet=100)) == [("USAGE", "0.00")]

@@ -13,9 +13,12 @@ import pytest
 from billing_desk import Desk, calls_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledger_desk import top_up
 
 from billing_world import World, at, bands, id_of
+from credit_world import balance
 from tallystick.core.bill import Bill, BillRecord, LineItem, LineItemType, approve, lock
+from tallystick.core.credit_types import CreditLine
 from tallystick.core.explain import explain_line
 from tallystick.core.organization import LateUsage
 from tallystick.core.period import Instant
@@ -268,3 +271,34 @@ def test_consolidated_bills_are_adjusted_as_well(open_desk: Opener) -> None:
     assert told(run(desk, 3)) == [("calls, adjustment for 2023-02-01 to 2023-02-28", "1.00")]
     assert {bill.billing_frequency for bill in desk.bills()} == {"MIXED"}
     assert verified(desk) == []
+
+
+@pytest.mark.parametrize(
+    ("given_", "total"),
+    [
+        ({}, "0.00"),  # it pays the fee of 5.00 and the adjustment
+        ({"line_item_types": (CreditLine.USAGE,)}, "5.00"),  # what is adjusted is usage
+        ({"line_item_types": (CreditLine.STANDING_CHARGE,)}, "5.00"),  # and no fee
+        ({"start_date": at("2023-02-01")}, "5.00"),  # what was used in January is not its business
+        ({"end_date": at("2023-02-01")}, "10.00"),  # it has ended by then
+        ({"product_ids": (id_of("product", "Other"),)}, "10.00"),
+    ],
+)
+def test_credit_pays_for_an_adjustment_as_for_the_line_that_it_adjusts(
+    open_desk: Opener, given_: dict[str, Any], total: str
+) -> None:
+    """February: the fee of 5.00, and 50 calls of January that came late for 5.00."""
+    world = calls_world()
+    balance(world, **given_)
+    desk = open_desk(world)
+    top_up(desk, 100)
+    desk.use("acme", "2023-01-10", calls=100)
+    run(desk, 1)
+    finish(desk, 1, locked=True)
+    desk.use("acme", "2023-01-20", calls=50)
+    assert f"{run(desk, 2).bill_total:.2f}" == total
+    assert told(of_month(desk, 2).bill) == [("calls, adjustment for 2023-01-01 to 2023-01-31", "5.00")]
+    assert verified(desk) == []
+    before = desk.bodies()
+    run(desk, 2)
+    assert desk.bodies() == before

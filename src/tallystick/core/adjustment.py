@@ -102,6 +102,7 @@ def _draft(
         accounting_product=None,
         of=f"{earlier.bill_id}/{line_id}",
         fields={name: value for name, value in fields.items() if value is not None},
+        counts_as=line.line_item_type if line else None,
     )
 
 

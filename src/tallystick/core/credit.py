@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tallystick.core.account import CreditType
-from tallystick.core.bill import LineItem
+from tallystick.core.bill import LineItem, LineItemType
 from tallystick.core.catalog import Product
 from tallystick.core.credit_types import Balance, Commitment, CreditLine
 from tallystick.core.entity import Entity
@@ -141,10 +141,11 @@ def cuts_of(credits: Iterable[Credit], period: Period) -> tuple[Instant, ...]:
     return tuple(sorted(edge for edge in edges if period.start < edge < period.end))
 
 
-def pays_for(credit: Credit, item: LineItem) -> bool:
-    """Whether a credit is for a line, whenever that is served: by type, product, contract, aggregation, segment."""
+def pays_for(credit: Credit, item: LineItem, type_: LineItemType) -> bool:
+    """Whether a credit is for a line that counts as one of a type, whenever that is served: by type, product, contract,
+    aggregation, segment."""
     value = credit.entity.value
-    if item.line_item_type not in _types(credit) or (credit.plan_ids and item.plan_id not in credit.plan_ids):
+    if type_ not in _types(credit) or (credit.plan_ids and item.plan_id not in credit.plan_ids):
         return False
     if value.product_ids and item.product_id not in value.product_ids:
         return False

@@ -141,7 +141,9 @@ class Commitment(Value, frozen=True, kw_only=True):
         }
         for name, value in given.items():
             if value:
-                raise ValueError(f"{name}: only with a billingPlanId, whose bills carry the fees; give one, or leave it out")
+                raise ValueError(
+                    f"{name}: only with a billingPlanId, whose bills carry the fees; give one, or leave it out"
+                )
 
 
 class TopUp(Value, frozen=True, kw_only=True):

@@ -78,6 +78,9 @@ class _Purse:
 
     def pay(self, portion: Portion, *, carried: bool) -> None:
         """Pay for a portion of a line as far as there is anything to pay with."""
+        if portion.free:
+            portion.held = portion.held or self.room(carried=carried) != 0
+            return
         wanted = _wanted(portion, self.credit.currency, self.conversion)
         room = self.room(carried=carried)
         amount = wanted if room is None else min(wanted, room)
@@ -119,15 +122,28 @@ def apply_credits(terms: Terms, lines: Sequence[RatedLine], openings: Mapping[st
 
 def _draw(terms: Terms, credit: Credit, opening: Opening, portions: Sequence[Portion]) -> _Purse | None:
     """Let one credit pay for what it is for; None when there is nothing."""
-    wanted = [each for each in portions if each.billed > 0 and pays_for(credit, each.line.item)]
+    wanted = [
+        each for each in portions if (each.billed > 0 or each.free) and pays_for(credit, each.line.item, each.type)
+    ]
     windows = [(credit.window, False)] + ([(credit.rollover, True)] if credit.rollover else [])
     inside = [(each, carried) for window, carried in windows for each in wanted if _within(each, window)]
     if not inside:
+        return None
+    if all(each.free for each, _ in inside):
+        _hold(terms, credit, opening, inside)
         return None
     purse = _Purse(credit, terms.conversion(credit.currency), opening.value, opening.rolled)
     for portion, carried in inside:
         purse.pay(portion, carried=carried)
     return purse
+
+
+def _hold(terms: Terms, credit: Credit, opening: Opening, free: Sequence[tuple[Portion, bool]]) -> None:
+    """Let usage that comes to no money stand under a credit of which there is something left. No rate is needed."""
+    same = terms.exchange(credit.currency, credit.currency)
+    purse = _Purse(credit, same, opening.value, opening.rolled)
+    for portion, carried in free:
+        purse.pay(portion, carried=carried)
 
 
 def _within(portion: Portion, window: Period) -> bool:

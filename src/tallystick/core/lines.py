@@ -48,13 +48,15 @@ class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a bill and the steps that made it.
 
     `parts` says what usage comes to up to each moment at which credit begins or ends (see `Terms.cuts`), in order; a
-    line without parts is cut by days. `exact` is its amount before rounding, where that is known.
+    line without parts is cut by days. `exact` is its amount before rounding, where that is known. An adjustment
+    `counts_as` a line of the type that it adjusts, where credit is to pay.
     """
 
     item: LineItem
     working: Working
     exact: Decimal | None = None
     parts: tuple[UpTo, ...] = ()
+    counts_as: LineItemType | None = None
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     segment: tuple[str, ...] = ()
     bands: tuple[BandUsage, ...] | None = None
     parts: tuple[UpTo, ...] = ()
+    counts_as: LineItemType | None = None  # where it is an adjustment of a line of that type
     portions: tuple[Portion, ...] = ()  # of a pool whose line is broken down by account
 
     @property
@@ -138,7 +141,7 @@ def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:
         ),
     )
     working = (*draft.working, *money_steps(draft.exact, conversion, item))
-    return RatedLine(item=item, working=working, exact=draft.exact, parts=draft.parts)
+    return RatedLine(item=item, working=working, exact=draft.exact, parts=draft.parts, counts_as=draft.counts_as)
 
 
 def price_fields(price: PriceTerms) -> dict[str, Any]:

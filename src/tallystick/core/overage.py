@@ -75,15 +75,19 @@ def overage_lines(
 
 
 def _ruling(credits: Sequence[Credit], portion: Portion, price: PriceTerms | None) -> Credit | None:
-    """The credit whose rule holds for usage that is left to pay: the last one drawn that is for it and has a rule."""
-    if portion.line.item.line_item_type is not LineItemType.USAGE or portion.billed <= 0:
+    """The credit whose rule holds for usage that is left to pay: the last one drawn that is for it and has a rule.
+
+    Usage that comes to no money is left where no credit was, when its turn came; a surcharge on nothing is nothing.
+    """
+    free = portion.free and not portion.held
+    if portion.line.item.line_item_type is not LineItemType.USAGE or not (portion.billed > 0 or free):
         return None
     for credit in reversed(credits):
         inside = credit.window.start <= portion.start < credit.window.end
-        if inside and not credit.overdraft and pays_for(credit, portion.line.item):
+        if inside and not credit.overdraft and pays_for(credit, portion.line.item, portion.type):
             separate = credit.commitment is not None and credit.commitment.separate_overage_usage
             if credit.surcharge or separate or _bands(price):
-                return credit
+                return None if free and credit.surcharge else credit
     return None
 
 
@@ -192,7 +196,7 @@ def _without(line: RatedLine, beyond: Sequence[_Beyond]) -> RatedLine | None:
     units = tidy(subtract(old.units, total(each.units for each in mine)))
     subtotal = subtract(old.subtotal, total(each.left for each in mine))
     converted = subtract(old.converted_subtotal, total(each.billed for each in mine))
-    if not subtotal and not converted:
+    if not subtotal and not converted and not units:
         return None
     item = msgspec.structs.replace(
         old,

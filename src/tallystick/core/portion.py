@@ -40,6 +40,18 @@ class Portion:
     rounding: Rounding  # of the line's currency
     before: UpTo
     after: UpTo
+    held: bool = False  # it comes to no money, and there was credit left for it when its turn came
+
+    @property
+    def type(self) -> LineItemType:
+        """The type of line that it counts as: an adjustment is for what the line that it adjusts is for."""
+        return self.line.counts_as or self.line.item.line_item_type
+
+    @property
+    def free(self) -> bool:
+        """Whether it is usage at no price, or at so low a one that it comes to no money."""
+        used = self.line.item.line_item_type is LineItemType.USAGE and self.after.units > self.before.units
+        return used and not self.money
 
     @property
     def currency(self) -> str:
@@ -131,7 +143,7 @@ def net(portions: Sequence[Portion]) -> None:
     It is taken off charges of the same pricing, then of the same product, then of the whole bill (the last only where
     it is not a refund of a minimum): those of the same time first.
     """
-    charges = [each for each in portions if each.billed > 0 and each.line.item.line_item_type in PAYABLE]
+    charges = [each for each in portions if each.billed > 0 and each.type in PAYABLE]
     for gift in (each for each in portions if each.billed < 0 and each.line.item.line_item_type not in APART):
         for charge in sorted(charges, key=lambda each: _distance(gift, each)):
             if gift.billed >= 0 or not _concerns(gift, charge):
