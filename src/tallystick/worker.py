@@ -68,11 +68,16 @@ class Worker:
             thread.join()
 
     def _repeat(self, step: Callable[[], None]) -> None:
+        failed = ""  # why the step failed last
         while not self._stopping.is_set():
             try:
                 step()
-            except Exception:
-                log.exception("a step of the worker failed; it is tried again")
+                failed = ""
+            except Exception as problem:
+                # Told in full once: what fails every second, as with a full disk, must not fill the log.
+                if str(problem) != failed:
+                    log.exception("a step of the worker failed; it is tried again")
+                failed = str(problem)
                 self._stopping.wait(PAUSE_SECONDS)
 
     def _project(self) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
+from tallystick.errors import Refusal
 from tallystick.ports import Claim
 
 MARK = b"mark"
@@ -38,12 +39,22 @@ class RocksUidIndex:
         ]
 
     def put(self, claims: Mapping[bytes, Claim], mark: int) -> None:
-        """Add claims and move the mark, in one atomic write, which outlives the process but perhaps not the power."""
+        """Add claims and move the mark, in one atomic write, which outlives the process but perhaps not the power.
+
+        Refusal `busy` when the disk does not take it: then neither is moved. The engine takes writes again some seconds
+        after there is room.
+        """
         batch = WriteBatch(raw_mode=True)
         for key, claim in claims.items():
             batch.put(key, claim.content + claim.position.to_bytes(8, "big"))
         batch.put(MARK, mark.to_bytes(8, "big"))
-        self._store.write(batch)
+        try:
+            self._store.write(batch)
+        except Exception as problem:
+            if type(problem) is not Exception:  # the engine raises no class of its own
+                raise
+            message = f"the uid index could not be written ({problem}); send the same again"
+            raise Refusal("busy", message) from problem
         self._mark = mark
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ from tallystick.errors import Refusal
 BUSY_SECONDS = 30  # how long a statement waits for another connection before it fails
 CHECKPOINT_PAGES = 8_000  # SQLite folds its log into the file at 32 MB: a page that many commits touch moves once
 PAGE_CACHE_KIB = 16_384  # of each SQLite connection
+_SQLITE_TROUBLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_POSTGRESQL_TROUBLE = {"08", "53", "57", "58"}  # connection, resources (a full disk), shutting down, its own files
 
 
 class Database:
@@ -70,9 +73,12 @@ class Database:
 
     @contextmanager
     def writing(self, organization_id: str) -> Iterator[Connection]:
-        """A transaction: committed at the end of the block, rolled back when it raises. Never nested."""
+        """A transaction: committed at the end of the block, rolled back when it raises. Never nested.
+
+        Refusal `busy` when the database cannot take it now, because its disk is full or it is not there.
+        """
         assert not getattr(self._thread, "writes", False), "a transaction is already open in this thread"
-        with self._lock(organization_id):
+        with self._lock(organization_id), _told_to_wait():
             self._thread.writes = True
             try:
                 with self._writers.begin() as connection:
@@ -95,6 +101,28 @@ class Database:
         no connection; the advisory lock keeps other processes apart."""
         with self._guard:
             return self._locks.setdefault(organization_id if self.dialect == "postgresql" else "", threading.Lock())
+
+
+@contextmanager
+def _told_to_wait() -> Iterator[None]:
+    """What the database cannot do now but may do later, as a refusal."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not _may_pass(error):
+            raise
+        message = f"the records could not be written ({error.orig}); send the same again"
+        raise Refusal("busy", message) from error
+
+
+def _may_pass(error: DBAPIError) -> bool:
+    """Whether the fault lies with the disk or the connection, not with the statement."""
+    if error.connection_invalidated:
+        return True
+    sqlite_code = getattr(error.orig, "sqlite_errorcode", None)
+    if sqlite_code is not None:
+        return sqlite_code & 0xFF in _SQLITE_TROUBLE  # the low byte is the kind, the rest its circumstances
+    return (getattr(error.orig, "sqlstate", None) or "")[:2] in _POSTGRESQL_TROUBLE
 
 
 def connect(url: str) -> Database:
