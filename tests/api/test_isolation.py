@@ -94,7 +94,9 @@ class Estate:
         key = f"key-of-{self.tenant.id}"
         rows = {"items": [{"key": key, "value": 1}]}
         read(send(self.http, "PUT", f"/lookuptables/{table}/revisions/{revision}/data", rows))
-        return {"/revisions": revision, "/lookuptablerevisions": revision, "/lookupkeys": key}
+        jobs = f"/lookuptables/{table}/revisions/{revision}/data/jobs"
+        job = read(send(self.http, "POST", f"{jobs}/download", {"contentType": "text/csv"}))["jobId"]
+        return {"/revisions": revision, "/lookuptablerevisions": revision, "/lookupkeys": key, "/data/jobs": job}
 
     def memo(self, kind: str, ids: Mapping[str, str]) -> str:
         """A credit or debit line item on the bill."""
@@ -181,6 +183,9 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         f"{LOOKUP_REVISION}/data": b'{"items":[{"key":"a","value":1}]}',
         f"{LOOKUP_REVISION}/data/{{lookupKey}}": b'{"item":{"key":"a","value":1}}',
         f"{LOOKUP_REVISION}/data/copy": b"{}",
+        f"{LOOKUP_REVISION}/data/archived": b'{"contentType":"text/csv"}',
+        f"{LOOKUP_REVISION}/data/jobs/download": b'{"contentType":"text/csv"}',
+        f"{LOOKUP_REVISION}/data/generateuploadurl": b'{"contentType":"text/csv","contentLength":1,"fileName":"a"}',
         "/bills/{id}/status": b'{"status":"APPROVED"}',
         "/failedmeasurements/{id}/replay": b"{}",
         "/accounts/{id}/enddatebillingentities": ENDED,

@@ -228,6 +228,7 @@ def test_rows_are_copied(client: M3ter, table: str, revision: str, rows: Rows) -
     rows.put(*ROWS)
     set_status(client, table, revision, "PUBLISHED")
     made = rows.api.copy(**rows.of)
+    assert made.job_id
     assert made.revision_id is not None
     copied = client.lookup_tables.lookup_table_revisions.retrieve(id=made.revision_id, lookup_table_id=table)
     assert (copied.name, copied.status, copied.item_count) == ("First Copy", "DRAFT", 3)
@@ -241,20 +242,6 @@ def test_rows_are_copied(client: M3ter, table: str, revision: str, rows: Rows) -
         rows.api.copy(**rows.of, revision_id=draft(client, table, "Other", keys=["model"]))
     with pytest.raises(BadRequestError, match="there is no lookup table revision"):
         rows.api.copy(**rows.of, revision_id=NOWHERE)
-
-
-def test_what_is_absent_says_so(rows: Rows) -> None:
-    jobs = rows.api.lookup_table_revision_data_jobs
-    for ask in (
-        lambda: rows.api.archieve(**rows.of, content_type="text/csv"),
-        lambda: rows.api.generate_download_url(**rows.of, content_length=1, content_type="text/csv", file_name="a.csv"),
-        lambda: jobs.download(**rows.of, content_type="text/csv"),
-    ):
-        with pytest.raises(BadRequestError, match="files of lookup tables are not supported"):
-            ask()
-    assert list(jobs.list(**rows.of)) == []
-    with pytest.raises(NotFoundError):
-        jobs.retrieve(NOWHERE, **rows.of)
 
 
 # ------------------------------------------------------------------------------------------------------ formulas

@@ -16,6 +16,7 @@ from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
+from litestar.types import Empty
 
 from tallystick.api.door import Door
 from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
@@ -46,10 +47,16 @@ def organization_handler(app: App, door: Door, route: Route) -> HTTPRouteHandler
     """The Litestar handler of a route under /organizations/{orgId}."""
 
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        if route.signed:  # before the body is read: a file may take longer to arrive than the link lives
+            try:
+                query = query_string(request.scope["query_string"])
+                verify(app.key, request.scope["path"], query.values, app.clock.now())
+            except Refusal as refusal:
+                return _response(failure(refusal))
         raw = await request.body()
         return await _answer(partial(_run, app, door, route, request, raw))
 
-    return _handler(route.method, PREFIX + route.path, handle)
+    return _handler(route.method, PREFIX + route.path, handle, route.file_bytes)
 
 
 def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
@@ -64,7 +71,7 @@ def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
 
         return await _answer(run)
 
-    return _handler(route.method, route.path, handle)
+    return _handler(route.method, route.path, handle, None)
 
 
 def guarded(work: Callable[[], Answer]) -> Answer:
@@ -100,14 +107,22 @@ def http_failure(_: Request[Any, Any, Any], problem: HTTPException) -> Response[
     return Response(wire.encode(reply), status_code=problem.status_code, headers=problem.headers or {}, media_type=JSON)
 
 
-def _handler(method: str, path: str, handle: Callable[..., Any]) -> HTTPRouteHandler:
-    typed = path.replace("}", ":str}")
-    handler: HTTPRouteHandler = HTTPRouteHandler(typed, http_method=HttpMethod(method), status_code=200)(handle)
+def _handler(method: str, path: str, handle: Callable[..., Any], most: int | None) -> HTTPRouteHandler:
+    """`most` is the limit of the body in bytes; None: as for every request."""
+    limit = Empty if most is None else most
+    made = HTTPRouteHandler(
+        path.replace("}", ":str}"), http_method=HttpMethod(method), status_code=200, request_max_body_size=limit
+    )
+    handler: HTTPRouteHandler = made(handle)
     return handler
 
 
 async def _answer(work: Callable[[], Answer]) -> Response[bytes]:
-    status, headers, body = await anyio.to_thread.run_sync(guarded, work, limiter=THREADS)
+    return _response(await anyio.to_thread.run_sync(guarded, work, limiter=THREADS))
+
+
+def _response(answer: Answer) -> Response[bytes]:
+    status, headers, body = answer
     media_type = headers.pop("content-type", JSON)
     return Response(body, status_code=status, headers=headers, media_type=media_type)
 
@@ -117,8 +132,7 @@ def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], ra
     query = query_string(request.scope["query_string"])
     now = app.clock.now()
     organization_id = path["orgId"]
-    if route.signed:
-        verify(app.key, request.scope["path"], query.values, now)
+    if route.signed:  # the link was checked before the body was read
         actor = Actor(id="signed-link", kind="LINK")
     else:
         grant = door.admit(request.headers.get("authorization"), now)

@@ -1,8 +1,4 @@
-"""The rows of lookup table revisions over HTTP.
-
-Copies are made at once, so there are no jobs to wait for; files are neither uploaded nor made (what to do instead is
-in the refusals).
-"""
+"""The rows of lookup table revisions over HTTP: all of them, or one by its key."""
 
 from __future__ import annotations
 
@@ -11,20 +7,20 @@ from typing import Annotated
 
 import msgspec
 
-from tallystick.api.crud import PAGING, Reply, desk_of
+from tallystick.api.crud import Reply, desk_of
 from tallystick.api.lookup_tables import TAG
-from tallystick.api.routing import Call, Paged, Route, entity_reply, page_reply
+from tallystick.api.routing import Call, Route, entity_reply
 from tallystick.control import lookup_tables as tables
 from tallystick.core import wire
-from tallystick.core.entity import Entity, Id, Value
+from tallystick.core.entity import Entity, Value
 from tallystick.core.lookup_types import MAX_ROWS_AT_ONCE, LookupData, LookupTableRevision, Row
 from tallystick.errors import Refusal
 
 _KEY = "lookupKey"
 _ADDITIONAL = {"additional": f"What to show with each row besides: {_KEY}."}
 _LIMIT = {"limit": f"How many rows to show at most; at most and by default {MAX_ROWS_AT_ONCE}."}
-_BASE = "/lookuptables/{lookupTableId}/revisions/{lookupTableRevisionId}/data"
-_ONE = _BASE + "/{lookupKey}"
+BASE = "/lookuptables/{lookupTableId}/revisions/{lookupTableRevisionId}/data"
+_ONE = BASE + "/{lookupKey}"
 
 
 class LookupRows(Value, frozen=True, kw_only=True):
@@ -41,12 +37,6 @@ class LookupRow(Value, frozen=True, kw_only=True):
     version: int | None = None
 
 
-class LookupCopy(Value, frozen=True, kw_only=True):
-    """Where to copy the rows to: a draft, or, when absent, a new revision."""
-
-    revision_id: Id | None = None
-
-
 class LookupVersion(Value, frozen=True, kw_only=True):
     """The version of the rows that a change is based on."""
 
@@ -60,24 +50,19 @@ class LookupRowsReply(Value, frozen=True, kw_only=True):
     version: int | None = None
 
 
-class CopyReply(Value, frozen=True, kw_only=True):
-    """The revision that has the rows now."""
-
-    revision_id: Id
-
-
 class ResultReply(Value, frozen=True, kw_only=True):
     """What became of a deletion."""
 
     result: str
 
 
-def _ids(call: Call) -> tuple[str, str]:
+def ids_in(call: Call) -> tuple[str, str]:
+    """The ids of the table and of the revision that a path names."""
     return call.path["lookupTableId"], call.path["lookupTableRevisionId"]
 
 
 def _revision(call: Call) -> Entity[LookupTableRevision]:
-    return tables.revision_of(call.records, *_ids(call))
+    return tables.revision_of(call.records, *ids_in(call))
 
 
 def _reply(call: Call, rows: Iterable[Row], data: Entity[LookupData] | None) -> Reply:
@@ -102,14 +87,14 @@ def _retrieve(call: Call) -> Reply:
 
 
 def _update(call: Call, body: LookupRows) -> Reply:
-    data = tables.upsert(desk_of(call), *_ids(call), body.items, body.version)
+    data = tables.upsert(desk_of(call), *ids_in(call), body.items, body.version)
     key_of = _revision(call).value.key_of
     given = {key_of(item) for item in body.items}
     return _reply(call, [row for row in data.value.rows if key_of(row) in given], data)
 
 
 def _delete(call: Call) -> Reply:
-    tables.delete_data(desk_of(call), *_ids(call))
+    tables.delete_data(desk_of(call), *ids_in(call))
     return {"result": "every row was deleted"}
 
 
@@ -120,34 +105,14 @@ def _retrieve_key(call: Call) -> Reply:
 
 
 def _update_key(call: Call, body: LookupRow) -> Reply:
-    data = tables.upsert_key(desk_of(call), *_ids(call), call.path[_KEY], body.item, body.version)
+    data = tables.upsert_key(desk_of(call), *ids_in(call), call.path[_KEY], body.item, body.version)
     return _reply(call, (tables.row_of(call.records, _revision(call), call.path[_KEY]),), data)
 
 
 def _delete_key(call: Call) -> Reply:
     version = wire.decode(LookupVersion, call.raw).version if call.raw.strip() else None
-    row, data = tables.delete_key(desk_of(call), *_ids(call), call.path[_KEY], version)
+    row, data = tables.delete_key(desk_of(call), *ids_in(call), call.path[_KEY], version)
     return _reply(call, (row,), data)
-
-
-def _copy(call: Call, body: LookupCopy) -> Reply:
-    return {"revisionId": tables.copy(desk_of(call), *_ids(call), body.revision_id).id}
-
-
-# ------------------------------------------------------------------------------------------------------ what is absent
-
-
-def _no_files(call: Call) -> Reply:
-    _revision(call)
-    message = (
-        f"files of lookup tables are not supported: PUT rows to …/data, {MAX_ROWS_AT_ONCE:,} at once; GET reads them"
-    )
-    raise Refusal("rule_broken", f"data: {message}", field="data")
-
-
-def _no_jobs(call: Call) -> Reply:
-    _revision(call)
-    return page_reply([], None)
 
 
 def _route(
@@ -174,14 +139,9 @@ def _route(
 
 
 ROUTES = (
-    _route("POST", f"{_BASE}/copy", _copy, "Copy the rows of a revision", LookupCopy, CopyReply),
-    _route("POST", f"{_BASE}/archived", _no_files, "Refused: files are not supported"),
-    _route("POST", f"{_BASE}/generateuploadurl", _no_files, "Refused: files are not supported"),
-    _route("POST", f"{_BASE}/jobs/download", _no_files, "Refused: files are not supported"),
-    _route("GET", f"{_BASE}/jobs", _no_jobs, "List every job: there are none", None, Paged(CopyReply), PAGING),
-    _route("GET", _BASE, _retrieve, "Retrieve the rows of a revision", query={**_LIMIT, **_ADDITIONAL}),
-    _route("PUT", _BASE, _update, "Add or replace rows of a draft", LookupRows, query=_ADDITIONAL),
-    _route("DELETE", _BASE, _delete, "Delete every row of a draft", None, ResultReply),
+    _route("GET", BASE, _retrieve, "Retrieve the rows of a revision", query={**_LIMIT, **_ADDITIONAL}),
+    _route("PUT", BASE, _update, "Add or replace rows of a draft", LookupRows, query=_ADDITIONAL),
+    _route("DELETE", BASE, _delete, "Delete every row of a draft", None, ResultReply),
     _route("GET", _ONE, _retrieve_key, "Retrieve the row with a key", query=_ADDITIONAL),
     _route("PUT", _ONE, _update_key, "Put the row with a key into a draft", LookupRow, query=_ADDITIONAL),
     _route("DELETE", _ONE, _delete_key, "Delete the row with a key from a draft"),

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from tallystick.control import lookup_jobs as jobs
 from tallystick.control.desk import Desk, Draft, Noun, in_use, rule_broken
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.entity import Entity
 from tallystick.core.expression import Expression, parse
 from tallystick.core.lookup import WITH_LOOKUPS, tables_in
+from tallystick.core.lookup_job import JobStatus, JobType, LookupJob
 from tallystick.core.lookup_types import (
     MAX_ROWS,
     MAX_ROWS_AT_ONCE,
@@ -156,12 +158,21 @@ def set_status(
             )
             raise rule_broken("status", f"{message}: copy its rows into a new revision instead")
         if status is RevisionStatus.PUBLISHED and (former := active_revision(write, table_id)):
-            _put(desk, write, former, status=RevisionStatus.ARCHIVED)
+            archive(desk, write, _put(desk, write, former, status=RevisionStatus.ARCHIVED))
         moments = {
             (RevisionStatus.DRAFT, RevisionStatus.PUBLISHED): {"published_at": desk.now},
             (RevisionStatus.PUBLISHED, RevisionStatus.ARCHIVED): {"withdrawn_at": desk.now},
         }
-        return _put(desk, write, revision, version, status=status, **moments.get((before, status), {}))
+        changed = _put(desk, write, revision, version, status=status, **moments.get((before, status), {}))
+        if status is RevisionStatus.ARCHIVED:
+            archive(desk, write, changed)
+        return changed
+
+
+def archive(desk: Desk, write: Transaction, revision: Entity[LookupTableRevision]) -> LookupJob:
+    """Keep the job that stands for the rows of a revision that was just archived."""
+    kept = jobs.snapshot(revision, data_of(write, revision.id))
+    return jobs.keep(write, jobs.new_job(desk, revision, JobType.ARCHIVE, JobStatus.SUCCEEDED, snapshot=kept))
 
 
 def _put(
@@ -188,13 +199,13 @@ def upsert(
     if len(items) > MAX_ROWS_AT_ONCE:
         raise rule_broken("items", f"at most {MAX_ROWS_AT_ONCE:,} rows at once, got {len(items):,}")
     with desk.records.transaction() as write:
-        revision = _draft(write, table_id, revision_id)
+        revision = draft_of(write, table_id, revision_id)
         rows = [_row(revision, item, f"items[{place}]") for place, item in enumerate(items)]
         keys = [revision.value.key_of(row) for row in rows]
         if len(set(keys)) < len(keys):
             twice = next(key for place, key in enumerate(keys) if key in keys[:place])
             raise rule_broken("items", f"the key {twice[:80]!r} is given twice")
-        return _write(desk, write, revision, dict(zip(keys, rows, strict=True)), version)
+        return write_rows(desk, write, revision, dict(zip(keys, rows, strict=True)), version)
 
 
 def upsert_key(
@@ -202,11 +213,11 @@ def upsert_key(
 ) -> Entity[LookupData]:
     """Put the row with a key into a draft; `item` may leave out the key's fields, and must not contradict them."""
     with desk.records.transaction() as write:
-        revision = _draft(write, table_id, revision_id)
+        revision = draft_of(write, table_id, revision_id)
         row = _row(revision, item, "item")
         if revision.value.key_of(row) != key:
             raise rule_broken("item", f"its key is {revision.value.key_of(row)[:80]!r}, the path says {key[:80]!r}")
-        return _write(desk, write, revision, {key: row}, version)
+        return write_rows(desk, write, revision, {key: row}, version)
 
 
 def delete_key(
@@ -214,15 +225,15 @@ def delete_key(
 ) -> tuple[Row, Entity[LookupData]]:
     """Take the row with a key out of a draft, and give it. Refusal `not_found`."""
     with desk.records.transaction() as write:
-        revision = _draft(write, table_id, revision_id)
+        revision = draft_of(write, table_id, revision_id)
         row = row_of(write, revision, key)
-        return row, _write(desk, write, revision, {key: None}, version)
+        return row, write_rows(desk, write, revision, {key: None}, version)
 
 
 def delete_data(desk: Desk, table_id: str, revision_id: str) -> None:
     """Take every row out of a draft."""
     with desk.records.transaction() as write:
-        revision = _draft(write, table_id, revision_id)
+        revision = draft_of(write, table_id, revision_id)
         kept = data_of(write, revision.id)
         if kept is not None:
             _DATA.update_within(desk, write, kept, msgspec.structs.replace(kept.value, rows=()), None)
@@ -239,9 +250,9 @@ def row_of(read: OrganizationRecords, revision: Entity[LookupTableRevision], key
     return found
 
 
-def copy(desk: Desk, table_id: str, revision_id: str, target_id: str | None) -> Entity[LookupTableRevision]:
+def copy(desk: Desk, table_id: str, revision_id: str, target_id: str | None) -> LookupJob:
     """Copy the rows of a revision into a draft with the same fields and keys, in place of what that has; without a
-    target, into a new revision."""
+    target, into a new revision. The job that is kept is done."""
     with desk.records.transaction() as write:
         source = revision_of(write, table_id, revision_id)
         if target_id is None:
@@ -250,7 +261,7 @@ def copy(desk: Desk, table_id: str, revision_id: str, target_id: str | None) -> 
             value = msgspec.structs.replace(source.value, name=name, **fresh)
             target = LOOKUP_TABLE_REVISIONS.create_within(desk, write, value, desk.new_id())
         else:
-            target = _draft(write, the_table_of(write, target_id), target_id, "revisionId")
+            target = draft_of(write, the_table_of(write, target_id), target_id, "revisionId")
         if (source.value.fields, source.value.keys) != (target.value.fields, target.value.keys):
             raise rule_broken("revisionId", "the two revisions differ in their fields or keys")
         kept, copied = data_of(write, target.id), data_of(write, source.id)
@@ -259,7 +270,10 @@ def copy(desk: Desk, table_id: str, revision_id: str, target_id: str | None) -> 
             _DATA.update_within(desk, write, kept, msgspec.structs.replace(kept.value, rows=rows), None)
         elif rows:
             _DATA.create_within(desk, write, LookupData(lookup_table_revision_id=target.id, rows=rows), desk.new_id())
-        return target
+        done = jobs.new_job(
+            desk, source, JobType.COPY, JobStatus.SUCCEEDED, destination_lookup_table_revision_id=target.id
+        )
+        return jobs.keep(write, done)
 
 
 def the_table_of(read: OrganizationRecords, revision_id: str) -> str:
@@ -271,9 +285,10 @@ def the_table_of(read: OrganizationRecords, revision_id: str) -> str:
     return found.value.lookup_table_id
 
 
-def _draft(
+def draft_of(
     read: OrganizationRecords, table_id: str, revision_id: str, field: str = "status"
 ) -> Entity[LookupTableRevision]:
+    """A revision whose rows can be edited. Refusals: `not_found`, `rule_broken`."""
     revision = revision_of(read, table_id, revision_id)
     if revision.value.status is not RevisionStatus.DRAFT:
         message = f"the revision is {revision.value.status}; only the rows of a DRAFT can be edited"
@@ -289,7 +304,7 @@ def _row(revision: Entity[LookupTableRevision], item: Mapping[str, object], plac
         raise rule_broken(field, what) from None
 
 
-def _write(
+def write_rows(
     desk: Desk,
     write: Transaction,
     revision: Entity[LookupTableRevision],

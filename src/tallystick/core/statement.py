@@ -10,6 +10,7 @@ from typing import assert_never
 import msgspec
 
 from tallystick.core.bill import BillRecord
+from tallystick.core.csv_text import csv_bytes
 from tallystick.core.period import BEGINNING, Frequency, Instant, Period, day_start, intersect, local_day
 from tallystick.core.quantity import plain
 from tallystick.core.statement_types import StatementDefinition, StatementFrequency
@@ -185,11 +186,7 @@ def as_csv(statement: Statement) -> bytes:
         cells = [safe_text(each) for each in texts] + [row.start_date.wire(), row.end_date.wire()]
         cells += [safe_text(each) for each in dimensions] + [_number(row.value), str(row.measurements)]
         lines.append(cells + ([_number(row.price_per_unit)] if priced else []))
-    return "".join(",".join(map(_quoted, cells)) + "\r\n" for cells in lines).encode()
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\r\n') else cell
+    return csv_bytes(lines)
 
 
 def safe_text(text: str | None) -> str:

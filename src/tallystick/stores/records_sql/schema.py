@@ -48,6 +48,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "failedmeasurement": ("status", "code", "meter", "uid"),
     "statement": ("bill_id",),
     "statementjob": ("bill_id", "status", "active"),
+    "lookupjob": ("revision_id", "type"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys of which an organisation has each value at most once.
