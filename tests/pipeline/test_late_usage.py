@@ -302,3 +302,75 @@ def test_credit_pays_for_an_adjustment_as_for_the_line_that_it_adjusts(
     before = desk.bodies()
     run(desk, 2)
     assert desk.bodies() == before
+
+
+# ------------------------------------------------------------------------------------------------ suppressed bills
+
+
+def suppressed(open_desk: Opener, **config: Any) -> Desk:
+    """January was empty, and its bill suppressed; then 50 calls of January come late."""
+    world = calls_world(fee="0")
+    world.config(suppressed_empty_bills=True, **config)
+    desk = open_desk(world)
+    desk.run("2023-02-01T06:00:00Z", last_date_in_billing_period=LAST_DAYS[1])
+    assert desk.bills() == []
+    desk.use("acme", "2023-01-20", calls=50)
+    return desk
+
+
+def test_late_usage_of_a_suppressed_bill_is_on_the_next_one(open_desk: Opener) -> None:
+    desk = suppressed(open_desk)
+    assert told(run(desk, 2)) == [("calls, adjustment for 2023-01-01 to 2023-01-31", "5.00")]
+    before = desk.bodies()
+    run(desk, 2)
+    assert desk.bodies() == before
+    finish(desk, 2, locked=True)
+    desk.use("acme", "2023-01-21", calls=1)
+    desk.use("acme", "2023-03-21", calls=7)
+    bill = run(desk, 3)
+    assert (told(bill), str(bill.bill_total)) == ([("calls, adjustment for 2023-01-01 to 2023-01-31", "0.10")], "0.80")
+    assert verified(desk) == []
+
+
+def test_late_usage_of_a_suppressed_consolidated_bill_is_on_the_next_one(open_desk: Opener) -> None:
+    desk = suppressed(open_desk, consolidate_bills=True)
+    assert told(run(desk, 2)) == [("calls, adjustment for 2023-01-01 to 2023-01-31", "5.00")]
+
+
+def test_the_clock_needs_nobody_for_it(open_desk: Opener) -> None:
+    from tallystick.pipeline.bill_clock import start_due_job
+
+    desk = suppressed(open_desk, scheduled_bill_interval=Decimal(24))
+    for now in ("2023-02-27T00:30:00Z", "2023-03-01T00:30:00Z"):
+        job = start_due_job(desk.records, now=at(now), up_to=desk.usage_store.mark)
+        assert job is not None
+        desk.go_on(job)
+    (bill,) = desk.bills()
+    assert told(bill) == [("calls, adjustment for 2023-01-01 to 2023-01-31", "5.00")]
+
+
+def test_a_suppressed_bill_that_is_made_after_all_is_not_adjusted_too(open_desk: Opener) -> None:
+    """January and February in one run: January has its usage itself. Then January is made when February, locked, has
+    adjusted it: March takes that back."""
+    desk = suppressed(open_desk, scheduled_bill_interval=Decimal(1))
+    from tallystick.pipeline.bill_clock import start_due_job
+
+    start_due_job(desk.records, now=at("2023-02-01T00:30:00Z"), up_to=0)
+    desk.go_on(start_due_job(desk.records, now=at("2023-03-01T00:30:00Z"), up_to=desk.usage_store.mark) or "")
+    assert [(bill.start_date.month, str(bill.bill_total)) for bill in desk.bills()] == [(1, "5.00")]
+    other = suppressed(open_desk)
+    run(other, 2)
+    finish(other, 2, locked=True)
+    assert str(run(other, 1).bill_total) == "5.00"
+    assert told(run(other, 3)) == [("calls, adjustment for 2023-01-01 to 2023-01-31", "-5.00")]
+    assert sum(bill.bill_total for bill in other.bills()) == 5
+
+
+def test_time_without_any_run_is_not_billed_by_itself(open_desk: Opener) -> None:
+    """History that was imported before billing began is nobody's late usage."""
+    world = calls_world(fee="0")
+    world.config(suppressed_empty_bills=True)
+    desk = open_desk(world)
+    desk.use("acme", "2023-01-20", calls=50)
+    desk.use("acme", "2023-02-20", calls=10)
+    assert str(run(desk, 2).bill_total) == "1.00"

@@ -38,6 +38,7 @@ from tallystick.pipeline.ledger import Place, entries_of, every_document, read_b
 from tallystick.pipeline.placing import charges_on, require_free, stand
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.pipeline.replay import rated_then
+from tallystick.pipeline.suppressed import keep_empty
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction, Where
 
 KIND = "bill"
@@ -208,6 +209,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
     bill_ids: list[str] = []
     failures: list[BillFailure] = []
     changed: list[BillRecord] = []
+    empty: list[BillRecord] = []
     for each in results:
         if isinstance(each, BillFailure):
             failures.append(each)
@@ -227,6 +229,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
             failures.append(failure_of(each.terms.of, refusal))
             continue
         if before is None and not fresh.bill.line_items and each.terms.config.value.suppressed_empty_bills:
+            empty.append(fresh)
             continue
         bill_ids.append(fresh.bill.id)
         after = fresh if before is None else renewed(before, fresh, run)
@@ -235,6 +238,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
             drawing.book(after, drawn)
     write.put_documents(KIND, [document_of(record) for record in changed])
     keep_adjustments(write, changed)
+    keep_empty(write, empty, changed)
     stand(write, {each.bill.id: charges_on(each.bill) for each in changed})
     drawing.finish()
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))

@@ -7,7 +7,7 @@ their earlier bills are read (docs/decisions/0152-late-usage.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -24,6 +24,7 @@ from tallystick.pipeline.ledger import every_document
 from tallystick.pipeline.meter import measure
 from tallystick.pipeline.rate import Rated, failure_of
 from tallystick.pipeline.replay import adjusted_by, terms_of_earlier
+from tallystick.pipeline.suppressed import empty_bills
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Transaction
 
 BILL = "bill"
@@ -70,10 +71,11 @@ def with_adjustments(
     rated = [each for each in results if isinstance(each, Rated) and each.terms.of.frequency is not Frequency.AD_HOC]
     stored = _adjustments(records, {each.terms.account.id for each in rated})
     adjusted = dict(stored)
-    previous = _previous_bills(records, [each.terms for each in rated])
+    making = {each.terms.bill_id for each in rated}
+    previous = _previous_bills(records, [each.terms for each in rated], making)
     late = _with_late_usage(usage, rated, previous, up_to)
     looked = {each.terms.bill_id for each in rated if each.terms.bill_id in late or each.terms.account.id in adjusted}
-    bills = _bills_of(records, {each.terms.account.id for each in rated if each.terms.bill_id in looked})
+    bills = _bills_of(records, {each.terms.account.id for each in rated if each.terms.bill_id in looked}, making)
     done: dict[str, Rated | BillFailure] = {}
     for each in sorted(rated, key=lambda one: (one.terms.period.end, one.terms.bill_id)):
         account_id, own_id = each.terms.account.id, each.terms.bill_id
@@ -117,8 +119,9 @@ def was_overtaken(write: Transaction, results: Iterable[Rated | BillFailure]) ->
     if any(tuple(adjusted.get(each.terms.account.id, ())) != each.seen for each in rated):
         return True
     versions = {earlier.bill_id: earlier.version for each in rated for earlier in each.earlier}
-    stored = _documents(write, BILL, "id", sorted(versions))
-    return {each.id: wire.decode(BillRecord, each.body).bill.version for each in stored} != versions
+    stored = [wire.decode(BillRecord, each.body) for each in _documents(write, BILL, "id", sorted(versions))]
+    stored += empty_bills(write, {"id": sorted(versions)}, ())
+    return {each.bill.id: each.bill.version for each in stored} != versions
 
 
 def keep_adjustments(write: Transaction, changed: Sequence[BillRecord]) -> None:
@@ -156,7 +159,9 @@ def _with_late_usage(
     return found
 
 
-def _previous_bills(records: OrganizationRecords, every: Sequence[Terms]) -> dict[str, _Previous | None]:
+def _previous_bills(
+    records: OrganizationRecords, every: Sequence[Terms], making: Collection[str]
+) -> dict[str, _Previous | None]:
     """The stored bills of the billing periods before, by the ids of the bills at hand."""
     before: dict[str, str] = {}
     for terms in every:
@@ -164,15 +169,24 @@ def _previous_bills(records: OrganizationRecords, every: Sequence[Terms]) -> dic
         if grid and (grid.frequency, grid.interval) == (of.frequency, of.interval):
             earlier = msgspec.structs.replace(of, period=grid.previous(of.period))
             before[terms.bill_id] = bill_id(records.organization_id, earlier.key)
-    found = {
-        each.id: wire.decode(_Previous, each.body)
-        for each in _documents(records, BILL, "id", sorted(set(before.values())))
-    }
-    mixed = _consolidated_before(records, [each for each in every if each.of.frequency is Frequency.MIXED])
+    ids = sorted(set(before.values()))
+    found = {each.bill.id: _previous(each) for each in empty_bills(records, {"id": ids}, making)}
+    found |= {each.id: wire.decode(_Previous, each.body) for each in _documents(records, BILL, "id", ids)}
+    mixed = _consolidated_before(records, [each for each in every if each.of.frequency is Frequency.MIXED], making)
     return {each.bill_id: mixed.get(each.bill_id) or found.get(before.get(each.bill_id, "")) for each in every}
 
 
-def _consolidated_before(records: OrganizationRecords, every: Sequence[Terms]) -> dict[str, _Previous]:
+def _previous(record: BillRecord) -> _Previous:
+    bill, evidence = record.bill, record.evidence
+    return _Previous(
+        _Bill(account_id=bill.account_id, status=bill.status, locked=bill.locked, end=bill.end_date_time_utc),
+        _Evidence(up_to=evidence.up_to, late_up_to=evidence.late_up_to, grouping=evidence.grouping),
+    )
+
+
+def _consolidated_before(
+    records: OrganizationRecords, every: Sequence[Terms], making: Collection[str]
+) -> dict[str, _Previous]:
     """The consolidated bills that ended where these begin: they have no grid that says which those are."""
     if not every:
         return {}
@@ -181,7 +195,8 @@ def _consolidated_before(records: OrganizationRecords, every: Sequence[Terms]) -
         "billing_frequency": [Frequency.MIXED.value],
         "end_date": sorted({local_day(each.period.start, each.zone).isoformat() for each in every}),
     }
-    rows = [wire.decode(_Previous, each.body) for each in every_document(records, BILL, DocumentWhere(equal=equal))]
+    rows = [_previous(each) for each in empty_bills(records, equal, making)]
+    rows += [wire.decode(_Previous, each.body) for each in every_document(records, BILL, DocumentWhere(equal=equal))]
     ended = {(each.bill.account_id, each.bill.end, each.evidence.grouping): each for each in rows}
     keys = {each.bill_id: (each.account.id, each.period.start, each.of.grouping) for each in every}
     return {id_: ended[key] for id_, key in keys.items() if key in ended}
@@ -265,11 +280,15 @@ def _late_bills(
 # ------------------------------------------------------------------------------------------------------ stored
 
 
-def _bills_of(records: OrganizationRecords, account_ids: set[str]) -> dict[str, list[BillRecord]]:
-    """The stored bills of accounts, oldest first."""
+def _bills_of(
+    records: OrganizationRecords, account_ids: set[str], making: Collection[str]
+) -> dict[str, list[BillRecord]]:
+    """The bills of accounts, stored or suppressed, oldest first."""
+    ids = sorted(account_ids)
+    every = empty_bills(records, {"account_id": ids}, making)
+    every += [wire.decode(BillRecord, each.body) for each in _documents(records, BILL, "account_id", ids)]
     found: dict[str, list[BillRecord]] = {}
-    for each in reversed(_documents(records, BILL, "account_id", sorted(account_ids))):
-        record = wire.decode(BillRecord, each.body)
+    for record in sorted(every, key=lambda each: (each.bill.end_date_time_utc, each.bill.id)):
         found.setdefault(record.bill.account_id, []).append(record)
     return found
 

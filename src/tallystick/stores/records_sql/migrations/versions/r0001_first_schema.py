@@ -34,6 +34,7 @@ DOCUMENTS = {
     "billjobchunk": ("job_id", "status"),
     "billslot": ("job_id",),
     "billadjustment": ("account_id", "bill_id", "adjusted_bill_id"),
+    "emptybill": ("account_id", "billing_frequency", "end_date"),
     "invoicenumber": (),
     "event": ("event_name", "event_type", "account_id", "resource_id"),
     "failedmeasurement": ("status", "code", "meter", "uid"),
