@@ -62,9 +62,8 @@ class Shop:
         return self.client.pricings.create(
             plan_id=self.plan,
             pricing_bands=bands or [],  # type: ignore[arg-type]  # plain dicts are what people send
-            start_date="2025-01-01T00:00:00Z",
             extra_body=extra,
-            **given,
+            **({"start_date": "2025-01-01T00:00:00Z"} | given),
         )
 
 
@@ -111,7 +110,12 @@ def test_bands_may_have_an_allowance_and_a_maximum(shop: Shop) -> None:
         ({}, {}, "pricingBands"),
         ({"percent": 1, "package": {"size": 1, "price": 1}}, {}, "give only one of percent, package, rates"),
         ({"rates": [{"dimensions": {"tier": "x"}, "unitPrice": 1}]}, {}, "'tier' is no segmented field"),
-        ({"rates": [RATE]}, {"compound": True}, "a compound aggregation has no segments"),
+        (
+            {"rates": [{"dimensions": {"tier": "x"}, "unitPrice": 1}]},
+            {"compound": True},
+            "'tier' is no segmented field",
+        ),
+        ({"percent": 1, "segment": {"model": "a", "region": "b"}}, {"compound": True}, "no segment of the compound"),
         ({"rates": [RATE, RATE]}, {}, "there is a rate for large, eu already"),
         ({"percent": "1e400"}, {}, "percent"),
         ({"percent": "1e-29"}, {}, "percent: at most 28 decimal places"),
@@ -122,6 +126,39 @@ def test_what_cannot_hold_is_refused(shop: Shop, extra: dict[str, Any], given: d
     compound = {"compound_aggregation_id": shop.compound} if given else {}
     with pytest.raises(BadRequestError, match=message):
         shop.price(extra, **compound)
+
+
+def test_compound_aggregation_has_the_segments_that_its_aggregations_share(shop: Shop) -> None:
+    assert shop.client.compound_aggregations.retrieve(shop.compound).segments == [{"model": "*", "region": "*"}]
+    made = shop.price({}, BANDS, compound_aggregation_id=shop.compound, segment={"region": "*", "model": "*"})
+    assert (made.segment, made.segment_string) == ({"model": "*", "region": "*"}, "*, *")
+    with pytest.raises(BadRequestError, match="is for the same usage"):
+        shop.price({}, BANDS, compound_aggregation_id=shop.compound)
+    shop.price({"rates": [RATE]}, compound_aggregation_id=shop.compound, start_date="2020-01-01", end_date="2021-01-01")
+    found = shop.client.aggregations.retrieve(shop.aggregation)
+    body: dict[str, Any] = {
+        "name": "Tokens",
+        "code": "tokens",
+        "meter_id": found.meter_id or "",
+        "target_field": "tokens",
+        "aggregation": "SUM",
+        "quantity_per_unit": 1,
+        "rounding": "NONE",
+        "unit": "tokens",
+    }
+    with pytest.raises(BadRequestError, match=r"segments: the pricing .* would no longer hold"):
+        shop.client.aggregations.update(shop.aggregation, **body, segmented_fields=["model", "region"])
+    other = {key: value for key, value in body.items() if key not in {"code", "name"}}
+    shop.client.aggregations.create(name="Plain", code="plain", **other)
+    with pytest.raises(BadRequestError, match=r"calculation: the pricing .* must be segmented by the same fields"):
+        shop.client.compound_aggregations.update(
+            shop.compound,
+            name="Double",
+            calculation="aggregation.tokens + aggregation.plain",
+            quantity_per_unit=1,
+            rounding="NONE",
+            unit="tokens",
+        )
 
 
 @pytest.mark.parametrize(

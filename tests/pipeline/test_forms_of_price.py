@@ -85,6 +85,35 @@ def test_compound_aggregation_without_a_result_fails_that_account_only(open_desk
     assert [bill.account_code for bill in desk.bills()] == ["globex"]
 
 
+def test_compound_aggregation_is_priced_by_segment_and_broken_down(open_desk: Opener) -> None:
+    """EU: 900 - 200 of the parent's and 100 of the child's, as one 1,000 - 200; US: 300 of the child's."""
+    world = World()
+    meter = world.meter("hosting", ("requests", "apps"), ("region",))
+    split = {"segmented_fields": ("region",), "default_value": Decimal(0)}
+    world.aggregation("requests", meter, target_field="requests", **split)
+    world.aggregation("apps", meter, target_field="apps", aggregation=Method.MAX, **split)
+    billable = world.compound("billable", "aggregation.requests - 100 * aggregation.apps")
+    world.plan()
+    of = {"compound_aggregation_id": billable.id}
+    world.pricing("eu", bands((0, "0.10")), segment={"region": "EU"}, **of)
+    world.pricing("rest", bands((0, "0.01")), **of)
+    world.account()
+    world.account("east", parent_account_id=id_of("account", "acme"))
+    world.account_plan(child_billing_mode=ChildBillingMode.PARENT_BREAKDOWN)
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", meter="hosting", texts={"region": "EU"}, requests=900, apps=2)
+    desk.use("east", "2023-11-06", meter="hosting", texts={"region": "EU"}, requests=100)
+    desk.use("east", "2023-11-06", meter="hosting", texts={"region": "US"}, requests=300)
+    assert [
+        (line.description, line.segment, line.child_account_code, str(line.subtotal))
+        for line in billed(desk).line_items
+    ] == [
+        ("billable (EU)", {"region": "EU"}, None, "70.00"),
+        ("billable (EU)", {"region": "EU"}, "east", "10.00"),
+        ("billable (US)", {"region": "US"}, "east", "3.00"),
+    ]
+
+
 # ------------------------------------------------------------------------------------------------------ forms
 
 

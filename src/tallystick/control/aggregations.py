@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tallystick.control.compound_aggregations import require_product_of_compounds, require_unused_in_compounds
+from tallystick.control.compound_aggregations import (
+    require_product_of_compounds,
+    require_segments_of_compounds,
+    require_unused_in_compounds,
+)
 from tallystick.control.desk import Draft, Noun, rule_broken, the
 from tallystick.control.pricing_conditions import require_unused_in_conditions
 from tallystick.control.pricings import pricings_of, require_fit
@@ -82,6 +86,7 @@ def _check(draft: Draft[Aggregation]) -> Aggregation:
         if draft.before.value.code != draft.value.code:
             require_unused_in_compounds(draft.read, draft.before, "code")
             require_unused_in_conditions(draft.read, draft.before, "code")
+        require_segments_of_compounds(draft.read, draft.id, draft.value)
     return draft.value
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from tallystick.control.compound_inputs import measured_for
 from tallystick.control.contracts import require_contract_of
 from tallystick.control.credit_rules import require_same_money
 from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken
 from tallystick.control.ledger import drawing_bills, entries_of
 from tallystick.core.aggregation import Aggregation
+from tallystick.core.compound import CompoundAggregation
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import value_of
+from tallystick.core.scope import segmented_fields
 from tallystick.ports import OrganizationRecords, Transaction
 
 
@@ -34,9 +37,10 @@ def _check(draft: Draft[Balance]) -> Balance:
 
 
 def _require_segments(read: Transaction, balance: Balance) -> None:
-    # A compound aggregation has no segments.
-    aggregations = read.get_many(Aggregation, balance.aggregation_ids).values() if balance.segments else ()
-    known = [set(each.value.segmented_fields or ()) for each in aggregations]
+    ids = balance.aggregation_ids if balance.segments else ()
+    known = [set(each.value.segmented_fields or ()) for each in read.get_many(Aggregation, ids).values()]
+    compounds = read.get_many(CompoundAggregation, ids).values()
+    known += [set(segmented_fields(measured_for(read, each.value))) for each in compounds]
     for index, segment in enumerate(balance.segments):
         if not any(segment.keys() <= fields for fields in known):
             named = ", ".join(sorted(segment))

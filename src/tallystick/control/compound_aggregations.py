@@ -6,8 +6,9 @@ uses any. What a calculation names stays: see `require_unused_in_compounds`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 
+from tallystick.control.compound_inputs import aggregations_of, compounds_naming, measured_for
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
 from tallystick.control.lookup_tables import require_tables
 from tallystick.control.pricings import compound_pricings_of, require_compound_fit
@@ -19,18 +20,6 @@ from tallystick.core.lookup import WITH_LOOKUPS
 from tallystick.core.meter import Meter
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords
-
-
-def aggregations_of(read: OrganizationRecords, compound: CompoundAggregation) -> dict[str, Entity[Aggregation]]:
-    """The aggregations that a compound aggregation's calculation names, by code. Those that exist: all of them, for
-    one that is kept."""
-    found = {code: read.by_code(Aggregation, code) for code in codes_in(compound.calculation)}
-    return {code: entity for code, entity in found.items() if entity is not None}
-
-
-def compounds_naming(read: OrganizationRecords, code: str) -> Iterator[Entity[CompoundAggregation]]:
-    """Every compound aggregation whose calculation names the aggregation with this code."""
-    return (each for each in read.every(CompoundAggregation) if code in codes_in(each.value.calculation))
 
 
 def require_unused_in_compounds(read: OrganizationRecords, aggregation: Entity[Aggregation], field: str) -> None:
@@ -87,13 +76,38 @@ def _require_product(
 def _check(draft: Draft[CompoundAggregation]) -> CompoundAggregation:
     require_computable(draft.read, draft.value)
     if draft.before is not None:
-        for pricing in compound_pricings_of(draft.read, draft.id):
-            try:
-                require_compound_fit(draft.read, pricing.value, draft.value)
-            except Refusal as refusal:
-                message = f"the pricing {pricing.id} would no longer hold: {refusal.message}"
-                raise rule_broken("productId", message) from None
+        measured = measured_for(draft.read, draft.value)
+        require_pricings_fit(draft.read, draft.id, draft.value, measured, _FIELDS)
     return draft.value
+
+
+# What of a compound aggregation a pricing minds, by the field of the pricing; else its product.
+_FIELDS = {"segment": "calculation", "rates": "calculation", "compoundAggregationId": "productId"}
+
+
+def require_pricings_fit(
+    read: OrganizationRecords,
+    id: str,
+    compound: CompoundAggregation,
+    measured: Sequence[Aggregation],
+    fields: Mapping[str, str],
+) -> None:
+    """Refuse a change after which a pricing of a compound aggregation would not hold; `fields` says which field of what
+    is changed is at fault, by that of the pricing."""
+    for pricing in compound_pricings_of(read, id):
+        try:
+            require_compound_fit(read, pricing.value, compound, measured)
+        except Refusal as refusal:
+            field = fields.get(refusal.field or "", "id")
+            raise rule_broken(field, f"the pricing {pricing.id} would no longer hold: {refusal.message}") from None
+
+
+def require_segments_of_compounds(read: OrganizationRecords, id: str, changed: Aggregation) -> None:
+    """Refuse to take segments away from an aggregation while compound aggregations are priced by them."""
+    fields = {"segment": "segments", "rates": "segmentedFields"}
+    for each in compounds_naming(read, changed.code) if changed.code else ():
+        measured = measured_for(read, each.value, (id, changed))
+        require_pricings_fit(read, each.id, each.value, measured, fields)
 
 
 COMPOUND_AGGREGATIONS = Noun(of=CompoundAggregation, check=_check)

@@ -1,6 +1,6 @@
 """Pricings: the bands that one aggregation is priced by, on a plan or a template (source: reference 2.4).
 
-A compound aggregation is priced likewise, without segments.
+A compound aggregation is priced likewise, with the segments that the aggregations it names have in common.
 
 Where the reference is silent: two pricings of the same plan (or template), aggregation, segment and type must not
 overlap in time, because only one of them can charge (docs/decisions/0062-overlapping-pricings.md).
@@ -8,11 +8,12 @@ overlap in time, because only one of them can charge (docs/decisions/0062-overla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
 from tallystick.control.account_plans import in_words, overlap
+from tallystick.control.compound_inputs import measured_for
 from tallystick.control.desk import Draft, Noun, rule_broken, the
 from tallystick.control.plans import product_of
 from tallystick.control.pricing_conditions import require_compatible, require_condition
@@ -22,7 +23,7 @@ from tallystick.core.compound import CompoundAggregation
 from tallystick.core.counter_types import CounterPricing
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Meter
-from tallystick.core.scope import pattern_of
+from tallystick.core.scope import pattern_of, segmented_fields, shared_segments
 from tallystick.ports import OrganizationRecords, Where
 
 
@@ -31,14 +32,15 @@ def _check(draft: Draft[Pricing]) -> Pricing:
     if value.aggregation_id is not None:
         aggregation = the(draft.read, Aggregation, value.aggregation_id)
         require_fit(draft.read, value, aggregation)
-        _require_no_overlap(draft, aggregation)
-        value = msgspec.structs.replace(value, segment=_ordered(value.segment, aggregation))
+        measured = [aggregation]
     else:
         assert value.compound_aggregation_id is not None, "a pricing has an aggregation or a compound aggregation"
-        if value.rates is not None:
-            raise rule_broken("rates", "a compound aggregation has no segments; price it by bands, percent or package")
-        require_compound_fit(draft.read, value, the(draft.read, CompoundAggregation, value.compound_aggregation_id))
-        _require_no_overlap(draft, None)
+        compound = the(draft.read, CompoundAggregation, value.compound_aggregation_id)
+        measured = measured_for(draft.read, compound)
+        require_compound_fit(draft.read, value, compound, measured)
+    fields = segmented_fields(measured)
+    _require_no_overlap(draft, fields)
+    value = msgspec.structs.replace(value, segment=value.segment and {each: value.segment[each] for each in fields})
     require_condition(draft.read, value, priced_product(draft.read, value))
     before = None if draft.before is None else draft.before.value
     overage = value.overage_pricing_bands
@@ -59,12 +61,25 @@ def require_fit(read: OrganizationRecords, pricing: Pricing, aggregation: Aggreg
     if meter_product is not None and meter_product != priced:
         message = f"the aggregation counts the product {meter_product}, the plan or template sells {priced}"
         raise rule_broken("aggregationId", f"{message}; price it there, or make its meter global")
-    if pricing.segment is not None and pricing.segment not in (aggregation.segments or ()):
-        known = ", ".join(_segment_text(segment) for segment in (aggregation.segments or ())[:10]) or "none"
-        message = f"{_segment_text(pricing.segment)} is no segment of the aggregation, which has: {known}"
-        raise rule_broken("segment", message)
-    _require_dimensions(pricing, aggregation)
+    _require_segment(pricing, [aggregation])
     _require_events(pricing, aggregation)
+
+
+def _require_segment(pricing: Pricing, measured: Sequence[Aggregation]) -> None:
+    """Refuse a segment that what is priced does not have, and rates by fields that it is not segmented by."""
+    what = "aggregation" if pricing.aggregation_id is not None else "compound aggregation"
+    segments, fields = shared_segments(measured), segmented_fields(measured)
+    if pricing.segment is not None and pricing.segment not in segments:
+        known = ", ".join(_segment_text(segment) for segment in segments[:10]) or "none"
+        message = f"{_segment_text(pricing.segment)} is no segment of the {what}, which has: {known}"
+        if len(measured) > 1 and not segments:
+            message += "; the aggregations that it names must be segmented by the same fields"
+        raise rule_broken("segment", message)
+    for name in pricing.rates[0].dimensions if pricing.rates else ():
+        if name not in fields:
+            known = ", ".join(fields) or "none"
+            message = f"{name!r} is no segmented field of the {what}; it has {known}"
+            raise rule_broken("rates[0].dimensions", message)
 
 
 def _require_events(pricing: Pricing, aggregation: Aggregation) -> None:
@@ -82,19 +97,11 @@ def _require_events(pricing: Pricing, aggregation: Aggregation) -> None:
         raise rule_broken("percent", message)
 
 
-def _require_dimensions(pricing: Pricing, aggregation: Aggregation) -> None:
-    """Refuse rates by fields that the aggregation is not segmented by."""
-    known = aggregation.segmented_fields or ()
-    for name in pricing.rates[0].dimensions if pricing.rates else ():
-        if name not in known:
-            fields = ", ".join(known) or "none"
-            raise rule_broken(
-                "rates[0].dimensions", f"{name!r} is no segmented field of the aggregation; it has {fields}"
-            )
-
-
-def require_compound_fit(read: OrganizationRecords, pricing: Pricing, compound: CompoundAggregation) -> None:
-    """Refuse a pricing whose compound aggregation is of another product than its plan, and any segment of one."""
+def require_compound_fit(
+    read: OrganizationRecords, pricing: Pricing, compound: CompoundAggregation, measured: Sequence[Aggregation]
+) -> None:
+    """Refuse a pricing whose compound aggregation is of another product than its plan, or has no such segment.
+    `measured` are the aggregations that it names."""
     priced = priced_product(read, pricing)
     if compound.product_id is not None and compound.product_id != priced:
         message = f"the compound aggregation is of the product {compound.product_id}, the plan or template sells"
@@ -102,8 +109,7 @@ def require_compound_fit(read: OrganizationRecords, pricing: Pricing, compound: 
     if pricing.per_event:
         message = "a compound aggregation has no events; leave fixedPerEvent, minimumPerEvent and maximumPerEvent out"
         raise rule_broken("percent", message)
-    if pricing.segment is not None:
-        raise rule_broken("segment", "a compound aggregation has no segments; leave segment out")
+    _require_segment(pricing, measured)
 
 
 def priced_product(read: OrganizationRecords, pricing: Pricing | CounterPricing) -> str:
@@ -119,13 +125,13 @@ def segment_string(pricing: Pricing) -> str | None:
     return None if pricing.segment is None else ", ".join(pricing.segment.values())
 
 
-def _require_no_overlap(draft: Draft[Pricing], aggregation: Aggregation | None) -> None:
+def _require_no_overlap(draft: Draft[Pricing], fields: Sequence[str]) -> None:
     value = draft.value
     home = "plan_id" if value.plan_id is not None else "plan_template_id"
-    priced = "aggregation_id" if aggregation is not None else "compound_aggregation_id"
+    priced = "aggregation_id" if value.aggregation_id is not None else "compound_aggregation_id"
     where = Where(equal={home: (getattr(value, home),), priced: (getattr(value, priced),)})
     for other in draft.read.every(Pricing, where):
-        if other.id == draft.id or not _same_usage(value, other.value, aggregation):
+        if other.id == draft.id or not _same_usage(value, other.value, fields):
             continue
         require_compatible(value, other)
         if value.condition is None and other.value.condition is None:
@@ -134,11 +140,11 @@ def _require_no_overlap(draft: Draft[Pricing], aggregation: Aggregation | None) 
             raise rule_broken("startDate", message)
 
 
-def _same_usage(pricing: Pricing, other: Pricing, aggregation: Aggregation | None) -> bool:
+def _same_usage(pricing: Pricing, other: Pricing, fields: Sequence[str]) -> bool:
     """Whether two pricings are for exactly the same segments, at some time. (No segment is the same as all wildcards;
     where one names more of a segment than the other, rating lets that one win.)"""
     return (
-        (aggregation is None or pattern_of(pricing, aggregation) == pattern_of(other, aggregation))
+        pattern_of(pricing, fields) == pattern_of(other, fields)
         and pricing.type is other.type
         and overlap(pricing.start_date, pricing.end_date, other.start_date, other.end_date)
     )
@@ -146,10 +152,6 @@ def _same_usage(pricing: Pricing, other: Pricing, aggregation: Aggregation | Non
 
 def _segment_text(segment: dict[str, str]) -> str:
     return "{" + ", ".join(f"{field}: {value}" for field, value in segment.items()) + "}"
-
-
-def _ordered(segment: dict[str, str] | None, aggregation: Aggregation) -> dict[str, str] | None:
-    return segment and {field: segment[field] for field in aggregation.segmented_fields or ()}
 
 
 def bands_with_ids(

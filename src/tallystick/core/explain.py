@@ -227,7 +227,9 @@ def _(step: Computed) -> str:
     values = ", ".join(f"{each.name} = {_value(each.value)}" for each in step.inputs)
     window = f"from {instant(step.start)} up to {instant(step.end)}"
     tables = "".join(f", the lookup table {code} as in {name!r}" for code, name in (step.lookups or {}).items())
-    return f"{step.calculation} {window}, with {values}{tables}: {number(step.value)}."
+    where = ", ".join(f"{name} = {value}" for name, value in (step.segment or {}).items())
+    where = f" where {where}" if where else ""
+    return f"{step.calculation}{where} {window}, with {values}{tables}: {number(step.value)}."
 
 
 def _value(value: Decimal | None) -> str:

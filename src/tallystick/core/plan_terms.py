@@ -84,7 +84,7 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def segmented_fields(self) -> tuple[str, ...]:
         """The fields that what is priced is split by."""
-        return segmented_fields(self.priced.value)
+        return segmented_fields([each.aggregation.value for each in self.inputs])
 
 
 class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,17 +199,18 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
     for pricing in pricings:
         priced, inputs = _measured(catalogue, pricing.value)
         of: Priceable = priced.value
+        fields = segmented_fields([each.aggregation.value for each in inputs])
         prices.append(
             PriceTerms(
                 pricing=pricing,
                 priced=priced,
                 inputs=inputs,
                 accounting_product=accounting(pricing.value.accounting_product_id, of.accounting_product_id),
-                pattern=pattern_of(pricing.value, of),
-                pieces=pieces_of(pricing, pricings, of),
+                pattern=pattern_of(pricing.value, fields),
+                pieces=pieces_of(pricing, pricings, fields),
                 condition=_condition(catalogue, pricing.value),
                 tables=_tables(catalogue, priced.value),
-                rates=_rates(pricing.value, segmented_fields(of)),
+                rates=_rates(pricing.value, fields),
             )
         )
     return PlanTerms(

@@ -30,7 +30,7 @@ def portions(window: Window, segment: tuple[str, ...], answers: Answers) -> tupl
 
 def _value(window: Window, segment: tuple[str, ...], answers: Answers) -> Decimal | None:
     if window.price.compound is not None:
-        inputs = input_values(window.price.inputs, window.shares, answers)
+        inputs = input_values(window.price.inputs, window.shares, answers, segment)
         return computed(window.price.compound, inputs, window.price.tables, window.now.piece.window.start)
     row = next((each for each in answers[window.shares[0]] if each.segment == segment), None)
     return None if row is None else value_of(window.price.priced.value, row, window.now)

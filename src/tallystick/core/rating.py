@@ -227,6 +227,7 @@ def _counted(window: Window, counting: Counting) -> Counted | Computed:
             start=window.now.piece.window.start,
             end=window.now.piece.window.end,
             value=counting.value,
+            segment=segment_map(window.price.segmented_fields, counting.segment),
             lookups=window.price.tables.names(window.now.piece.window.start) or None,
         )
     aggregation, meter = window.price.aggregation.value, window.price.meter.value

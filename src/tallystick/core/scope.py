@@ -38,14 +38,35 @@ class Piece(NamedTuple):
     contested: tuple[tuple[str, Pattern], ...] = ()
 
 
-def segmented_fields(priced: Priceable) -> tuple[str, ...]:
-    """The fields that an aggregation is split by; a compound one is never split."""
-    return priced.segmented_fields or () if isinstance(priced, Aggregation) else ()
+def segmented_fields(measured: Sequence[Aggregation]) -> tuple[str, ...]:
+    """The fields that what is measured for a price is split by: those that all aggregations have in common.
+
+    A compound aggregation is split where its aggregations are all split by the same fields; the first says in which
+    order (docs/decisions/0191-segments-of-compound-aggregations.md).
+    """
+    first = measured[0].segmented_fields or ()
+    return first if all(set(each.segmented_fields or ()) == set(first) for each in measured) else ()
 
 
-def pattern_of(pricing: Pricing, aggregation: Priceable) -> Pattern:
+def shared_segments(measured: Sequence[Aggregation]) -> tuple[dict[str, str], ...]:
+    """The segments that a price may name: of one aggregation, its own; of several, those that one of them has and all
+    others have too, or cover by a wildcard. Each has its fields in the order of `segmented_fields`."""
+    fields = segmented_fields(measured)
+    known = [[tuple(segment[field] for field in fields) for segment in each.segments or ()] for each in measured]
+    everywhere = [
+        segment
+        for segment in dict.fromkeys(segment for own in known for segment in own)
+        if all(any(_stands_for(other, segment) for other in own) for own in known)
+    ]
+    return tuple(dict(zip(fields, segment, strict=True)) for segment in everywhere) if fields else ()
+
+
+def _stands_for(one: Sequence[str], other: Sequence[str]) -> bool:
+    return all(a in {b, WILDCARD} for a, b in zip(one, other, strict=True))
+
+
+def pattern_of(pricing: Pricing, fields: Sequence[str]) -> Pattern:
     """The segments a pricing is for. A field that it leaves out, or gives as `*`, stands for any value."""
-    fields = segmented_fields(aggregation)
     values = pricing.segment or {}
     return tuple(None if values.get(field, WILDCARD) == WILDCARD else values[field] for field in fields)
 
@@ -66,13 +87,14 @@ def charges(piece: Piece, pattern: Pattern, segment: Sequence[str]) -> bool:
     return matches(pattern, segment) and not any(matches(other, segment) for other in piece.taken)
 
 
-def pieces_of(pricing: Entity[Pricing], among: Sequence[Entity[Pricing]], aggregation: Priceable) -> tuple[Piece, ...]:
-    """The pieces of time in which a pricing holds among all the pricings of its plan and template, in order."""
-    pattern, window = pattern_of(pricing.value, aggregation), _window(pricing)
+def pieces_of(pricing: Entity[Pricing], among: Sequence[Entity[Pricing]], fields: Sequence[str]) -> tuple[Piece, ...]:
+    """The pieces of time in which a pricing holds among all the pricings of its plan and template, in order. `fields`
+    are those that what it prices is split by."""
+    pattern, window = pattern_of(pricing.value, fields), _window(pricing)
     stronger = [
-        (_window(other), pattern_of(other.value, aggregation), other.id if other.value.condition else None)
+        (_window(other), pattern_of(other.value, fields), other.id if other.value.condition else None)
         for other in among
-        if _competes(other.value, pricing.value) and _strength(other, aggregation) > _strength(pricing, aggregation)
+        if _competes(other.value, pricing.value) and _strength(other, fields) > _strength(pricing, fields)
     ]
     rivals = [each for each in stronger if intersect(each[0], window) and _overlap(each[1], pattern)]
     edges = {window.start, window.end}
@@ -114,8 +136,8 @@ def _competes(one: Pricing, other: Pricing) -> bool:
     return same and one.type is other.type
 
 
-def _strength(pricing: Entity[Pricing], aggregation: Priceable) -> tuple[int, bool, bool, int, Instant, str]:
-    pattern = pattern_of(pricing.value, aggregation)
+def _strength(pricing: Entity[Pricing], fields: Sequence[str]) -> tuple[int, bool, bool, int, Instant, str]:
+    pattern = pattern_of(pricing.value, fields)
     fixed = sum(want is not None for want in pattern)
     conditional, of_plan = pricing.value.condition is not None, pricing.value.plan_id is not None
     return fixed, of_plan, conditional, -pricing.value.condition_order, pricing.value.start_date, pricing.id

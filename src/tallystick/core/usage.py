@@ -13,6 +13,7 @@ import msgspec
 
 from tallystick.core.account import ChildBillingMode
 from tallystick.core.aggregation import Aggregation, Correlation, EventTally, Measured, Method, Question, TimeUnit
+from tallystick.core.compound import CompoundAggregation
 from tallystick.core.credit import cuts_of
 from tallystick.core.formula import base_value, computed, holds
 from tallystick.core.per_event import bounds_of
@@ -169,10 +170,15 @@ def countings(window: Window, answers: Answers) -> list[Counting]:
         fixed = () if _whole(window.price, window.now.piece) else named(window.price.pattern)
         left_alone = fixed is None or any(matches(each, fixed) for each in taken if fixed)
         segments = [] if left_alone or fixed is None else [fixed]
-    inputs = input_values(window.price.inputs, window.now.questions, answers) if window.price.compound else ()
     decided = window.decision.inputs(answers) if window.decision else ()
     counted = (
-        _counting(window, segment, found.get(segment), _values_before(window, before, segment), inputs)
+        _counting(
+            window,
+            segment,
+            found.get(segment),
+            _values_before(window, before, segment),
+            input_values(window.price.inputs, window.now.questions, answers, segment) if window.price.compound else (),
+        )
         for segment in segments
     )
     return [msgspec.structs.replace(each, decided=decided) for each in counted]
@@ -205,11 +211,13 @@ def _default(priced: Priceable) -> Decimal | None:
     return priced.default_value if isinstance(priced, Aggregation) else None
 
 
-def input_values(inputs: Sequence[Input], questions: Sequence[Question], answers: Answers) -> tuple[NamedValue, ...]:
-    """What aggregations inside a calculation come to, by the name it has for them."""
+def input_values(
+    inputs: Sequence[Input], questions: Sequence[Question], answers: Answers, segment: tuple[str, ...] = ()
+) -> tuple[NamedValue, ...]:
+    """What aggregations inside a calculation come to in a segment, by the name it has for them."""
     found = []
     for each, question in zip(inputs, questions, strict=True):
-        row = next(iter(answers[question]), None)
+        row = next((row for row in answers[question] if row.segment == segment), None)
         value = base_value(each.aggregation.value, row, question)
         found.append(NamedValue(name=each.name, value=value, count=row.count if row else 0))
     return tuple(found)
@@ -345,16 +353,32 @@ def _values_before(window: Window, rows: Sequence[Rows], segment: tuple[str, ...
 
 def _rows(window: Window, asked: Asked, answers: Answers) -> Rows:
     """The answers that the pricing charges, by segment; of a compound aggregation what they compute to."""
-    compound = window.price.compound
-    if compound is not None:
-        inputs = input_values(window.price.inputs, asked.questions, answers)
-        value = computed(compound, inputs, window.price.tables, asked.piece.window.start)
-        count = sum(each.count for each in inputs)
-        account = window.account_plan.account_plan.value.account_id
-        return {} if value is None else {(): Measured(account_id=account, total=value, count=count)}
+    if window.price.compound is not None:
+        return _computed(window, window.price.compound, asked, answers)
     (question,) = asked.questions
     return {
         row.segment: row
         for row in answers[question]
         if not row.segment or charges(asked.piece, window.price.pattern, row.segment)
     }
+
+
+def _computed(window: Window, compound: CompoundAggregation, asked: Asked, answers: Answers) -> Rows:
+    """What a compound aggregation computes to in each segment in which something was measured, and in the one that the
+    pricing names: there default values may stand in."""
+    price, account = window.price, window.account_plan.account_plan.value.account_id
+    segments = {row.segment for question in asked.questions for row in answers[question]}
+    if _whole(price, asked.piece):
+        segments = {()}
+    elif (only := named(price.pattern)) is not None:
+        segments.add(only)
+    found = {}
+    for segment in segments:
+        if segment and not charges(asked.piece, price.pattern, segment):
+            continue
+        inputs = input_values(price.inputs, asked.questions, answers, segment)
+        value = computed(compound, inputs, price.tables, asked.piece.window.start)
+        if value is not None:
+            count = sum(each.count for each in inputs)
+            found[segment] = Measured(account_id=account, segment=segment, total=value, count=count)
+    return found

@@ -58,7 +58,8 @@ class NamedValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Computed(Step, frozen=True, kw_only=True, tag="computed"):
     """A number that a calculation made of aggregations over a window.
 
-    `lookups` says which revision (by name) of each lookup table (by code) was read.
+    `segment` holds the text values that the aggregations were restricted to, by field code. `lookups` says which
+    revision (by name) of each lookup table (by code) was read.
     """
 
     calculation: str
@@ -66,6 +67,7 @@ class Computed(Step, frozen=True, kw_only=True, tag="computed"):
     start: Instant
     end: Instant
     value: Decimal
+    segment: dict[str, str] | None = None
     lookups: dict[str, str] | None = None
 
 
