@@ -130,6 +130,7 @@ def test_a_file_may_be_larger_than_other_requests(revision: Revision) -> None:
     lines = [f"{label}{each},{each}" for each in range(1300)]
     text = "\n".join(["model,price", *lines])
     assert len(text) > 1_048_576
+    refused(httpx.put((revision.ask(text.encode()).url or "") + "0", content=text.encode()), 413)  # a link not proven
     assert revision.upload(text).status == "SUCCEEDED"
     found = revision.revisions.retrieve(id=revision.id, lookup_table_id=revision.table)
     assert found.item_count == 1300

@@ -47,12 +47,6 @@ def organization_handler(app: App, door: Door, route: Route) -> HTTPRouteHandler
     """The Litestar handler of a route under /organizations/{orgId}."""
 
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        if route.signed:  # before the body is read: a file may take longer to arrive than the link lives
-            try:
-                query = query_string(request.scope["query_string"])
-                verify(app.key, request.scope["path"], query.values, app.clock.now())
-            except Refusal as refusal:
-                return _response(failure(refusal))
         raw = await request.body()
         return await _answer(partial(_run, app, door, route, request, raw))
 
@@ -118,11 +112,7 @@ def _handler(method: str, path: str, handle: Callable[..., Any], most: int | Non
 
 
 async def _answer(work: Callable[[], Answer]) -> Response[bytes]:
-    return _response(await anyio.to_thread.run_sync(guarded, work, limiter=THREADS))
-
-
-def _response(answer: Answer) -> Response[bytes]:
-    status, headers, body = answer
+    status, headers, body = await anyio.to_thread.run_sync(guarded, work, limiter=THREADS)
     media_type = headers.pop("content-type", JSON)
     return Response(body, status_code=status, headers=headers, media_type=media_type)
 
@@ -132,7 +122,8 @@ def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], ra
     query = query_string(request.scope["query_string"])
     now = app.clock.now()
     organization_id = path["orgId"]
-    if route.signed:  # the link was checked before the body was read
+    if route.signed:
+        verify(app.key, request.scope["path"], query.values, now)
         actor = Actor(id="signed-link", kind="LINK")
     else:
         grant = door.admit(request.headers.get("authorization"), now)

@@ -138,7 +138,8 @@ def _order_upload(call: Call, body: LookupUpload) -> UploadReply:
         content_length=body.content_length,
         data_version=body.version,
     )
-    url = _link(call, UPLOAD_SECONDS, {_JOB: job.id})
+    seconds = UPLOAD_SECONDS + call.app.settings.body_seconds  # a link that expires while the file comes still serves
+    url = _link(call, seconds, {_JOB: job.id})
     return UploadReply(job_id=job.id, url=url, headers={"Content-Type": body.content_type.value})
 
 

@@ -22,9 +22,11 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 
 from tallystick.api.admission import Admission, Receive
-from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler
+from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler, query_string
 from tallystick.api.door import Door
 from tallystick.api.encoding import unpacked
+from tallystick.api.links import verify
+from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import ROUTES
 from tallystick.api.upload import UPLOAD
@@ -41,6 +43,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MEASUREMENTS = re.compile(r"/organizations/([^/]+)/measurements/?")
 SLASHES = re.compile("//+")
+FILES = [
+    (route.method, re.compile(re.sub(r"\\{.*?\\}", "[^/]+", re.escape(PREFIX + route.path))), route.file_bytes)
+    for route in ROUTES
+    if route.file_bytes is not None
+]
 
 
 def litestar(app: App, door: Door) -> Litestar:
@@ -134,7 +141,7 @@ class Front:
         assert self._routed is not None
         with self._admission.request() as ticket:
             try:
-                body = await self._admission.read(ticket, receive, self._settings.request_bytes, "request_too_large")
+                body = await self._admission.read(ticket, receive, self._most(scope), "request_too_large")
             except Refusal as problem:
                 await _send(send, *failure(problem))
                 return
@@ -143,6 +150,19 @@ class Front:
                 return {"type": "http.request", "body": body, "more_body": False}
 
             await self._routed(scope, whole, send)  # type: ignore[arg-type]  # Litestar's own ASGI types are narrower
+
+    def _most(self, scope: Scope) -> int:
+        """How many bytes the body of a request may have: a file may have more, once its link is proven."""
+        assert self._app is not None
+        for method, path, most in FILES:
+            if method == scope["method"] and path.fullmatch(scope["path"]):
+                try:
+                    query = query_string(scope["query_string"])
+                    verify(self._app.key, scope["path"], query.values, self._app.clock.now())
+                except Refusal:
+                    break  # the route says what is wrong with the link
+                return most
+        return self._settings.request_bytes
 
 
 def _admit(app: App, door: Door, authorization: str | None, organization_id: str) -> None:
