@@ -245,6 +245,64 @@ def test_condition_beside_what_must_last_is_refused(shop: Shop, lasting: dict[st
         shop.price(LARGE, BANDS)
 
 
+BOTH = {"model": "*", "region": "*"}
+
+
+@pytest.mark.parametrize("lasting_first", [True, False])
+@pytest.mark.parametrize(
+    ("lasting", "condition", "refused"),
+    [
+        # The template's pricing is displaced by the plan's, as often as the condition holds.
+        ({"tiers_span_plan": True}, {}, True),
+        ({"minimum_spend": 5}, {}, True),
+        # One that names more of a segment takes a part of what is counted on.
+        ({"tiers_span_plan": True}, {"segment": BOTH}, True),
+        # It is the plan's that wins, so that the condition never decides.
+        ({"tiers_span_plan": True}, {"home": "template"}, False),
+        ({"tiers_span_plan": True, "end_date": "2024-01-01"}, {}, False),
+        ({"tiers_span_plan": True}, {"type": "GLOBAL_CREDIT"}, False),
+        ({}, {}, False),
+    ],
+)
+def test_condition_of_a_plan_beside_what_must_last_of_its_template(
+    shop: Shop, lasting: dict[str, Any], condition: dict[str, Any], refused: bool, lasting_first: bool
+) -> None:
+    template = shop.client.plans.retrieve(shop.plan).plan_template_id
+    on_template = condition.get("home") == "template"
+    of = {"aggregation_id": shop.aggregation, "pricing_bands": BANDS}
+    lasting_home = {"plan_id": shop.plan} if on_template else {"plan_template_id": template}
+    home = {"plan_template_id": template} if on_template else {"plan_id": shop.plan}
+    given = {name: value for name, value in condition.items() if name != "home"}
+    both: list[dict[str, Any]] = [
+        {**of, "start_date": "2023-01-01", **lasting_home, **lasting},
+        {**of, "start_date": "2025-01-01", **home, **given, "extra_body": LARGE},
+    ]
+    first, second = both if lasting_first else reversed(both)
+    shop.client.pricings.create(**first)
+    if not refused:
+        shop.client.pricings.create(**second)
+        return
+    with pytest.raises(BadRequestError, match=r"tiersSpanPlan, the other a condition|minimumSpend, the other a cond"):
+        shop.client.pricings.create(**second)
+
+
+def test_plan_with_a_condition_does_not_move_to_a_template_whose_price_must_last(shop: Shop) -> None:
+    shop.price(LARGE, BANDS)
+    old = shop.client.plan_templates.retrieve(shop.client.plans.retrieve(shop.plan).plan_template_id or "")
+    new = shop.client.plan_templates.create(
+        name="Counting on", product_id=old.product_id or "", currency="USD", bill_frequency="MONTHLY", standing_charge=0
+    )
+    shop.client.pricings.create(
+        plan_template_id=new.id,
+        aggregation_id=shop.aggregation,
+        start_date="2023-01-01",
+        pricing_bands=BANDS,  # type: ignore[arg-type]  # plain dicts are what people send
+        tiers_span_plan=True,
+    )
+    with pytest.raises(BadRequestError, match=r"planTemplateId: .*tiersSpanPlan, the other a condition"):
+        shop.client.plans.update(shop.plan, name="Basic", code="basic", plan_template_id=new.id)
+
+
 def test_aggregation_that_a_condition_names_keeps_its_code(shop: Shop) -> None:
     meter = shop.client.aggregations.retrieve(shop.aggregation).meter_id or ""
     spare: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
+from tallystick.control.pricing_conditions import require_prices_of_template_last
 from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.entity import Entity
@@ -74,6 +75,7 @@ def _check_change(draft: Draft[Plan], before: Plan) -> None:
             raise in_use("plan", draft.id, others[:10], field="accountId")
     if value.plan_template_id != before.plan_template_id:
         _check_template(draft, before)
+        require_prices_of_template_last(draft.read, draft.id, value.plan_template_id)
 
 
 def _check_template(draft: Draft[Plan], before: Plan) -> None:

@@ -8,15 +8,15 @@ overlap in time, because only one of them can charge (docs/decisions/0062-overla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from tallystick.control.account_plans import in_words, overlap
+from tallystick.control.account_plans import in_words
 from tallystick.control.compound_inputs import measured_for
 from tallystick.control.desk import Draft, Noun, rule_broken, the
 from tallystick.control.plans import product_of
-from tallystick.control.pricing_conditions import require_compatible, require_condition
+from tallystick.control.pricing_conditions import compete, require_compatible, require_condition
 from tallystick.core.aggregation import Aggregation, Method, UnitRounding
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand
 from tallystick.core.compound import CompoundAggregation
@@ -127,27 +127,38 @@ def segment_string(pricing: Pricing) -> str | None:
 
 def _require_no_overlap(draft: Draft[Pricing], fields: Sequence[str]) -> None:
     value = draft.value
-    home = "plan_id" if value.plan_id is not None else "plan_template_id"
-    priced = "aggregation_id" if value.aggregation_id is not None else "compound_aggregation_id"
-    where = Where(equal={home: (getattr(value, home),), priced: (getattr(value, priced),)})
-    for other in draft.read.every(Pricing, where):
-        if other.id == draft.id or not _same_usage(value, other.value, fields):
+    for other in _neighbours(draft.read, value):
+        if other.id == draft.id or not compete(value, other.value):
             continue
-        require_compatible(value, other)
-        if value.condition is None and other.value.condition is None:
+        require_compatible(value, other, fields)
+        if value.condition is None and other.value.condition is None and _same_segments(value, other.value, fields):
             when = in_words(other.value.start_date, other.value.end_date)
             message = f"the pricing {other.id} is for the same usage, {when}; end it before this one starts"
             raise rule_broken("startDate", message)
 
 
-def _same_usage(pricing: Pricing, other: Pricing, fields: Sequence[str]) -> bool:
-    """Whether two pricings are for exactly the same segments, at some time. (No segment is the same as all wildcards;
-    where one names more of a segment than the other, rating lets that one win.)"""
-    return (
-        pattern_of(pricing, fields) == pattern_of(other, fields)
-        and pricing.type is other.type
-        and overlap(pricing.start_date, pricing.end_date, other.start_date, other.end_date)
-    )
+def _neighbours(read: OrganizationRecords, pricing: Pricing) -> Iterator[Entity[Pricing]]:
+    """The pricings of what a pricing is for, on its plan, its template, and the plans made from that."""
+    priced = "aggregation_id" if pricing.aggregation_id is not None else "compound_aggregation_id"
+    homes: list[tuple[str, list[str]]] = []
+    if pricing.plan_id is not None:
+        homes.append(("plan_id", [pricing.plan_id]))
+        homes.append(("plan_template_id", [the(read, Plan, pricing.plan_id).plan_template_id]))
+    elif pricing.plan_template_id is not None:
+        homes.append(("plan_template_id", [pricing.plan_template_id]))
+        made = read.every(Plan, Where(equal={"plan_template_id": (pricing.plan_template_id,)}))
+        homes.append(("plan_id", [each.id for each in made]))
+    for home, ids in homes:
+        if ids:
+            yield from read.every(Pricing, Where(equal={home: ids, priced: (getattr(pricing, priced),)}))
+
+
+def _same_segments(pricing: Pricing, other: Pricing, fields: Sequence[str]) -> bool:
+    """Whether two pricings of a plan, or of a template, are for exactly the same segments. (No segment is the same as
+    all wildcards; where one names more of a segment than the other, rating lets that one win, as it does with the
+    plan's over the template's.)"""
+    same_home = pricing.plan_id == other.plan_id and pricing.plan_template_id == other.plan_template_id
+    return same_home and pattern_of(pricing, fields) == pattern_of(other, fields)
 
 
 def _segment_text(segment: dict[str, str]) -> str:

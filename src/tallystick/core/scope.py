@@ -96,7 +96,7 @@ def pieces_of(pricing: Entity[Pricing], among: Sequence[Entity[Pricing]], fields
         for other in among
         if _competes(other.value, pricing.value) and _strength(other, fields) > _strength(pricing, fields)
     ]
-    rivals = [each for each in stronger if intersect(each[0], window) and _overlap(each[1], pattern)]
+    rivals = [each for each in stronger if intersect(each[0], window) and overlaps(each[1], pattern)]
     edges = {window.start, window.end}
     edges |= {edge for when, *_ in rivals for edge in when if window.start < edge < window.end}
     found: list[Piece] = []
@@ -136,14 +136,22 @@ def _competes(one: Pricing, other: Pricing) -> bool:
     return same and one.type is other.type
 
 
-def _strength(pricing: Entity[Pricing], fields: Sequence[str]) -> tuple[int, bool, bool, int, Instant, str]:
-    pattern = pattern_of(pricing.value, fields)
-    fixed = sum(want is not None for want in pattern)
-    conditional, of_plan = pricing.value.condition is not None, pricing.value.plan_id is not None
-    return fixed, of_plan, conditional, -pricing.value.condition_order, pricing.value.start_date, pricing.id
+def _strength(pricing: Entity[Pricing], fields: Sequence[str]) -> tuple[tuple[int, bool, bool], int, Instant, str]:
+    return _rank(pricing.value, fields), -pricing.value.condition_order, pricing.value.start_date, pricing.id
 
 
-def _overlap(one: Pattern, other: Pattern) -> bool:
+def _rank(pricing: Pricing, fields: Sequence[str]) -> tuple[int, bool, bool]:
+    fixed = sum(want is not None for want in pattern_of(pricing, fields))
+    return fixed, pricing.plan_id is not None, pricing.condition is not None
+
+
+def outranks(one: Pricing, other: Pricing, fields: Sequence[str]) -> bool:
+    """Whether a pricing charges in place of another of the same usage whenever both hold, whenever they start."""
+    return _rank(one, fields) > _rank(other, fields)
+
+
+def overlaps(one: Pattern, other: Pattern) -> bool:
+    """Whether there are segments that both patterns stand for."""
     return all(a is None or b is None or a == b for a, b in zip(one, other, strict=True))
 
 
