@@ -10,8 +10,9 @@ from itertools import pairwise
 import pytest
 from billing_desk import NOVEMBER, Desk
 
-from billing_world import World, bands
-from tallystick.core.bill import Bill
+from billing_world import World, at, bands
+from tallystick.core.bill import Bill, BillRecord, approve, lock
+from tallystick.core.catalog import Plan
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency
 from tallystick.pipeline.verify import verify_bill
@@ -143,3 +144,108 @@ def test_bills_of_before_the_switch_stay_as_they_are(open_desk: Opener) -> None:
     desk.recalculate(before)
     assert [bill.billing_frequency for bill in desk.bills()] == [Frequency.MONTHLY]
     assert verified(desk)
+
+
+# ------------------------------------------------------------------------------------------------ paid in advance
+
+
+def close(desk: Desk, end: str) -> None:
+    """Lock the bill that ends on a day."""
+    record = next(each for each in desk.bill_records() if str(each.bill.end_date) == end)
+    bill = lock(approve(record.bill, by="ada", at=at("2024-03-01")), by="ada", at=at("2024-03-01"))
+    desk.put(BillRecord(bill=bill, workings=record.workings, evidence=record.evidence))
+
+
+def charged(desk: Desk, end: str) -> list[tuple[str | None, str, str]]:
+    """(product, service, amount) of the lines of the bill that ends on a day, usage left out."""
+    (bill,) = [each for each in desk.bills() if str(each.end_date) == end]
+    return [
+        (line.product_name, f"{str(line.service_period_start_date)[:10]}", str(line.subtotal))
+        for line in bill.line_items
+        if line.line_item_type == "STANDING_CHARGE"
+    ]
+
+
+def ended(world: World, product: str, day: str) -> None:
+    """The account plan of a product ends on a day."""
+    (plan,) = [each for each in world.of(Plan).values() if each.value.name == product]
+    world.account_plan(plan, end_date=day)
+
+
+def test_a_closed_consolidated_bill_that_charged_in_advance_is_put_right(open_desk: Opener) -> None:
+    """The bill that ended with November charged December in advance, 30 for the month; the plan ends on the 11th."""
+    world = world_of(consolidate=True, in_advance=True)
+    desk = open_desk(world)
+    desk.run(**NOVEMBER)
+    assert charged(desk, "2023-12-01") == [("Month", "2023-12-01", "30.00")]
+    close(desk, "2023-12-01")
+    ended(world, "Month", "2023-12-11")
+    desk.save()
+    desk.run(**YEAR_END)
+    # 10 of 31 days of 30.00 are 9.68, of which 30.00 were paid. The first year had no bill before it.
+    years = [("Year", "2023-01-01", "365.00"), ("Year", "2024-01-01", "365.00")]
+    assert charged(desk, "2024-01-01") == [*years, ("Month", "2023-12-11", "-20.32")]
+    assert verified(desk)
+    before = desk.bodies()
+    desk.run(**YEAR_END)
+    assert desk.bodies() == before
+
+
+def test_each_plan_is_put_right_on_the_bill_of_its_own_period(open_desk: Opener) -> None:
+    """The bill that ended with 2023 charged January and the year 2024 in advance; both plans end early in 2024."""
+    world = world_of(consolidate=True, in_advance=True)
+    desk = open_desk(world)
+    desk.run(**YEAR_END)
+    assert charged(desk, "2024-01-01") == [
+        ("Month", "2024-01-01", "30.00"),
+        ("Year", "2023-01-01", "365.00"),
+        ("Year", "2024-01-01", "365.00"),
+    ]
+    close(desk, "2024-01-01")
+    ended(world, "Month", "2024-01-11")
+    ended(world, "Year", "2024-01-01")
+    desk.save()
+    desk.run("2024-02-01T06:00:00Z", last_date_in_billing_period=date(2024, 1, 31))
+    assert charged(desk, "2024-02-01") == [("Month", "2024-01-11", "-20.32")]
+    desk.run("2025-01-01T06:00:00Z", last_date_in_billing_period=date(2024, 12, 31))
+    assert ("Year", "2024-01-01", "-365.00") in charged(desk, "2025-01-01")
+    assert verified(desk)
+
+
+def test_the_bill_is_made_though_no_plan_is_in_force_any_more(open_desk: Opener) -> None:
+    world = world_of(consolidate=True, in_advance=True)
+    desk = open_desk(world)
+    desk.run(**NOVEMBER)
+    close(desk, "2023-12-01")
+    for product in ("Week", "Month", "Year"):
+        ended(world, product, "2023-12-01")
+    desk.save()
+    desk.run(**YEAR_END)
+    assert ("Month", "2023-12-01", "-30.00") in charged(desk, "2024-01-01")
+    assert verified(desk)
+
+
+@pytest.mark.parametrize("consolidate_then", [True, False])
+def test_the_switch_loses_nothing_that_was_paid_in_advance(open_desk: Opener, *, consolidate_then: bool) -> None:
+    world = world_of(consolidate=not consolidate_then, in_advance=True)
+    desk = open_desk(world)
+    desk.run(**NOVEMBER)
+    close(desk, "2023-12-01")
+    ended(world, "Month", "2023-12-11")
+    world.config(consolidate_bills=consolidate_then)
+    desk.save()
+    desk.run(**YEAR_END)
+    refunds = [line for bill in desk.bills() for line in bill.line_items if line.subtotal < 0]
+    assert [(line.product_name, str(line.subtotal)) for line in refunds] == [("Month", "-20.32")]
+    assert verified(desk)
+
+
+def test_an_open_consolidated_bill_is_made_again(open_desk: Opener) -> None:
+    world = world_of(consolidate=True, in_advance=True)
+    desk = open_desk(world)
+    desk.run(**NOVEMBER)
+    ended(world, "Month", "2023-12-11")
+    desk.save()
+    desk.run(**YEAR_END)
+    assert charged(desk, "2023-12-01") == [("Month", "2023-12-01", "9.68")]
+    assert all(line[2] != "-20.32" for line in charged(desk, "2024-01-01"))

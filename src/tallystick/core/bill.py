@@ -167,10 +167,13 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class BillBefore(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A closed bill of the period before, and its lines that charge the time after it in advance."""
+    """A closed bill of the period before, which ended at `end`, and its lines that charge this period in advance: those
+    of all plans, or (where bills are consolidated) of these plans and groups of plans, by id."""
 
     bill_id: str
+    end: Instant
     lines: tuple[LineItem, ...]
+    of: tuple[str, ...] | None = None
 
 
 class BillParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

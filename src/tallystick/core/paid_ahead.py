@@ -51,15 +51,33 @@ def paid_ahead(lines: Sequence[LineItem], end: Instant) -> tuple[LineItem, ...]:
 
 
 def differences(terms: Terms, due: Sequence[Draft]) -> Iterator[Draft]:
-    """Lines for what is due in advance for this period by now (`due`), less what the closed bill before it charged."""
-    for before in terms.agreements.before:
-        owed = [finished(terms.bill_id, draft, 0).item for draft in due]
-        for key in sorted({_key(line) for line in (*owed, *before.lines)}):
-            yield from _difference(terms, before, [line for line in owed if _key(line) == key], key)
+    """Lines for what is due in advance for this period by now (`due`), less what the closed bills before it charged.
+
+    A consolidated bill has periods that begin at different times, each with closed bills of its own before it.
+    """
+    for end in sorted({before.end for before in terms.agreements.before}):
+        closed = [before for before in terms.agreements.before if before.end == end]
+        owed = [finished(terms.bill_id, draft, 0).item for draft in due if _begins(draft) == end]
+        owed = [line for line in owed if any(each.of is None or owner(line) in each.of for each in closed)]
+        charged = [line for before in closed for line in before.lines]
+        for key in sorted({_key(line) for line in (*owed, *charged)}):
+            mine = [line for line in owed if _key(line) == key]
+            yield from _difference(terms, closed[0], mine, [line for line in charged if _key(line) == key], key)
 
 
-def _difference(terms: Terms, before: BillBefore, owed: list[LineItem], key: str) -> Iterator[Draft]:
-    paid = [line for line in before.lines if _key(line) == key]
+def owner(line: LineItem) -> str:
+    """The plan, or the group of plans, that a line is charged by."""
+    return line.plan_id or line.plan_group_id or ""
+
+
+def _begins(draft: Draft) -> Instant:
+    """Where the billing period of a charge that is due in advance begins."""
+    return draft.account_plan.period.start if draft.account_plan else draft.service.start
+
+
+def _difference(
+    terms: Terms, before: BillBefore, owed: list[LineItem], paid: list[LineItem], key: str
+) -> Iterator[Draft]:
     wanted, was = (total(line.subtotal for line in lines) for lines in (owed, paid))
     exact = tidy(subtract(wanted, was))
     if not exact:

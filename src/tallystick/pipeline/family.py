@@ -75,7 +75,14 @@ def inherited_plans(
                     taken = own.get((child.id, templates[plan_id].product_id), [])
                     grouping = agreements.grouping(contract)
                     found += [
-                        Billed(account=child, grid=grid, life=part, grouping=grouping)
+                        Billed(
+                            account=child,
+                            grid=grid,
+                            life=part,
+                            grouping=grouping,
+                            plan_id=plan_id,
+                            plan_group_id=parent.value.plan_group_id,
+                        )
                         for part in without(life_within, taken)
                     ]
     return found

@@ -35,6 +35,8 @@ class Billed(msgspec.Struct, frozen=True, kw_only=True):
     grid: Grid
     life: Period
     grouping: str
+    plan_id: str = ""  # none where fees are billed by it
+    plan_group_id: str | None = None
     bills: Callable[[Period], bool] = always  # whether there is anything to bill in a period of the grid
 
 
@@ -58,7 +60,7 @@ def billed_plans(
             template = templates.get(plans[plan_id].value.plan_template_id) if plan_id in plans else None
             if account and template:
                 grid = grid_of(each.value, account.value, template, config, parameters)
-                found += _billed(account, each.value, grid, agreements)
+                found += _billed(account, each.value, plan_id, grid, agreements)
     return found
 
 
@@ -116,16 +118,27 @@ def consolidated(of: AccountPeriod, plans: Iterable[Billed]) -> AccountPeriod:
         if each.account.id == of.account_id and each.grouping == of.grouping
         if (period := period_ending_at(each.grid, of.period.end)) and intersect(each.life, period)
     ]
-    period = Period(min(starts), of.period.end)
+    period = Period(min(starts, default=of.period.start), of.period.end)
     return msgspec.structs.replace(of, frequency=Frequency.MIXED, interval=1, period=period)
 
 
 def _billed(
-    account: Entity[Account], account_plan: AccountPlan, grid: Grid | None, agreements: Agreements
+    account: Entity[Account], account_plan: AccountPlan, plan_id: str, grid: Grid | None, agreements: Agreements
 ) -> list[Billed]:
     if grid is None:
         return []
     contract = agreements.contract(account_plan.contract_id)
     own = stretch(account_plan.start_date, account_plan.end_date)
     life = intersect(own, period_limits(contract, grid.zone))
-    return [Billed(account=account, grid=grid, life=life, grouping=agreements.grouping(contract))] if life else []
+    if life is None:
+        return []
+    return [
+        Billed(
+            account=account,
+            grid=grid,
+            life=life,
+            grouping=agreements.grouping(contract),
+            plan_id=plan_id,
+            plan_group_id=account_plan.plan_group_id,
+        )
+    ]

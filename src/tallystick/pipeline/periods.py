@@ -81,9 +81,9 @@ def account_periods(
         each for each in grids if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
     ]
     found = list(_of_grids(wanted, grids, cache(choose), parameters, consolidate=config.value.consolidate_bills))
-    if Also.ENDED_PLANS in also and not config.value.consolidate_bills:
+    if Also.ENDED_PLANS in also:
         chosen = [(each, period) for each in wanted if (period := choose(each.grid))]
-        found += periods_to_revisit(records, chosen, config.value, parameters)
+        found += periods_to_revisit(records, chosen, grids, config.value, parameters)
     if frequency in {None, Frequency.AD_HOC} and interval in {None, 1}:
         placed = place(records, charges, plans, agreements, config.value, parameters)
         days = [each.of for each in placed if each.of.frequency is Frequency.AD_HOC]
