@@ -10,7 +10,6 @@ import pytest
 
 from tallystick.core.expression import (
     CONSTANTS,
-    FUNCTIONS,
     BinaryOperator,
     Expression,
     Scalar,
@@ -21,6 +20,7 @@ from tallystick.core.expression import (
     parse,
     type_of,
 )
+from tallystick.core.lookup import WITH_LOOKUPS
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/calculation-language.md").read_text(encoding="utf-8")
 VALUES: dict[str, Scalar] = {"tokens": Decimal(1500), "region": "eu", "trial": True, "nothing": None}
@@ -33,7 +33,7 @@ def rows(heading: str) -> list[tuple[str, str]]:
     return re.findall(r"^\| `([^`]+)` \| `?(.+?)`? \|$", section, re.MULTILINE)
 
 
-@pytest.mark.parametrize(("formula", "value"), rows("Examples"))
+@pytest.mark.parametrize(("formula", "value"), [*rows("Examples"), *rows("m3ter's list")])
 def test_each_example_has_the_value_that_the_page_gives(formula: str, value: str) -> None:
     assert evaluate(parse(formula), VALUES) == evaluate(parse(value), {})
 
@@ -53,10 +53,24 @@ def _checked(formula: str) -> Expression:
 def test_the_page_has_examples_and_refusals() -> None:
     assert len(rows("Examples")) >= 20
     assert len(rows("What is refused")) >= 8
+    assert len(rows("m3ter's list")) == 16
+
+
+# What m3ter's pages name (reference 2.1); the lookup functions are in test_lookup_functions.py.
+M3TER = (
+    "+ - * / ^ % == != < > <= >= ? : AND OR ( ) null true false Math.PI DateTime.TS_FMT Math.max Math.min Math.floor "
+)
+M3TER += "Math.ceil Math.round Math.pow Math.abs isnull IN"
+
+
+def test_everything_that_m3ter_names_is_in_its_list() -> None:
+    formulas = " ".join(formula for formula, _ in rows("m3ter's list"))
+    words = set(re.findall(r"[A-Za-z][A-Za-z_.]*|[<>=!]=|[^\s\w]", formulas))
+    assert set(M3TER.split()) <= words
 
 
 def test_every_operator_function_and_constant_is_on_the_page() -> None:
     written = set(re.findall(r"`([^`]+)`", PAGE))
     assert {str(symbol) for symbol in [*BinaryOperator, *UnaryOperator]} <= written
     assert set(CONSTANTS) <= written
-    assert set(FUNCTIONS) <= {name.partition("(")[0] for name in written}
+    assert set(WITH_LOOKUPS) <= {name.partition("(")[0] for name in written}

@@ -15,7 +15,7 @@ from tallystick.control.desk import Desk, Draft, Noun, in_use, rule_broken
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.entity import Entity
 from tallystick.core.expression import Expression, parse
-from tallystick.core.lookup import WITH_LOOKUPS, tables_in
+from tallystick.core.lookup import WITH_LOOKUPS, may_look_up, tables_in
 from tallystick.core.lookup_job import JobStatus, JobType, LookupJob
 from tallystick.core.lookup_types import (
     MAX_ROWS,
@@ -48,9 +48,12 @@ def require_tables(read: OrganizationRecords, expression: Expression, place: str
         if table is None:
             raise rule_broken(place, f"there is no lookup table with the code {code[:80]!r}")
         active = active_revision(read, table.id)
-        for name in fields if active else ():
-            if active and active.value.type_of(name) is None:
+        for name, wanted in fields.items() if active else ():
+            found = active.value.type_of(name) if active else None
+            if found is None:
                 raise rule_broken(place, f"the lookup table {code} has no field {name[:80]!r}")
+            if wanted not in {None, found}:
+                raise rule_broken(place, f"the field {name} of the lookup table {code} is a {found}, not a {wanted}")
         if active and counts != {len(active.value.keys)}:
             raise rule_broken(place, f"the lookup table {code} has the keys {', '.join(active.value.keys)}: give each")
 
@@ -67,7 +70,7 @@ def _require_unread(read: OrganizationRecords, table: Entity[LookupTable], field
     users = {
         (of.value.kind, of.id)
         for of, formula in _formulas(read)
-        if "lookup" in formula and table.value.code in tables_in(parse(formula, WITH_LOOKUPS))
+        if may_look_up(formula) and table.value.code in tables_in(parse(formula, WITH_LOOKUPS))
     }
     if users:
         raise in_use("lookup table", table.id, sorted(users)[:10], field=field)

@@ -9,7 +9,7 @@ from tallystick.control.lookup_tables import require_tables
 from tallystick.control.pricings import priced_product, pricings_of
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.expression import ExpressionError, Type, check, parse
-from tallystick.core.lookup import WITH_LOOKUPS
+from tallystick.core.lookup import WITH_LOOKUPS, with_named_keys
 from tallystick.core.meter import Meter, field_types
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords, Transaction, Where
@@ -21,7 +21,7 @@ def require_calculable(read: OrganizationRecords, meter: Meter) -> None:
     for index, field in enumerate(meter.derived_fields):
         place = f"derivedFields[{index}].calculation"
         try:
-            tree = parse(field.calculation, WITH_LOOKUPS)
+            tree = with_named_keys(parse(field.calculation, WITH_LOOKUPS), types)
             found = check(tree, types, WITH_LOOKUPS)
         except ExpressionError as error:
             raise rule_broken(place, f"{field.code}: {error}") from None

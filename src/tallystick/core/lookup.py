@@ -1,13 +1,14 @@
 """Lookup tables in formulas: which revision is in force, and what it says (docs/decisions/0162-lookup-tables.md).
 
 `lookup("table", "field", key, …)` gives a field of the row with this key; without such a row it has no result.
-`lookupOrNull` gives null then.
+`lookupOrNull` gives null then. m3ter's own functions are `Lookup.findNumber("table", "field", otherwise, key, …)`,
+`Lookup.findString` alike, and `Lookup.exists("table", key, …)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,18 +19,25 @@ from tallystick.core.expression import (
     Call,
     Expression,
     Function,
+    Reference,
     Scalar,
     Text,
     Type,
     parse,
     table,
 )
-from tallystick.core.expression.tree import nodes
-from tallystick.core.lookup_types import LookupData, LookupTable, LookupTableRevision, key_text
+from tallystick.core.expression.tree import nodes, rewritten
+from tallystick.core.lookup_types import FieldType, LookupData, LookupTable, LookupTableRevision, key_text
 from tallystick.core.period import BEGINNING, FOREVER, Instant
 
 LOOKUP = "lookup"
 LOOKUP_OR_NULL = "lookupOrNull"
+FIND_NUMBER = "Lookup.findNumber"
+FIND_STRING = "Lookup.findString"
+EXISTS = "Lookup.exists"
+# What stands before the keys of each: the code of the table, a field, what to give where there is nothing.
+_BEFORE_KEYS = {LOOKUP: 2, LOOKUP_OR_NULL: 2, FIND_NUMBER: 3, FIND_STRING: 3, EXISTS: 1}
+_GIVES = {FIND_NUMBER: FieldType.NUMBER, FIND_STRING: FieldType.STRING}
 _MAX_KEYS = 5
 
 
@@ -54,13 +62,17 @@ class Published:
         revision = self.revision.value
         if revision.type_of(name) is None:
             raise CalculationError(LOOKUP, f"the revision {revision.name!r} has no field {name[:80]!r}")
+        value: Scalar = (self.row(keys) or {}).get(name)
+        return Decimal(value) if isinstance(value, int) else value
+
+    def row(self, keys: Sequence[Scalar]) -> Mapping[str, Any] | None:
+        """The row with these keys, if there is one."""
+        revision = self.revision.value
         if len(keys) != len(revision.keys):
             raise CalculationError(
                 LOOKUP, f"the revision {revision.name!r} has {len(revision.keys)} keys, not {len(keys)}"
             )
-        row = self.by_key.get(",".join(key_text(key) for key in keys), {})
-        value: Scalar = row.get(name)
-        return Decimal(value) if isinstance(value, int) else value
+        return self.by_key.get(",".join(key_text(key) for key in keys))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +98,27 @@ class Tables:
     def functions(self, at: Instant, known: Instant = FOREVER) -> Mapping[str, Function]:
         """What formulas may call, with the tables as they held at a moment, by what was published up to another."""
 
-        def find(code: Scalar, name: Scalar, *keys: Scalar) -> Scalar:
+        def now(code: Scalar) -> Published:
             found = in_force(self.published.get(str(code), ()), at, known)
             if found is None:
                 raise CalculationError(
                     LOOKUP, f"the lookup table {str(code)[:80]!r} has no revision in force at {at.wire()}"
                 )
-            return found.find(str(name), keys)
+            return found
+
+        def find(code: Scalar, name: Scalar, *keys: Scalar) -> Scalar:
+            return now(code).find(str(name), keys)
+
+        def find_or_else(code: Scalar, name: Scalar, otherwise: Scalar, *keys: Scalar) -> Scalar:
+            if None in keys:
+                return otherwise
+            value = find(code, name, *keys)
+            if value is not None and type(value) is not type(otherwise) and otherwise is not None:
+                raise CalculationError(LOOKUP, f"the field {name} of {str(code)[:80]!r} is of another type")
+            return otherwise if value is None else value
+
+        def exists(code: Scalar, *keys: Scalar) -> Scalar:
+            return None not in keys and now(code).row(keys) is not None
 
         def must_find(code: Scalar, name: Scalar, *keys: Scalar) -> Scalar:
             value = find(code, name, *keys)
@@ -101,7 +127,24 @@ class Tables:
                 raise CalculationError(LOOKUP, f"the lookup table {str(code)[:80]!r} says no {name} for {key[:200]}")
             return value
 
-        return {**FUNCTIONS, **table(_function(LOOKUP, must_find), _function(LOOKUP_OR_NULL, find))}
+        return {
+            **FUNCTIONS,
+            **table(
+                _function(LOOKUP, must_find),
+                _function(LOOKUP_OR_NULL, find),
+                _or_else(FIND_NUMBER, Type.NUMBER, find_or_else),
+                _or_else(FIND_STRING, Type.TEXT, find_or_else),
+                Function(
+                    name=EXISTS,
+                    parameters=(Type.TEXT, Type.ANY),
+                    result=Type.BOOLEAN,
+                    implementation=exists,
+                    minimum=2,
+                    maximum=1 + _MAX_KEYS,
+                    takes_null=True,
+                ),
+            ),
+        }
 
 
 def in_force(revisions: Iterable[Published], at: Instant, known: Instant) -> Published | None:
@@ -136,26 +179,51 @@ def tables_of(entities: Iterable[Entity[Any]]) -> Tables:
 
 def codes_of(calculation: str) -> tuple[str, ...]:
     """The codes of the tables that a calculation reads, sorted; none for one that never could be kept."""
-    return tuple(sorted(tables_in(parse(calculation, WITH_LOOKUPS)))) if LOOKUP in calculation else ()
+    return tuple(sorted(tables_in(parse(calculation, WITH_LOOKUPS)))) if may_look_up(calculation) else ()
 
 
-def tables_in(expression: Expression) -> dict[str, tuple[set[str], set[int]]]:
-    """The tables that an expression reads: code → (fields, numbers of keys).
+def may_look_up(calculation: str) -> bool:
+    """Whether a text could read tables: False is certain, and cheap."""
+    return LOOKUP in calculation.lower()
+
+
+def tables_in(expression: Expression) -> dict[str, tuple[dict[str, FieldType | None], set[int]]]:
+    """The tables that an expression reads: code → (fields with the type they must have, if any; numbers of keys).
 
     Raises ValueError where a table or a field is not written as a text: it must be known before anything is computed.
     """
-    found: dict[str, tuple[set[str], set[int]]] = {}
+    found: dict[str, tuple[dict[str, FieldType | None], set[int]]] = {}
     for node, _ in nodes(expression):
-        if isinstance(node, Call) and node.function in {LOOKUP, LOOKUP_OR_NULL}:
-            code, name, *keys = node.arguments
-            if not isinstance(code, Text) or not isinstance(name, Text):
-                raise ValueError(
-                    f"{node.function} names its table and field by texts, such as {LOOKUP}('rates', 'price', x)"
-                )
-            fields, counts = found.setdefault(code.value, (set(), set()))
-            fields.add(name.value)
-            counts.add(len(keys))
+        before = _BEFORE_KEYS.get(node.function) if isinstance(node, Call) else None
+        if before is None or not isinstance(node, Call):
+            continue
+        named = node.arguments[: min(before, 2)]
+        texts = [each.value for each in named if isinstance(each, Text)]
+        if len(texts) < len(named):
+            what = "its table" if before == 1 else "its table and field"
+            raise ValueError(f"{node.function} names {what} by texts, such as {LOOKUP}('rates', 'price', x)")
+        fields, counts = found.setdefault(texts[0], ({}, set()))
+        for name in texts[1:]:
+            fields[name] = _GIVES.get(node.function) or fields.get(name)
+        counts.add(len(node.arguments) - before)
     return found
+
+
+def with_named_keys(expression: Expression, fields: Collection[str]) -> Expression:
+    """The expression with m3ter's way of naming keys resolved: in its functions a key that is the quoted code of a
+    field is what that field has (`Lookup.findNumber("rates", "rate", 1, "country")`); any other key stays as it is."""
+
+    def change(call: Call) -> Call:
+        before = _BEFORE_KEYS.get(call.function)
+        if before is None or call.function in {LOOKUP, LOOKUP_OR_NULL}:
+            return call
+        keys = (
+            Reference(key.value, position=key.position) if isinstance(key, Text) and key.value in fields else key
+            for key in call.arguments[before:]
+        )
+        return replace(call, arguments=(*call.arguments[:before], *keys))
+
+    return rewritten(expression, change)
 
 
 def _order(each: Published) -> tuple[Instant, str]:
@@ -171,6 +239,18 @@ def _function(name: str, implementation: Any) -> Function:
         implementation=implementation,
         minimum=3,
         maximum=2 + _MAX_KEYS,
+    )
+
+
+def _or_else(name: str, type: Type, implementation: Any) -> Function:
+    return Function(
+        name=name,
+        parameters=(Type.TEXT, Type.TEXT, type, Type.ANY),
+        result=type,
+        implementation=implementation,
+        minimum=4,
+        maximum=3 + _MAX_KEYS,
+        takes_null=True,
     )
 
 

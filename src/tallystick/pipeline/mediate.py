@@ -22,7 +22,7 @@ import xxhash
 from tallystick.core import wire
 from tallystick.core.expression import FUNCTIONS, CalculationError, Expression, Function, Scalar, evaluate, parse
 from tallystick.core.ingest_failure import as_text, failure_event
-from tallystick.core.lookup import NO_TABLES, WITH_LOOKUPS, Tables, codes_of, tables_of
+from tallystick.core.lookup import NO_TABLES, WITH_LOOKUPS, Tables, codes_of, tables_of, with_named_keys
 from tallystick.core.measurement import MAPS, Measurement, category_map, maps_of, read_time
 from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.core.meter import Meter
@@ -81,6 +81,7 @@ FindMeter = Callable[[str, str, int], Meter]
 
 def reader_of(meter: Meter) -> Reader:
     """Make a meter ready for reading its measurements."""
+    codes = {each.code for each in meter.data_fields}
     return Reader(
         meter=meter,
         numbers=tuple((each.code, category_map(each.category)) for each in meter.data_fields if each.category.numeric),
@@ -88,7 +89,7 @@ def reader_of(meter: Meter) -> Reader:
             (each.code, category_map(each.category)) for each in meter.data_fields if not each.category.numeric
         ),
         derived=tuple(
-            _Derived(each.code, each.category.numeric, parse(each.calculation, WITH_LOOKUPS))
+            _Derived(each.code, each.category.numeric, with_named_keys(parse(each.calculation, WITH_LOOKUPS), codes))
             for each in meter.derived_fields
         ),
         tables=tuple(sorted({code for each in meter.derived_fields for code in codes_of(each.calculation)})),

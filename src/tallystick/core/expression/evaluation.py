@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 from tallystick.core.expression.arithmetic import bounded, compute
 from tallystick.core.expression.functions import FUNCTIONS, Function
+from tallystick.core.expression.texts import as_text
 from tallystick.core.expression.tokens import MAX_TEXT
 from tallystick.core.expression.tree import (
     CONSTANTS,
@@ -33,7 +34,7 @@ from tallystick.core.expression.tree import (
     Unary,
     UnaryOperator,
 )
-from tallystick.core.quantity import negate, plain
+from tallystick.core.quantity import negate
 
 _ORDERINGS: dict[BinaryOperator, Callable[[Any, Any], bool]] = {
     BinaryOperator.LESS: operator.lt,
@@ -68,13 +69,6 @@ def evaluate(
     by zero, operands of the wrong type, and numbers or texts beyond the bounds of `arithmetic` and MAX_TEXT.
     """
     return _Evaluation(values, functions).value(expression)
-
-
-def as_text(value: Decimal | str | bool) -> str:
-    """How a value reads inside a text: numbers without exponent or trailing zeros, `true`, `false`."""
-    if isinstance(value, str):
-        return value
-    return ("true" if value else "false") if isinstance(value, bool) else plain(value)
 
 
 class _Evaluation:
@@ -175,6 +169,8 @@ def _applied(function: Function, arguments: list[Scalar]) -> Scalar:
         raise CalculationError(function.name, error.reason) from error
     except DecimalException as error:
         raise CalculationError(function.name, "the result has more digits than are computed exactly") from error
+    if isinstance(result, str) and len(result) > MAX_TEXT:
+        raise CalculationError(function.name, f"the text has {len(result)} characters; at most {MAX_TEXT}")
     return bounded(result, function.name) if isinstance(result, Decimal) else result
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import TypeAlias
 
-from tallystick.core.expression import arithmetic
+from tallystick.core.expression import arithmetic, dates, texts
 from tallystick.core.expression.tree import Scalar, Type
 
 Implementation: TypeAlias = Callable[..., Scalar]
@@ -81,7 +82,60 @@ def _number(name: str, implementation: Implementation, minimum: int, maximum: in
     )
 
 
+def _function(
+    name: str, parameters: tuple[Type, ...], result: Type, implementation: Implementation, optional: int = 0
+) -> Function:
+    """A function of these parameters, the last `optional` of which may be left out."""
+    return Function(
+        name=name,
+        parameters=parameters,
+        result=result,
+        implementation=implementation,
+        minimum=len(parameters) - optional,
+        maximum=len(parameters),
+    )
+
+
+_TEXT, _NUMBER, _TRUTH, _ANY = Type.TEXT, Type.NUMBER, Type.BOOLEAN, Type.ANY
+
+_TEXTS = (
+    _function("String.of", (_ANY,), _TEXT, texts.to_text),
+    _function("Number.of", (_ANY,), _NUMBER, texts.to_number),
+    _function("Number.orNull", (_ANY,), _NUMBER, texts.to_number_or_null),
+    _function("String.length", (_TEXT,), _NUMBER, texts.length),
+    _function("String.lower", (_TEXT,), _TEXT, str.lower),
+    _function("String.upper", (_TEXT,), _TEXT, str.upper),
+    _function("String.trim", (_TEXT,), _TEXT, str.strip),
+    _function("String.contains", (_TEXT, _TEXT), _TRUTH, lambda text, part: part in text),
+    _function("String.startsWith", (_TEXT, _TEXT), _TRUTH, str.startswith),
+    _function("String.endsWith", (_TEXT, _TEXT), _TRUTH, str.endswith),
+    _function("String.indexOf", (_TEXT, _TEXT), _NUMBER, texts.index_of),
+    _function("String.substring", (_TEXT, _NUMBER, _NUMBER), _TEXT, texts.substring, 1),
+    _function("String.split", (_TEXT, _TEXT, _NUMBER), _TEXT, texts.split),
+    _function("String.replace", (_TEXT, _TEXT, _TEXT), _TEXT, texts.replace),
+)
+
+
+def _date_part(name: str, take: Callable[[datetime], int]) -> Function:
+    return _function(f"DateTime.{name}", (_NUMBER, _TEXT), _NUMBER, dates.part(take), 1)
+
+
+_DATES = (
+    _function("DateTime.parse", (_TEXT, _TEXT), _NUMBER, dates.parse, 1),
+    _function("DateTime.format", (_NUMBER, _TEXT, _TEXT), _TEXT, dates.render, 1),
+    _date_part("year", lambda moment: moment.year),
+    _date_part("month", lambda moment: moment.month),
+    _date_part("day", lambda moment: moment.day),
+    _date_part("hour", lambda moment: moment.hour),
+    _date_part("minute", lambda moment: moment.minute),
+    _date_part("second", lambda moment: moment.second),
+    _date_part("dayOfWeek", datetime.isoweekday),
+    _date_part("dayOfYear", lambda moment: moment.timetuple().tm_yday),
+)
+
 FUNCTIONS: Mapping[str, Function] = table(
+    *_TEXTS,
+    *_DATES,
     _number("Math.max", max, 2, None),
     _number("Math.min", min, 2, None),
     _number("Math.floor", arithmetic.floor, 1, 2),

@@ -215,7 +215,14 @@ class _Parser:
         return Call(name.text, tuple(arguments), position=name.position)
 
 
+# What other languages ask the present, or chance, by.
+_TIMELESS = frozenset({"NOW", "TODAY", "CURRENTTIME", "CURRENTMILLIS", "CURRENTTIMEMILLIS", "RANDOM"})
+_NO_CLOCK = "a formula has no clock and no chance, so that it always gives the same; name a time, such as timestamp.ts"
+
+
 def _unknown_function(name: str, functions: Mapping[str, Function]) -> str:
+    if name.rpartition(".")[2].upper() in _TIMELESS:
+        return f"no function {name[:80]!r}: {_NO_CLOCK}"
     by_capitals = {known.upper(): known for known in functions}
     close = get_close_matches(name.upper(), by_capitals, n=1)
     advice = f"did you mean {by_capitals[close[0]]}?" if close else f"there are {', '.join(sorted(functions))}"

@@ -7,8 +7,8 @@ built by hand); positions do not count when trees are compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import TypeAlias
@@ -224,6 +224,27 @@ def nodes(expression: Expression) -> Iterator[tuple[Expression, int]]:
         node, depth = waiting.pop()
         yield node, depth
         waiting.extend((inner, depth + 1) for inner in operands(node))
+
+
+def rewritten(expression: Expression, change: Callable[[Call], Call]) -> Expression:
+    """The expression with each call in it changed, the inner ones first."""
+
+    def inner(part: Expression) -> Expression:
+        return rewritten(part, change)
+
+    match expression:
+        case Unary(operand=operand):
+            return replace(expression, operand=inner(operand))
+        case Binary(left=left, right=right):
+            return replace(expression, left=inner(left), right=inner(right))
+        case Conditional(condition=condition, when_true=when_true, when_false=when_false):
+            return replace(
+                expression, condition=inner(condition), when_true=inner(when_true), when_false=inner(when_false)
+            )
+        case Call(arguments=arguments):
+            return change(replace(expression, arguments=tuple(inner(each) for each in arguments)))
+        case _:
+            return expression
 
 
 def references(expression: Expression) -> frozenset[str]:
