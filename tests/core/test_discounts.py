@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing_world import World, always, amounts, at, bands, id_of, lines_of
+from billing_world import Event, World, always, amounts, at, bands, id_of, lines_of, summing
 from tallystick.core.catalog import PricingType
 from tallystick.core.discount import Discount, DiscountType
 from tallystick.core.explain import explain_line
 from tallystick.core.organization import CurrencyConversion
+from tallystick.core.portion import portions_of
 from tallystick.core.quantity import total
 
 
@@ -31,7 +32,7 @@ def shop(fee: object = 100, price: str = "0.10") -> World:
 
 def off(world: World, used: object = 1000, day: str = "2023-03-10") -> list[tuple[str, str]]:
     """(description, amount) of the discount lines."""
-    found = amounts(lines_of(world.terms(day), always(used)))
+    found = amounts(lines_of(world.terms(day), used if callable(used) else always(used)))
     return [(text, amount) for kind, text, amount in found if kind == "CREDIT_DEDUCTION"]
 
 
@@ -54,18 +55,73 @@ def test_discount_is_a_line_of_its_own(discount: dict[str, Any], amount: str) ->
 @pytest.mark.parametrize(
     ("discount", "start", "end", "amount"),
     [
-        ({"percent": Decimal(20)}, "2023-04-16", None, "-20.00"),  # half of April's charges
-        ({"percent": Decimal(20)}, "2023-01-01", "2023-04-16", "-20.00"),
+        # Half of the fee of 100; of the calls 30.00 on the 1st, 20.00 on the 16th at noon, 50.00 on the 25th.
+        ({"percent": Decimal(20)}, "2023-04-16", None, "-24.00"),  # 20% of 50 and 70
+        ({"percent": Decimal(20)}, "2023-01-01", "2023-04-16", "-16.00"),  # 20% of 50 and 30
+        ({"percent": Decimal(20)}, "2023-04-16T12:00:01Z", None, "-20.00"),  # calls by the moment, fees by the day
+        ({"percent": Decimal(20)}, "2023-01-01", "2023-04-16T12:00:01Z", "-20.00"),
+        ({"percent": Decimal(50)}, "2023-04-16T11:00:00Z", "2023-04-16T13:00:00Z", "-10.00"),
         ({"amount": Decimal(30)}, "2023-04-16", None, "-15.00"),
         ({"amount": Decimal(30)}, "2023-04-11", "2023-04-21", "-10.00"),
     ],
 )
-def test_discount_of_part_of_a_period_is_prorated_by_days(
+def test_discount_of_part_of_a_period_is_off_what_is_used_and_served_in_it(
     discount: dict[str, Any], start: str, end: str | None, amount: str
 ) -> None:
     world = shop()
     world.discount("Founders", start_date=at(start), end_date=at(end) if end else None, **discount)
-    assert off(world, day="2023-04-10") == [("Founders", amount)]
+    assert off(world, CALLS, day="2023-04-10") == [("Founders", amount)]
+
+
+CALLS = summing(
+    [
+        Event(at(when), Decimal(calls))
+        for when, calls in (("2023-04-01", 300), ("2023-04-16T12:00:00Z", 200), ("2023-04-25", 500))
+    ]
+)
+
+
+def test_discount_of_part_of_a_period_counts_bands_from_the_start_of_the_period() -> None:
+    """300 calls at 0.10 before the 16th; of the 700 after it 200 at 0.10 and 500 at 0.02: half of 30.00 is off."""
+    world = shop(0)
+    world.pricing("price", bands((0, "0.10"), (500, "0.02")), cumulative=True)
+    world.discount("Late", percent=Decimal(50), start_date=at("2023-04-16"))
+    world.discount("Early", percent=Decimal(50), end_date=at("2023-04-16"))
+    assert off(world, CALLS, day="2023-04-10") == [("Early", "-15.00"), ("Late", "-15.00")]
+
+
+def test_each_stretch_is_discounted_by_what_those_before_left_of_it() -> None:
+    """70.00 are from the 16th on; of those 50.00 are from the 20th on, of which a quarter is left for C."""
+    world = shop(0)
+    world.discount("A", percent=Decimal(50), start_date=at("2023-04-16"))
+    world.discount("B", percent=Decimal(50), start_date=at("2023-04-16"))
+    world.discount("C", percent=Decimal(50), start_date=at("2023-04-20"))
+    assert off(world, CALLS, day="2023-04-10") == [("A", "-35.00"), ("B", "-17.50"), ("C", "-6.25")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 900)), max_size=6), st.integers(2, 30))
+def test_halves_of_a_period_make_a_whole(used: list[tuple[int, int]], day: int) -> None:
+    """A discount until a moment and one from it on come to what one over all of the time comes to."""
+    events = summing([Event(at(f"2023-04-{on:02}T05:00:00Z"), Decimal(calls)) for on, calls in used])
+
+    def taken(*stretches: dict[str, Any]) -> Decimal:
+        world = shop()
+        world.pricing("price", bands((0, "0.10"), (500, "0.02")), cumulative=True)
+        for index, each in enumerate(stretches):
+            world.discount(str(index), percent=Decimal(20), **each)
+        return total(Decimal(amount) for _, amount in off(world, events, day="2023-04-10"))
+
+    middle = at(f"2023-04-{day:02}T05:00:00Z")
+    assert abs(taken({}) - taken({"end_date": middle}, {"start_date": middle})) <= Decimal("0.01")
+
+
+def test_credit_for_part_of_a_period_beside_a_discount_for_another() -> None:
+    """What a discount is for does not split what a credit pays: calls are drawn once."""
+    world = shop()
+    world.discount("Late", percent=Decimal(50), start_date=at("2023-04-16"))
+    lines = lines_of(world.terms("2023-04-10"), CALLS)
+    assert [len(portions_of([line], world.terms("2023-04-10"))) for line in lines] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("day", ["2023-02-10", "2023-05-10"])

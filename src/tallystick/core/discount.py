@@ -48,6 +48,13 @@ class Discount(Value, frozen=True, kw_only=True):
     accounting_product_id: Id | None = None
     custom_fields: CustomFields | None = None
 
+    @property
+    def cuts(self) -> tuple[Instant, ...]:
+        """The moments that tell charges apart: before them it is another share of a line that is taken off."""
+        if self.type is DiscountType.AMOUNT:
+            return ()  # its own days decide
+        return (self.start_date,) if self.end_date is None else (self.start_date, self.end_date)
+
     def check(self) -> None:
         if self.type is DiscountType.PERCENT:
             self._check_percent()

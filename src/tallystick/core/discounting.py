@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from tallystick.core.bill import LineItemType
 from tallystick.core.discount import Discount, DiscountType
 from tallystick.core.entity import Entity
-from tallystick.core.lines import Draft, product_fields
+from tallystick.core.lines import Draft, product_fields, rising
 from tallystick.core.period import Period, day_share, intersect, stretch
-from tallystick.core.quantity import ONE, ZERO, divide, multiply, negate, subtract, tidy, total
+from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract, tidy, total
 from tallystick.core.terms import Terms
 from tallystick.core.working import Discounted
 
@@ -38,18 +39,45 @@ def discount_drafts(terms: Terms, drafts: Sequence[Draft]) -> Iterator[Draft]:
     no more than that.
     """
     lines = [draft for draft in drafts if draft.type in _DISCOUNTED]
-    left = [draft.conversion.converted(draft.exact) for draft in lines]
-    for discount in discounts_on(terms):
-        shares = [_share(terms, discount.value, draft) for draft in lines]
-        base = [divide(multiply(each, share[0]), share[1]) for each, share in zip(left, shares, strict=True)]
-        step = _step(terms, discount.value, total(base))
+    discounts = discounts_on(terms)
+    stretches = [each for draft in lines for each in _stretches(terms, draft, discounts)]
+    for discount in discounts:
+        mine = [each for each in stretches if _concerns(discount.value, each)]
+        step = _step(terms, discount.value, total(each.left for each in mine))
         taken = terms.billed(step.amount)
         if taken <= 0:
             continue
         part = divide(taken, step.base)
-        left = [subtract(each, multiply(part, of)) for each, of in zip(left, base, strict=True)]
-        first = next(draft for draft, share in zip(lines, shares, strict=True) if share[0])
-        yield _draft(terms, discount, first, step)
+        for each in mine:
+            each.left = subtract(each.left, multiply(part, each.left))
+        yield _draft(terms, discount, mine[0].draft, step)
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """What is left, in the currency of the bill, of a line's charges for a time."""
+
+    draft: Draft
+    window: Period
+    left: Decimal
+
+
+def _stretches(terms: Terms, draft: Draft, discounts: Sequence[Entity[Discount]]) -> Iterator[_Stretch]:
+    """A line in stretches of time, each of which is inside or outside of every percentage's dates: usage by when it
+    happened, all else by days. They add up to the line."""
+    amount, service = draft.conversion.converted(draft.exact), draft.service
+    edges = {at for each in discounts for at in each.value.cuts if service.start < at < service.end}
+    used = {part.until: part.exact for part in rising(draft.parts, draft.exact)}
+    start, before = service.start, ZERO
+    for edge in sorted(edges):
+        if used and draft.exact:
+            so_far = divide(multiply(amount, used[edge]), draft.exact)
+        else:
+            days, of_days = day_share(Period(service.start, edge), service, terms.zone)
+            so_far = divide(multiply(amount, Decimal(days)), Decimal(of_days)) if of_days else ZERO
+        yield _Stretch(draft, Period(start, edge), subtract(so_far, before))
+        start, before = edge, so_far
+    yield _Stretch(draft, Period(start, service.end), subtract(amount, before))
 
 
 def discounts_on(terms: Terms) -> list[Entity[Discount]]:
@@ -66,21 +94,16 @@ def _life(discount: Discount) -> Period:
     return stretch(discount.start_date, discount.end_date)
 
 
-def _share(terms: Terms, discount: Discount, draft: Draft) -> tuple[Decimal, Decimal]:
-    """How much of a line the discount is for: all of it within its dates, by the days of the line's service."""
+def _concerns(discount: Discount, stretch: _Stretch) -> bool:
+    """Whether a discount is for a stretch of a line."""
+    draft = stretch.draft
     if discount.product_id is not None and (draft.product is None or draft.product.id != discount.product_id):
-        return ZERO, ONE
+        return False
     if discount.plan_id is not None and (
         draft.account_plan is None or draft.account_plan.plan.plan.id != discount.plan_id
     ):
-        return ZERO, ONE
-    if discount.type is DiscountType.AMOUNT:
-        return ONE, ONE  # its own days decide
-    part = intersect(draft.service, _life(discount))
-    if part is None:
-        return ZERO, ONE
-    days, of_days = day_share(part, draft.service, terms.zone)
-    return (Decimal(days), Decimal(of_days)) if of_days else (ONE, ONE)
+        return False
+    return discount.type is DiscountType.AMOUNT or intersect(stretch.window, _life(discount)) is not None
 
 
 def _step(terms: Terms, discount: Discount, base: Decimal) -> Discounted:

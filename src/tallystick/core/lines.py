@@ -7,7 +7,7 @@ finished; there it is rounded, once, in the currency it is priced in and, conver
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -47,8 +47,8 @@ class Portion(msgspec.Struct, frozen=True, kw_only=True):
 class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a bill and the steps that made it.
 
-    `parts` says what usage comes to up to each moment at which credit begins or ends (see `Terms.cuts`), in order; a
-    line without parts is cut by days. `exact` is its amount before rounding, where that is known. An adjustment
+    `parts` says what usage comes to up to each moment at which credit or a discount begins or ends, in order; a line
+    without parts is cut by days. `exact` is its amount before rounding, where that is known. An adjustment
     `counts_as` a line of the type that it adjusts, where credit is to pay.
     """
 
@@ -195,3 +195,18 @@ def _converted_bands(bands: tuple[BandUsage, ...] | None, rate_: Decimal) -> tup
         msgspec.structs.replace(band, converted_band_subtotal=tidy(multiply(band.band_subtotal, rate_)))
         for band in bands
     )
+
+
+def rising(marks: Sequence[UpTo], exact: Decimal) -> list[UpTo]:
+    """Amounts up to each mark that only ever approach the line's: what is between two of them never gives
+    back what came before took.
+
+    (Where a price falls with volume, or a maximum falls back, the amount so far may exceed that of the whole.)
+    """
+    found: list[UpTo] = []
+    so_far = ZERO
+    for mark in marks:
+        inside = min(max(mark.exact, so_far), exact) if exact >= 0 else max(min(mark.exact, so_far), exact)
+        so_far = inside
+        found.append(UpTo(until=mark.until, exact=inside, quantity=mark.quantity, units=mark.units))
+    return found

@@ -13,7 +13,7 @@ from decimal import Decimal
 from tallystick.core.bill import LineItemType
 from tallystick.core.credit import cuts_of
 from tallystick.core.credit_types import CreditLine
-from tallystick.core.lines import RatedLine, UpTo
+from tallystick.core.lines import RatedLine, UpTo, rising
 from tallystick.core.money import Rounding, round_money
 from tallystick.core.period import Instant, Period, local_day
 from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract
@@ -74,13 +74,14 @@ def _portions(line: RatedLine, terms: Terms) -> list[Portion]:
     start, end = item.service_period_start_date, item.service_period_end_date
     assert start is not None, "what is rated has a service period"
     assert end is not None, "what is rated has a service period"
-    marks = line.parts or _by_days(line, Period(start, end), cuts_of(terms.credits, Period(start, end)), terms.zone)
+    cuts = cuts_of(terms.credits, Period(start, end))
+    marks = [each for each in line.parts if each.until in cuts] or _by_days(line, Period(start, end), cuts, terms.zone)
     exact = item.subtotal if line.exact is None else line.exact
     conversion = terms.conversion(item.currency)
     found: list[Portion] = []
     before = UpTo(until=start, exact=ZERO, quantity=ZERO, units=ZERO)
     paid = billed = ZERO
-    for mark in (*_rising(marks, exact), UpTo(until=end, exact=exact, quantity=item.quantity, units=item.units)):
+    for mark in (*rising(marks, exact), UpTo(until=end, exact=exact, quantity=item.quantity, units=item.units)):
         last = mark.until == end
         so_far = item.subtotal if last else conversion.money(mark.exact)
         billed_so_far = item.converted_subtotal if last else conversion.converted(mark.exact)
@@ -118,20 +119,6 @@ def _by_days(line: RatedLine, service: Period, cuts: Sequence[Instant], zone: st
 
 def _days(period: Period, zone: str) -> int:
     return (local_day(period.end, zone) - local_day(period.start, zone)).days
-
-
-def _rising(marks: Sequence[UpTo], exact: Decimal) -> list[UpTo]:
-    """Amounts up to each mark that only ever approach the line's: a portion never gives back what one before it took.
-
-    (Where a price falls with volume, or a maximum falls back, the amount so far may exceed that of the whole.)
-    """
-    found: list[UpTo] = []
-    so_far = ZERO
-    for mark in marks:
-        inside = min(max(mark.exact, so_far), exact) if exact >= 0 else max(min(mark.exact, so_far), exact)
-        so_far = inside
-        found.append(UpTo(until=mark.until, exact=inside, quantity=mark.quantity, units=mark.units))
-    return found
 
 
 # ------------------------------------------------------------------------------------------------------ netting

@@ -189,7 +189,7 @@ def _usage(conversion: Conversion, window: Window, counting: Counting) -> Draft:
 
 
 def _cut(draft: Draft, window: Window, counting: Counting, answers: Answers) -> Draft:
-    """The line with what it comes to up to each moment at which credit begins or ends to pay.
+    """The line with what it comes to up to each moment at which credit or a discount begins or ends.
 
     A default value, which stands in where nothing was measured, is not cut here: it has no moment.
     """

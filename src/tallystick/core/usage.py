@@ -61,8 +61,8 @@ class Decision(msgspec.Struct, frozen=True):
 class Window(msgspec.Struct, frozen=True):
     """A pricing within one billing period: what is asked about it, and, for bands that span the plan, before it.
 
-    `cuts` asks about its start up to each moment at which credit begins or ends to pay. `decisions` are about the
-    conditions of this pricing and of those that would charge in its place.
+    `cuts` asks about its start up to each moment at which credit or a discount begins or ends. `decisions` are about
+    the conditions of this pricing and of those that would charge in its place.
     """
 
     account_plan: AccountPlanTerms
@@ -108,14 +108,20 @@ def windows(terms: Terms, up_to: int) -> Iterator[Window]:
             for piece in _by_stretch(account_plan, clip(price.pieces, active)):
                 asked = Asked(piece, _questions(account_plan, price, piece, up_to))
                 before = _before(account_plan, price, piece.window.start, up_to)
-                cut = (
-                    piece._replace(window=Period(piece.window.start, at)) for at in cuts_of(terms.credits, piece.window)
-                )
+                cut = (piece._replace(window=Period(piece.window.start, at)) for at in _cuts(terms, piece.window))
                 cuts = tuple(Asked(part, _questions(account_plan, price, part, up_to)) for part in cut)
                 rivals = (decisions[id_] for id_, _ in piece.contested if id_ in decisions)
                 own = [decisions[price.pricing.id]] if price.condition else []
                 shares = _shares(account_plan, asked)
                 yield Window(account_plan, price, asked, before, cuts, (*own, *rivals), shares)
+
+
+def _cuts(terms: Terms, window: Period) -> list[Instant]:
+    """The moments inside a window up to which its usage is asked too: where credit or a discount begins or ends."""
+    found = set(cuts_of(terms.credits, window))
+    for discount in terms.agreements.discounts_on(terms.account.id, terms.period):
+        found |= {at for at in discount.value.cuts if window.start < at < window.end}
+    return sorted(found)
 
 
 def _by_stretch(account_plan: AccountPlanTerms, pieces: Sequence[Piece]) -> list[Piece]:
