@@ -86,6 +86,9 @@ class OrganizationRecords(Protocol):
     def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
         """The entity as it stood at a version, deleted ones too: nothing that was ever in force is forgotten."""
 
+    def versions(self, of: type[V], id: str) -> list[Entity[V]]:
+        """Every version that the entity ever had, oldest first, of a deleted one too."""
+
     def by_code(self, of: type[V], code: str) -> Entity[V] | None:
         """The entity with this code, compared exactly."""
 

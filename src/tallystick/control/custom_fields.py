@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from tallystick.control.desk import Desk, Noun
+from collections.abc import Iterator
+
+from tallystick.control.desk import Desk, Noun, in_use
+from tallystick.core.attributes import PREFIXES, custom_types
 from tallystick.core.entity import Entity
+from tallystick.core.expression import parse, references
+from tallystick.core.lookup import WITH_LOOKUPS
+from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationCustomFields
 from tallystick.ports import OrganizationRecords
 
@@ -18,6 +24,24 @@ def current(records: OrganizationRecords) -> Entity[OrganizationCustomFields]:
 
 
 def update(desk: Desk, value: OrganizationCustomFields, version: int | None) -> Entity[OrganizationCustomFields]:
-    """Replace the defaults. Refusal `version_mismatch`."""
+    """Replace the defaults. Refusals: `version_mismatch`, `in_use` for one that a formula refers to."""
     with desk.records.transaction() as write:
+        _require_those_in_use(write, value)
         return CUSTOM_FIELDS.update_within(desk, write, current(write), value, version)
+
+
+def _require_those_in_use(read: OrganizationRecords, value: OrganizationCustomFields) -> None:
+    """Refuse to take away a default that a formula refers to, or to make it a number instead of a text."""
+    before, after = (custom_types(each, PREFIXES) for each in (current(read).value, value))
+    changed = {name for name in before if after.get(name) is not before[name]}
+    for kind, user, formula in _formulas(read) if changed else ():
+        named = changed.intersection(references(parse(formula, WITH_LOOKUPS)))
+        if named:
+            name = min(named)
+            raise in_use("default of", name, [(kind, user)], field=name.partition(".")[0])
+
+
+def _formulas(read: OrganizationRecords) -> Iterator[tuple[str, str, str]]:
+    """(kind, id, formula) of all that may refer to custom fields."""
+    for meter in read.every(Meter):
+        yield from ((Meter.kind, meter.id, field.calculation) for field in meter.value.derived_fields)

@@ -15,17 +15,33 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from functools import cache
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeAlias
 
 import xxhash
 
 from tallystick.core import wire
-from tallystick.core.expression import FUNCTIONS, CalculationError, Expression, Function, Scalar, evaluate, parse
+from tallystick.core.account import Account
+from tallystick.core.attributes import ACCOUNT, OF_MEASUREMENTS, as_of, custom_names, custom_values, measurement_values
+from tallystick.core.catalog import Product
+from tallystick.core.entity import CustomFields, Entity, Value
+from tallystick.core.expression import (
+    FUNCTIONS,
+    CalculationError,
+    Expression,
+    Function,
+    Scalar,
+    evaluate,
+    parse,
+    references,
+)
 from tallystick.core.ingest_failure import as_text, failure_event
 from tallystick.core.lookup import NO_TABLES, WITH_LOOKUPS, Tables, codes_of, tables_of, with_named_keys
 from tallystick.core.measurement import MAPS, Measurement, category_map, maps_of, read_time
-from tallystick.core.measurement_reading import read_measurement, unpack
+from tallystick.core.measurement_reading import JournalEntry, read_measurement, unpack
 from tallystick.core.meter import Meter
+from tallystick.core.organization import OrganizationCustomFields
 from tallystick.core.period import Instant
 from tallystick.core.quantity import parse_quantity
 from tallystick.errors import Rejection
@@ -53,6 +69,8 @@ class Reader(NamedTuple):
     texts: tuple[tuple[str, str], ...]
     derived: tuple[_Derived, ...]
     tables: tuple[str, ...]  # codes of the lookup tables that the calculations read
+    custom: tuple[str, ...]  # custom fields that the calculations refer to, by their whole names
+    timed: bool  # whether they refer to times or to the account of a measurement
 
 
 class CalculationFailure(NamedTuple):
@@ -75,24 +93,31 @@ class Mediated:
 
 FindTables = Callable[[str, tuple[str, ...]], Tables]
 """(organisation, codes) → the lookup tables that formulas read"""
+FindCustom = Callable[[str, Meter, tuple[str, ...], str, Instant], Mapping[str, Scalar]]
+"""(organisation, meter, whole names, account id, when it was received) → the custom fields as they were then."""
+Key: TypeAlias = tuple[str, str, int]  # organisation, meter, its version
 FindMeter = Callable[[str, str, int], Meter]
 """(organisation, meter id, version) → the meter as it stood."""
 
 
 def reader_of(meter: Meter) -> Reader:
     """Make a meter ready for reading its measurements."""
-    codes = {each.code for each in meter.data_fields}
+    codes = {ACCOUNT, *(each.code for each in meter.data_fields)}
+    derived = tuple(
+        _Derived(each.code, each.category.numeric, with_named_keys(parse(each.calculation, WITH_LOOKUPS), codes))
+        for each in meter.derived_fields
+    )
+    names = {name for each in derived for name in references(each.calculation)}
     return Reader(
         meter=meter,
         numbers=tuple((each.code, category_map(each.category)) for each in meter.data_fields if each.category.numeric),
         texts=tuple(
             (each.code, category_map(each.category)) for each in meter.data_fields if not each.category.numeric
         ),
-        derived=tuple(
-            _Derived(each.code, each.category.numeric, with_named_keys(parse(each.calculation, WITH_LOOKUPS), codes))
-            for each in meter.derived_fields
-        ),
+        derived=derived,
         tables=tuple(sorted({code for each in meter.derived_fields for code in codes_of(each.calculation)})),
+        custom=custom_names(names),
+        timed=not names.isdisjoint(OF_MEASUREMENTS),
     )
 
 
@@ -101,13 +126,14 @@ def mediate(
     find_meter: FindMeter,
     after: int = 0,
     find_tables: FindTables = lambda _organization_id, _codes: NO_TABLES,
+    find_custom: FindCustom = lambda *_: {},
 ) -> Mediated:
-    """The rows of the entries above position `after`, in order. Pure, given the meters and the lookup tables.
+    """The rows of the entries above position `after`, in order. Pure, given the meters, tables and custom fields.
 
-    A measurement sees the tables as they held at its timestamp, by what had been published when it was received.
+    A measurement sees tables as of its timestamp, by what had been published when it was received, and custom fields as
+    of then.
     """
-    mediated = Mediated()
-    readers: dict[tuple[str, str, int], tuple[Reader, Tables]] = {}
+    mediated, readers = Mediated(), dict[Key, tuple[Reader, Tables]]()
     for block in blocks:
         assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
         failures: dict[tuple[str, str], list[CalculationFailure]] = {}
@@ -117,46 +143,68 @@ def mediate(
             entry = unpack(packed)
             key = (block.organization_id, entry.meter_id, entry.meter_version)
             if key not in readers:
-                made = reader_of(find_meter(*key))
-                readers[key] = made, find_tables(block.organization_id, made.tables) if made.tables else NO_TABLES
+                readers[key] = _ready(key, find_meter, find_tables)
             reader, tables = readers[key]
             measurement = read_measurement(entry.original)
             assert not isinstance(measurement, Rejection), f"position {position} holds an unreadable measurement"
             ts = Instant.of(read_time(measurement.ts))
             functions = tables.functions(ts, block.received) if reader.tables else FUNCTIONS
-            numbers, texts, failed = read_fields(measurement, reader, functions)
-            mediated.rows.append(
-                UsageRow(
-                    position=position,
-                    organization_id=block.organization_id,
-                    meter_id=entry.meter_id,
-                    account_id=entry.account_id,
-                    uid=entry.uid,
-                    ts=ts,
-                    ets=None if measurement.ets is None else Instant.of(read_time(measurement.ets)),
-                    received=block.received,
-                    numbers=numbers,
-                    texts=texts,
-                    extra=undeclared(measurement, reader),
-                )
-            )
+            more = measurement_values(measurement, ts, block.received) if reader.timed else {}
+            if reader.custom:
+                more |= find_custom(key[0], reader.meter, reader.custom, entry.account_id, block.received)
+            numbers, texts, failed = read_fields(measurement, reader, functions, more)
+            mediated.rows.append(_row(block, position, entry, measurement, reader, ts, (numbers, texts)))
             for code, reason in failed:
-                failure = CalculationFailure(reader.meter.code, code, reason, entry.uid, entry.original)
-                failures.setdefault((entry.meter_id, code), []).append(failure)
+                made = CalculationFailure(reader.meter.code, code, reason, entry.uid, entry.original)
+                failures.setdefault((entry.meter_id, code), []).append(made)
         if failures:
             mediated.events.setdefault(block.organization_id, []).extend(_events(block, failures))
     return mediated
 
 
+def _ready(key: Key, find_meter: FindMeter, find_tables: FindTables) -> tuple[Reader, Tables]:
+    reader = reader_of(find_meter(*key))
+    return reader, find_tables(key[0], reader.tables) if reader.tables else NO_TABLES
+
+
+def _row(
+    block: Block,
+    position: int,
+    entry: JournalEntry,
+    measurement: Measurement,
+    reader: Reader,
+    ts: Instant,
+    values: tuple[dict[str, Decimal], dict[str, str]],
+) -> UsageRow:
+    numbers, texts = values
+    return UsageRow(
+        position=position,
+        organization_id=block.organization_id,
+        meter_id=entry.meter_id,
+        account_id=entry.account_id,
+        uid=entry.uid,
+        ts=ts,
+        ets=None if measurement.ets is None else Instant.of(read_time(measurement.ets)),
+        received=block.received,
+        numbers=numbers,
+        texts=texts,
+        extra=undeclared(measurement, reader),
+    )
+
+
 def read_fields(
-    measurement: Measurement, reader: Reader, functions: Mapping[str, Function] = FUNCTIONS
+    measurement: Measurement,
+    reader: Reader,
+    functions: Mapping[str, Function] = FUNCTIONS,
+    more: Mapping[str, Scalar] = MappingProxyType({}),
 ) -> tuple[dict[str, Decimal], dict[str, str], list[tuple[str, str]]]:
-    """The declared and derived values of a measurement: numbers, texts, and (code, reason) of what failed."""
+    """The declared and derived values of a measurement: numbers, texts, and (code, reason) of what failed. `more` is
+    what calculations may refer to besides the fields, which come first."""
     numbers = {code: parse_quantity(getattr(measurement, name)[code]) for code, name in reader.numbers}
     texts: dict[str, str] = {code: getattr(measurement, name)[code] for code, name in reader.texts}
     failed: list[tuple[str, str]] = []
     if reader.derived:
-        given: dict[str, Scalar] = {**numbers, **texts}
+        given: dict[str, Scalar] = {**more, **numbers, **texts}
         for code, numeric, calculation in reader.derived:
             try:
                 value = evaluate(calculation, given, functions)
@@ -207,12 +255,44 @@ def project(journal: Journal, usage: UsageStore, records: Records, limit: int = 
     def find_tables(organization_id: str, codes: tuple[str, ...]) -> Tables:
         return tables_of(read_tables(records.organization(organization_id), codes))
 
-    mediated = mediate(blocks, find_meter, after, find_tables)
+    mediated = mediate(blocks, find_meter, after, find_tables, _custom_of(records))
     for organization_id, documents in mediated.events.items():
         with records.organization(organization_id).transaction() as write:
             write.put_documents(EVENT, documents)
     usage.add(mediated.rows, blocks[-1].last)
     return blocks[-1].last
+
+
+def _custom_of(records: Records) -> FindCustom:
+    """Custom fields as they were at a moment; what each entity ever gave them is read once."""
+
+    @cache
+    def versions(organization_id: str, of: type[Value], id: str) -> list[Entity[Any]]:
+        return records.organization(organization_id).versions(of, id)
+
+    @cache
+    def found(
+        organization_id: str, product_id: str | None, names: tuple[str, ...], account_id: str, received: Instant
+    ) -> tuple[OrganizationCustomFields, dict[str, CustomFields | None]]:
+        def given(prefix: str, of: type[Value], id: str | None) -> CustomFields | None:
+            wanted = id is not None and any(name.startswith(prefix + ".") for name in names)
+            value = as_of(versions(organization_id, of, id), received) if wanted and id is not None else None
+            return getattr(value, "custom_fields", None)
+
+        defaults = as_of(versions(organization_id, OrganizationCustomFields, organization_id), received)
+        assert isinstance(defaults, OrganizationCustomFields), "every organisation has them"
+        return defaults, {
+            "account": given("account", Account, account_id),
+            "product": given("product", Product, product_id),
+        }
+
+    def find(
+        organization_id: str, meter: Meter, names: tuple[str, ...], account_id: str, received: Instant
+    ) -> Mapping[str, Scalar]:
+        defaults, own = found(organization_id, meter.product_id, names, account_id, received)
+        return custom_values(names, defaults, {**own, "meter": meter.custom_fields})
+
+    return find
 
 
 def _number(value: Scalar) -> Decimal:

@@ -58,6 +58,18 @@ AT_VERSION = select(
     entity_version.c.removed == 0,
 )
 
+# All versions of one entity that are no removal, oldest first.
+VERSIONS = (
+    select(*(entity_version.c[column.name] for column in _ENTITY))
+    .where(
+        entity_version.c.organization_id == bindparam("organization_id"),
+        entity_version.c.kind == bindparam("kind"),
+        entity_version.c.id == bindparam("id"),
+        entity_version.c.removed == 0,
+    )
+    .order_by(entity_version.c.version)
+)
+
 # The newest sequence number of a kind: where `every` stops, however much is added meanwhile.
 NEWEST = select(func.max(entity.c.sequence)).where(_OF_KIND)
 
@@ -110,6 +122,14 @@ def at_version(run: Run, organization_id: str, of: type[V], id: str, version: in
         return None
     parameters = {"organization_id": organization_id, "kind": _kind(of), "id": id, "version": version}
     return _one(of, run(AT_VERSION, parameters))
+
+
+def versions(run: Run, organization_id: str, of: type[V], id: str) -> list[Entity[V]]:
+    """Every version of an entity, oldest first."""
+    if not storable(id):
+        return []
+    rows = run(VERSIONS, {"organization_id": organization_id, "kind": _kind(of), "id": id})
+    return [_entity(of, row) for row in rows]
 
 
 def users_of(run: Run, organization_id: str, id: str) -> list[tuple[str, str]]:

@@ -57,6 +57,9 @@ class SqlOrganization:
     def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
         return entities.at_version(self._run, self._organization_id, of, id, version)
 
+    def versions(self, of: type[V], id: str) -> list[Entity[V]]:
+        return entities.versions(self._run, self._organization_id, of, id)
+
     def by_code(self, of: type[V], code: str) -> Entity[V] | None:
         return entities.by_code(self._run, self._organization_id, of, code)
 
