@@ -16,6 +16,8 @@ from tallystick.control.account_plans import ACCOUNT_PLANS, overlap
 from tallystick.control.accounts import ACCOUNTS, MAX_CHILDREN, children
 from tallystick.control.currencies import CURRENCIES, preset
 from tallystick.control.desk import Desk, Noun
+from tallystick.control.plan_group_links import PLAN_GROUP_LINKS
+from tallystick.control.plan_groups import PLAN_GROUPS
 from tallystick.control.plan_templates import PLAN_TEMPLATES
 from tallystick.control.plans import PLANS
 from tallystick.control.products import PRODUCTS
@@ -111,6 +113,24 @@ def test_an_account_has_one_plan_of_a_product_at_a_time(shop: Shop, start: str, 
     assert (refusal.code.name, refusal.field) == ("overlapping_plan", "startDate")
     assert first in refusal.message
     assert "from 2025-01-01T00:00:00.000Z to 2025-02-01T00:00:00.000Z" in refusal.message
+
+
+@pytest.mark.parametrize("frequency", ["AD_HOC", "MIXED"])
+def test_what_no_bill_would_ever_show_is_not_sold(shop: Shop, frequency: str) -> None:
+    rare = shop.make(PLAN_TEMPLATES, **template_body(code="rare", productId=shop.product, billFrequency=frequency))
+    plan = shop.make(PLANS, name="Rare", code="rare", planTemplateId=rare)
+    group = shop.make(PLAN_GROUPS, name="Group", currency="USD")
+    refusals = [
+        refused(lambda: shop.attach(planId=plan)),
+        refused(lambda: shop.make(PLAN_GROUP_LINKS, planGroupId=group, planId=plan)),
+    ]
+    shop.attach()
+    refusals += [
+        refused(lambda: shop.change(PLAN_TEMPLATES, shop.template, billFrequency=frequency)),
+        refused(lambda: shop.change(PLANS, shop.plan, planTemplateId=rare)),
+    ]
+    assert [each.field for each in refusals] == ["planId", "planId", "billFrequency", "planTemplateId"]
+    assert f"is billed {frequency}, which has no billing periods" in refusals[0].message
 
 
 def test_plans_of_other_products_and_accounts_may_overlap(shop: Shop) -> None:

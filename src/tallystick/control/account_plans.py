@@ -12,7 +12,7 @@ import msgspec
 from tallystick.control.contracts import require_contract_of
 from tallystick.control.desk import Desk, Draft, Noun, rule_broken, the
 from tallystick.control.organization_config import current
-from tallystick.control.plans import plans_in_groups, products_of
+from tallystick.control.plans import plans_in_groups, products_of, require_billed
 from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Plan
 from tallystick.core.entity import Entity
@@ -73,6 +73,7 @@ def _check(draft: Draft[AccountPlan]) -> AccountPlan:
     require_contract_of(draft.read, value.contract_id, value.account_id)
     if value.plan_id is not None:
         _require_made_for(the(draft.read, Plan, value.plan_id), value, "plan", "planId")
+        require_billed(draft.read, value.plan_id)
         plan_ids = [value.plan_id]
     else:
         assert value.plan_group_id is not None, "an account plan has a plan or a plan group"

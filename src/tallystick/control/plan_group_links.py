@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tallystick.control.account_plans import require_no_overlap
 from tallystick.control.desk import Draft, Noun, rule_broken, the
-from tallystick.control.plans import billed_as, plans_in_groups
+from tallystick.control.plans import billed_as, plans_in_groups, require_billed
 from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.plan_group import PlanGroup, PlanGroupLink
@@ -32,6 +32,7 @@ def require_plan_fits(read: OrganizationRecords, group: PlanGroup, plan_id: str,
 def _check(draft: Draft[PlanGroupLink]) -> PlanGroupLink:
     value = draft.value
     require_plan_fits(draft.read, the(draft.read, PlanGroup, value.plan_group_id), value.plan_id, ("planId", "planId"))
+    require_billed(draft.read, value.plan_id)
     _require_fits_others(draft)
     attached = draft.read.every(AccountPlan, Where(equal={"plan_group_id": (value.plan_group_id,)}))
     for each in attached:

@@ -44,6 +44,23 @@ def links_with(read: OrganizationRecords, plan_ids: Collection[str]) -> list[Ent
     return list(read.every(PlanGroupLink, Where(equal={"plan_id": plan_ids}))) if plan_ids else []
 
 
+def require_billed(read: OrganizationRecords, plan_id: str) -> None:
+    """Refuse to sell a plan that no bill would ever show."""
+    frequency = the(read, PlanTemplate, the(read, Plan, plan_id).plan_template_id).bill_frequency
+    if not frequency.has_periods:
+        message = (
+            f"the plan {plan_id} is billed {frequency}, which has no billing periods, so that no bill would show it"
+        )
+        raise rule_broken("planId", f"{message}; have it billed DAILY, WEEKLY, MONTHLY or ANNUALLY, or make charges")
+
+
+def account_plans_of(read: OrganizationRecords, plan_ids: Collection[str]) -> list[tuple[str, str]]:
+    """What sells these plans: account plans, and groups by their links; each as kind and id."""
+    attached = read.every(AccountPlan, Where(equal={"plan_id": plan_ids})) if plan_ids else ()
+    found = [(AccountPlan.kind, each.id) for each in attached]
+    return found + [(PlanGroupLink.kind, each.id) for each in links_with(read, plan_ids)]
+
+
 def billed_as(template: PlanTemplate) -> tuple[str, str, int]:
     """What the plans of a group have in common: currency, frequency and interval."""
     return template.currency, template.bill_frequency, template.bill_frequency_interval
@@ -86,6 +103,8 @@ def _check_template(draft: Draft[Plan], before: Plan) -> None:
     if new.product_id == old.product_id:
         links = links_with(draft.read, (draft.id,)) if billed_as(new) != billed_as(old) else []
         users = [(PlanGroupLink.kind, each.id) for each in links[:10]]
+    if not users and not new.bill_frequency.has_periods:
+        users = account_plans_of(draft.read, (draft.id,))[:10]
     if users:
         raise in_use("plan", draft.id, users, field="planTemplateId")
 

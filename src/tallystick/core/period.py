@@ -23,6 +23,14 @@ class Frequency(StrEnum):
     AD_HOC = "AD_HOC"
     MIXED = "MIXED"
 
+    @property
+    def has_periods(self) -> bool:
+        """Whether there is a grid of billing periods."""
+        return self not in _WITHOUT_PERIODS
+
+
+_WITHOUT_PERIODS = frozenset({Frequency.AD_HOC, Frequency.MIXED})
+
 
 class Instant(datetime):
     """A point in time, always UTC. On the wire: ISO 8601 text, read leniently, written with a `Z`."""
