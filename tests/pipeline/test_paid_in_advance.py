@@ -238,7 +238,11 @@ def test_a_level_that_came_to_light_after_locking_changes_what_was_paid(open_des
     world.level("2023-10-31", 12)
     desk.save()
     desk.run(**NOVEMBER)
-    assert lines(desk)["2023-11-01"] == [("Basic", "12-01 01-01", "360.00"), ("Basic", "11-01 12-01", "60.00")]
+    assert lines(desk)["2023-11-01"] == [
+        ("Basic", "12-01 01-01", "360.00"),
+        ("Basic", "11-01 12-01", "60.00"),
+        ("Basic", "10-01 11-01", "1.94"),  # 2 seats on the last of 31 days of October: 60 / 31
+    ]
 
 
 @settings(max_examples=20, deadline=None)

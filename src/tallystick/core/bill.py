@@ -192,8 +192,10 @@ class BillParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
 
 
 class EarlierBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A bill that stays as it is and for which usage came late: what it was computed from, what is measured `now` (up
-    to the position of the bill that adjusts it), and what other bills have adjusted, by line, in its currency."""
+    """A bill that stays as it is and for which usage, or a change of a level, came late: what it was computed from,
+    what is measured `now` (up to the position of the bill that adjusts it), and what other bills have adjusted, by
+    line, in its currency. `levels` are the counter adjustments in force now, where they are others than then;
+    `ahead_until` says which of its charges in advance are compared (see core.late_levels)."""
 
     bill_id: str
     version: int
@@ -208,6 +210,9 @@ class EarlierBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     now: tuple[Answer, ...]
     elsewhere: dict[str, Decimal] = {}
     grouping: str = ""
+    before: tuple[BillBefore, ...] = ()
+    levels: tuple[Used, ...] | None = None
+    ahead_until: Instant | None = None
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -229,6 +234,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     openings: tuple[Opening, ...] = ()  # what there was of each credit to draw
     earlier: tuple[EarlierBill, ...] = ()  # that this bill adjusts for usage that came late
     late_up_to: int = 0  # the position up to which late usage of every earlier period stands on some bill
+    late_levels: str = ""  # the counter adjustments (see core.late_levels) that this bill and earlier ones reckon with
 
 
 class BillRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

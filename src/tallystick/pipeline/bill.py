@@ -123,6 +123,7 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         before=rated.terms.agreements.before,
         earlier=rated.earlier,
         late_up_to=rated.late_up_to,
+        late_levels=rated.late_levels,
         digest=digest_of(bill, workings),
     )
     return BillRecord(bill=bill, workings=workings, evidence=evidence)

@@ -1,4 +1,4 @@
-"""Find late usage of bills that stay as they are, and adjust it on the bill at hand.
+"""Find late usage, and late changes of levels, of bills that stay as they are; adjust them on the bill at hand.
 
 A bill stays when it is locked, and when it is approved where the organisation adjusts the next bill. What it would say
 now is rated from the terms it recorded. Who has late usage is one question to the usage store for many accounts; only
@@ -16,6 +16,7 @@ from tallystick.core.adjustment import KIND, Adjustment, adjustments_of, elsewhe
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.bill import Answer, BillRecord, BillStatus, EarlierBill, bill_id
 from tallystick.core.bill_job import BillFailure
+from tallystick.core.late_levels import ahead_until, joined, levels_now, mark_of
 from tallystick.core.period import Frequency, Instant, Period, local_day
 from tallystick.core.rating import questions
 from tallystick.core.terms import Terms
@@ -42,6 +43,7 @@ class _Bill(msgspec.Struct, frozen=True, rename="camel"):
 class _Evidence(msgspec.Struct, frozen=True, rename="camel"):
     up_to: int
     late_up_to: int = 0
+    late_levels: str = ""
     grouping: str = ""
 
 
@@ -73,7 +75,7 @@ def with_adjustments(
     adjusted = dict(stored)
     making = {each.terms.bill_id for each in rated}
     previous = _previous_bills(records, [each.terms for each in rated], making)
-    late = _with_late_usage(usage, rated, previous, up_to)
+    late = _with_late_usage(usage, rated, previous, up_to) | _with_late_levels(rated, previous)
     looked = {each.terms.bill_id for each in rated if each.terms.bill_id in late or each.terms.account.id in adjusted}
     bills = _bills_of(records, {each.terms.account.id for each in rated if each.terms.bill_id in looked}, making)
     done: dict[str, Rated | BillFailure] = {}
@@ -106,7 +108,7 @@ def readjusted(
             wanted = questions(terms, rated.up_to)
             measured = measure(usage, {account_id: wanted})[account_id]
             now = tuple(Answer(question=one, rows=measured[one]) for one in wanted)
-        rated = adjusted_by(rated, msgspec.structs.replace(earlier, now=now), terms)
+        rated = adjusted_by(records, rated, msgspec.structs.replace(earlier, now=now), terms)
     return rated
 
 
@@ -159,6 +161,18 @@ def _with_late_usage(
     return found
 
 
+def _with_late_levels(rated: Sequence[Rated], previous: Mapping[str, _Previous | None]) -> set[str]:
+    """The bills (by id) of whose account counter adjustments of days before their period have changed since the bill
+    before."""
+    found: set[str] = set()
+    for each in rated:
+        before = previous[each.terms.bill_id]
+        known = before.evidence.late_levels if before else ""
+        if mark_of(each.terms, each.terms.period.start) != known:
+            found.add(each.terms.bill_id)
+    return found
+
+
 def _previous_bills(
     records: OrganizationRecords, every: Sequence[Terms], making: Collection[str]
 ) -> dict[str, _Previous | None]:
@@ -180,7 +194,7 @@ def _previous(record: BillRecord) -> _Previous:
     bill, evidence = record.bill, record.evidence
     return _Previous(
         _Bill(account_id=bill.account_id, status=bill.status, locked=bill.locked, end=bill.end_date_time_utc),
-        _Evidence(up_to=evidence.up_to, late_up_to=evidence.late_up_to, grouping=evidence.grouping),
+        _Evidence(evidence.up_to, evidence.late_up_to, evidence.late_levels, evidence.grouping),
     )
 
 
@@ -203,12 +217,14 @@ def _consolidated_before(
 
 
 def _marked(rated: Rated, previous: _Previous | None, up_to: int) -> Rated:
-    """With the position up to which late usage is on some bill: the present one, unless an earlier bill may still take
-    its usage itself."""
-    mark = up_to
-    if previous is not None and not _stays(rated.terms, previous.bill.status, locked=previous.bill.locked):
-        mark = min(previous.evidence.late_up_to, previous.evidence.up_to)
-    return msgspec.structs.replace(rated, late_up_to=mark)
+    """With the position up to which late usage is on some bill, and the levels that bills reckon with: the present
+    ones, unless an earlier bill may still take what came late itself."""
+    terms = rated.terms
+    mark, levels = up_to, mark_of(terms, terms.period.end)
+    if previous is not None and not _stays(terms, previous.bill.status, locked=previous.bill.locked):
+        before, own = previous.evidence, mark_of(terms, terms.period.end, terms.period.start)
+        mark, levels = min(before.late_up_to, before.up_to), joined(before.late_levels, own)
+    return msgspec.structs.replace(rated, late_up_to=mark, late_levels=levels)
 
 
 def _stays(terms: Terms, status: BillStatus, *, locked: bool) -> bool:
@@ -235,9 +251,10 @@ def _adjusted(
         wanted = questions(each.terms, rated.up_to) if each.keeps else ()
         now = tuple(Answer(question=one, rows=measured[one]) for one in wanted)
         earlier = msgspec.structs.replace(each.earlier, now=now if each.keeps else each.earlier.then)
-        if _rows(earlier.now) == _rows(earlier.then) and not earlier.elsewhere:
+        same = _rows(earlier.now) == _rows(earlier.then) and earlier.levels is None
+        if same and not earlier.elsewhere:
             continue
-        rated = adjusted_by(rated, earlier, each.terms)
+        rated = adjusted_by(records, rated, earlier, each.terms)
     return rated
 
 
@@ -251,6 +268,7 @@ def _late_bills(
 ) -> Iterator[_Late]:
     """The account's earlier bills, oldest first, that stay as they are or are adjusted on other bills."""
     terms = rated.terms
+    staying = [each for each in bills if _stays(terms, each.bill.status, locked=each.bill.locked)]
     for record in bills:
         bill, evidence = record.bill, record.evidence
         if bill.end_date_time_utc > terms.period.start or evidence.grouping != terms.of.grouping:
@@ -273,8 +291,13 @@ def _late_bills(
             now=(),
             elsewhere=others,
             grouping=evidence.grouping,
+            before=evidence.before,
+            ahead_until=ahead_until(record, staying),
         )
-        yield _Late(earlier, terms_of_earlier(records, bill.account_id, earlier), stays)
+        then = terms_of_earlier(records, bill.account_id, earlier)
+        if stays:
+            earlier = msgspec.structs.replace(earlier, levels=levels_now(then, terms.agreements))
+        yield _Late(earlier, then, stays)
 
 
 # ------------------------------------------------------------------------------------------------------ stored

@@ -61,6 +61,7 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True):
     draws: tuple[Draw, ...] = ()
     earlier: tuple[EarlierBill, ...] = ()  # that these lines adjust for late usage
     late_up_to: int = 0  # see core.bill.Evidence
+    late_levels: str = ""  # likewise
     seen: tuple[Adjustment, ...] = ()  # what bills of the account adjusted when this was rated
 
 

@@ -26,6 +26,7 @@ from tallystick.core.discount import Discount
 from tallystick.core.entity import Entity, Used, Value
 from tallystick.core.family import family_of
 from tallystick.core.held import with_credits
+from tallystick.core.late_levels import compared, with_levels
 from tallystick.core.lookup_types import LookupData, LookupTable, LookupTableRevision
 from tallystick.core.memo import BillMemo
 from tallystick.core.meter import Meter
@@ -84,19 +85,20 @@ def terms_then(records: OrganizationRecords, record: BillRecord) -> Terms:
 
 def terms_of_earlier(records: OrganizationRecords, account_id: str, earlier: EarlierBill) -> Terms:
     """The terms of a bill that another one adjusts. Refusals as `terms_then`."""
-    return _terms(records, earlier.uses, period_of_earlier(account_id, earlier))
+    return with_before(_terms(records, earlier.uses, period_of_earlier(account_id, earlier)), earlier.before)
+
+
+def _now(records: OrganizationRecords, earlier: EarlierBill, terms: Terms) -> Terms:
+    """The terms of a bill that another one adjusts, with the levels of counters that the other one knew."""
+    if earlier.levels is None:
+        return terms
+    return with_levels(terms, [_at_version(records, used) for used in earlier.levels])
 
 
 def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod) -> Terms:
     by_kind: dict[str, list[Entity[Any]]] = {}
     for used in uses:
-        entity = records.at_version(_KINDS[used.kind], used.id, used.version)
-        if entity is None:
-            raise Refusal(
-                "not_found",
-                f"version {used.version} of the {used.kind} {used.id}, which the bill used, is not there any more",
-            )
-        by_kind.setdefault(used.kind, []).append(entity)
+        by_kind.setdefault(used.kind, []).append(_at_version(records, used))
     every = [entity for of_kind in by_kind.values() for entity in of_kind]
     config = cast("Entity[OrganizationConfig]", by_kind[OrganizationConfig.kind][0])
     catalogue = catalogue_of(every)
@@ -108,6 +110,14 @@ def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod
     family = family_of(account, accounts, plans)
     terms = terms_of(setting, account, account_plans, of, agreements_of(every), family)
     return with_credits(terms, setting, [*by_kind.get(Commitment.kind, []), *by_kind.get(Balance.kind, [])])
+
+
+def _at_version(records: OrganizationRecords, used: Used) -> Entity[Any]:
+    entity = records.at_version(_KINDS[used.kind], used.id, used.version)
+    if entity is None:
+        message = f"version {used.version} of the {used.kind} {used.id}, which the bill used, is not there any more"
+        raise Refusal("not_found", message)
+    return entity
 
 
 def rated_then(
@@ -125,21 +135,28 @@ def rated_then(
         terms = msgspec.structs.replace(terms, agreements=agreements)
     lines = rate(terms, {each.question: each.rows for each in evidence.answers}, evidence.up_to)
     rated = Rated(
-        terms=terms, lines=lines, answers=evidence.answers, up_to=evidence.up_to, late_up_to=evidence.late_up_to
+        terms=terms,
+        lines=lines,
+        answers=evidence.answers,
+        up_to=evidence.up_to,
+        late_up_to=evidence.late_up_to,
+        late_levels=evidence.late_levels,
     )
     for earlier in evidence.earlier:
-        rated = adjusted_by(rated, earlier, terms_of_earlier(records, record.bill.account_id, earlier))
+        rated = adjusted_by(records, rated, earlier, terms_of_earlier(records, record.bill.account_id, earlier))
     return rated
 
 
-def adjusted_by(rated: Rated, earlier: EarlierBill, terms: Terms) -> Rated:
+def adjusted_by(records: OrganizationRecords, rated: Rated, earlier: EarlierBill, terms: Terms) -> Rated:
     """A rated account period with the lines that an earlier bill (of these terms) adds; itself where there are none.
 
-    Refusals as `rate`.
+    Refusals as `rate`, and `not_found` as `terms_then`.
     """
     then = _lines(terms, earlier.then, earlier.up_to)
-    now = then if earlier.now == earlier.then else _lines(terms, earlier.now, rated.up_to)
-    lines = adjustment_lines(rated.terms, earlier, then, now, len(rated.lines) + 1)
+    same = earlier.now == earlier.then and earlier.levels is None
+    now = then if same else _lines(_now(records, earlier, terms), earlier.now, rated.up_to)
+    first = len(rated.lines) + 1
+    lines = adjustment_lines(rated.terms, earlier, compared(earlier, then), compared(earlier, now), first)
     if not lines:
         return rated
     return msgspec.structs.replace(rated, lines=(*rated.lines, *lines), earlier=(*rated.earlier, earlier))
