@@ -11,12 +11,14 @@ WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); [ "$$n
 PYTEST_FLAGS ?=
 DEMO_FLAGS ?=
 BENCH_FLAGS ?=
+SOAK_FLAGS ?=
 
-.PHONY: help setup check test demo bench docs format lock clean
+.PHONY: help setup check test soak demo bench docs format lock clean
 
 help:
 	@echo 'make demo     start a server with a month of sample traffic and bills  (DEMO_FLAGS="--exit --data DIR")'
 	@echo 'make test     run the tests                                            (PYTEST_FLAGS="-k quote")'
+	@echo 'make soak     kill the server 1,000 times under load, and compare all  (SOAK_FLAGS="--minutes 10")'
 	@echo 'make check    format, lint, types and import contracts'
 	@echo 'make bench    measure throughput, into bench/results.json              (BENCH_FLAGS=…)'
 	@echo 'make docs     write the reference pages from the code'
@@ -46,6 +48,9 @@ check: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+
+soak: $(READY)
+	$(BIN)/python tests/crash/soak.py $(SOAK_FLAGS)
 
 demo: $(READY)
 	@$(BIN)/tallystick demo $(DEMO_FLAGS)

@@ -19,7 +19,8 @@ from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import PUBLISHED
 from tallystick.cli.main import app
 from tallystick.errors import CODES
-from tallystick.settings import CLIENT_VARIABLES, MEANINGS, PREFIX, Settings
+from tallystick.failpoints import POINTS
+from tallystick.settings import CLIENT_VARIABLES, MEANINGS, PREFIX, TEST_VARIABLES, Settings
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "tallystick"
@@ -57,7 +58,7 @@ def settings() -> str:
     for name, meaning in MEANINGS.items():
         default = str(getattr(standard, name))
         rows.append(f"| `{PREFIX}{name.upper()}` | {f'`{default}`' if default else ''} | {meaning} |")
-    rows += [f"| `{name}` | | {meaning} |" for name, meaning in CLIENT_VARIABLES.items()]
+    rows += [f"| `{name}` | | {meaning} |" for name, meaning in {**CLIENT_VARIABLES, **TEST_VARIABLES}.items()]
     return "\n".join(rows)
 
 
@@ -86,6 +87,12 @@ def routes() -> str:
     return "\n\n".join(parts)
 
 
+def points() -> str:
+    """Every place where a test can have the server killed."""
+    rows = ["| place | what has happened |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {meaning} |" for name, meaning in POINTS.items())])
+
+
 def commands() -> str:
     """Every command with its arguments and options."""
     parts = []
@@ -107,6 +114,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "docs/reference/errors.md": ("errors", errors),
     "docs/reference/routes.md": ("routes", routes),
     "docs/reference/commands.md": ("commands", commands),
+    "docs/guides/crashes.md": ("failpoints", points),
 }
 
 

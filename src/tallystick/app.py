@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from tallystick.core.period import Instant
-from tallystick.pipeline.ingest import Claimer, Intake
+from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.settings import Settings
 from tallystick.stores.journal_file import FileJournal
@@ -70,6 +70,11 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     usage = ClickHouseUsage(directory / "usage")
     claimer = Claimer(journal, uids, max_waiting=settings.waiting_measurements)
     claimer.start()
+    if usage.mark > journal.last:
+        raise JournalCutShort(
+            f"the journal ends at position {journal.last}, but the usage store holds what was at {usage.mark}: "
+            "measurements are missing; restore the journal from a backup"
+        )
     log.info("journal at %d, uid index at %d, usage at %d", journal.last, uids.mark, usage.mark)
     return App(
         settings=settings,

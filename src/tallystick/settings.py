@@ -69,9 +69,7 @@ def read_settings(environment: Mapping[str, str] = os.environ, **given: object) 
         if text is not None:
             values[each.name] = _parse(each.name, text, whole_number=each.type == "int")
     values.update({name: value for name, value in given.items() if value is not None})
-    unknown = sorted(
-        name for name in environment if name.startswith(PREFIX) and name not in _KNOWN | CLIENT_VARIABLES.keys()
-    )
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in _KNOWN)
     if unknown:
         raise ValueError(f"{unknown[0]}: no such setting; `tallystick settings` lists them")
     return Settings(**values)  # type: ignore[arg-type]  # each value was parsed by its field's type above
@@ -92,4 +90,8 @@ CLIENT_VARIABLES = {
     "TALLYSTICK_API_SECRET": "Secret of that service user.",
     "TALLYSTICK_ORG_ID": "Organisation that commands work in.",
 }
-_KNOWN = {PREFIX + each.name.upper() for each in fields(Settings)}
+# Read by the server, so that tests can end it at a certain place (`failpoints.py`).
+TEST_VARIABLES = {
+    "TALLYSTICK_FAILPOINT": "For tests: the place where the server kills itself (docs/guides/crashes.md).",
+}
+_KNOWN = {PREFIX + each.name.upper() for each in fields(Settings)} | CLIENT_VARIABLES.keys() | TEST_VARIABLES.keys()

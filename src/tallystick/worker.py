@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from queue import Empty
 
+from tallystick import failpoints
 from tallystick.app import App, JobToRun
 from tallystick.control.auto_approval import approve_due_bills
 from tallystick.control.desk import Desk
@@ -64,6 +65,8 @@ class Worker:
     def stop(self) -> None:
         """Finish the step at hand and end; what is left is taken up at the next start."""
         self._stopping.set()
+        with self._projected:  # a job may wait for a projection that nobody goes on with
+            self._projected.notify_all()
         for thread in self._threads:
             thread.join()
 
@@ -183,6 +186,11 @@ class Worker:
         # What schedules charge or add by now belongs on the bills.
         self._run_schedules(Desk(records=records, actor=SCHEDULER, now=app.clock.now()))
         done = run_job(
-            records, app.usage.organization(job.organization_id), job.job_id, chunk_size=app.settings.bill_chunk
+            records,
+            app.usage.organization(job.organization_id),
+            job.job_id,
+            failpoint=lambda step: failpoints.reached(failpoints.BILLS + step),
+            stopping=self._stopping.is_set,
+            chunk_size=app.settings.bill_chunk,
         )
         log.info("bill job %s: %s, %d bills, %d failures", done.id, done.status, len(done.bill_ids), len(done.failures))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -92,8 +92,15 @@ class Desk:
         """A new job, run to its end."""
         return self.go_on(self.ask(now, **request).id, chunk_size=chunk_size)
 
-    def go_on(self, job_id: str, *, failpoint: Failpoint = lambda _: None, chunk_size: int = 500) -> BillJob:
-        return run_job(self.records, self.usage, job_id, failpoint=failpoint, chunk_size=chunk_size)
+    def go_on(
+        self,
+        job_id: str,
+        *,
+        failpoint: Failpoint = lambda _: None,
+        stopping: Callable[[], bool] = lambda: False,
+        chunk_size: int = 500,
+    ) -> BillJob:
+        return run_job(self.records, self.usage, job_id, failpoint=failpoint, stopping=stopping, chunk_size=chunk_size)
 
     def recalculate(self, ids: Iterable[str], now: str = "2023-12-05T06:00:00Z") -> BillJob:
         request = BillRecalculateRequest(bill_ids=tuple(ids))

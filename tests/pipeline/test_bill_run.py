@@ -439,6 +439,16 @@ def test_cancelled_job_keeps_what_it_has_made_and_does_no_more(open_desk: Opener
     assert len(desk.bills()) == 1
 
 
+def test_a_job_that_is_to_stop_ends_after_the_chunk_at_hand_and_goes_on_later(open_desk: Opener) -> None:
+    desk = open_desk(calls_world("a", "b", "c"))
+    job = desk.ask(**NOVEMBER)
+    steps: list[str] = []
+    stopped = desk.go_on(job.id, failpoint=steps.append, stopping=lambda: steps.count("committed") == 2, chunk_size=1)
+    assert (stopped.status, stopped.total, stopped.pending, len(stopped.bill_ids)) == ("RUNNING", 3, 1, 2)
+    assert desk.go_on(job.id).status == "COMPLETE"
+    assert len(desk.bills()) == 3
+
+
 def test_jobs_are_listed_newest_first_and_by_status(open_desk: Opener) -> None:
     desk = open_desk(calls_world())
     first = desk.run("2023-12-01", **NOVEMBER)

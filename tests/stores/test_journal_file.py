@@ -147,7 +147,28 @@ class TestSegments:
         synced: list[Path] = []
         monkeypatch.setattr(journal_file, "_sync_directory", synced.append)
         FileJournal(directory).close()
-        assert synced == [directory]
+        assert synced == [directory, directory, directory.parent]
+
+    def test_what_a_killed_process_left_unsynced_is_synced_before_it_is_built_upon(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fdatasync", lambda _file: None)
+            killed = FileJournal(directory)
+            killed.append([block(b"in the cache")])
+            killed.close()
+        synced: list[str] = []
+        real = os.fsync
+
+        def fsync(file: int) -> None:
+            synced.append(os.readlink(f"/proc/self/fd/{file}"))
+            real(file)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        opened = FileJournal(directory)
+        assert opened.last == 1
+        assert synced == [str(directory / f"{1:020d}.journal"), str(directory), str(directory.parent)]
+        opened.close()
 
 
 class TestTornTail:

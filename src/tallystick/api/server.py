@@ -21,6 +21,7 @@ from granian.http import HTTP1Settings
 from litestar import Litestar
 from litestar.exceptions import HTTPException
 
+from tallystick import failpoints
 from tallystick.api.admission import Admission, Receive
 from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler, query_string
 from tallystick.api.door import Door
@@ -177,8 +178,9 @@ async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -
     await send({"type": "http.response.body", "body": body})
 
 
-def application() -> Front:
+def application(open_app: Callable[[Settings], App] = build) -> Front:
     """What Granian loads in its worker process: the settings are in the environment."""
+    failpoints.arm()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)  # its plugins announce themselves one by one
     # A batch makes thousands of short-lived values, all freed by their reference counts: looking for cycles among
@@ -186,7 +188,7 @@ def application() -> Front:
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
-    return Front(read_settings())
+    return Front(read_settings(), open_app)
 
 
 def _end_with_parent() -> None:
@@ -198,12 +200,15 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. The stores are opened only in the one worker process, never before a fork."""
+def serve(settings: Settings, application: str = "tallystick.api.server:application") -> None:
+    """Serve an application, by its name, until SIGTERM or SIGINT.
+
+    The stores are opened only in the one worker process, never before a fork.
+    """
     settings.directory.mkdir(parents=True, exist_ok=True)
     os.environ.update(settings.environment())
     Granian(
-        "tallystick.api.server:application",
+        application,
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,

@@ -53,9 +53,12 @@ def run_job(
     id: str,
     *,
     failpoint: Failpoint = lambda step: None,
+    stopping: Callable[[], bool] = lambda: False,
     chunk_size: int = CHUNK,
 ) -> BillJob:
     """Run a job to its end, from wherever it stands; returns it as it then is. Safe to call again at any time.
+
+    When `stopping` says so, it ends after the chunk at hand.
 
     The usage store must hold the journal up to the job's `up_to`. An account that cannot be billed is recorded on the
     job and as an event, and the others go on.
@@ -63,7 +66,7 @@ def run_job(
     kept = read_kept(records, id)
     if kept.job.status in {BillJobStatus.PENDING, BillJobStatus.INITIALIZING}:
         kept = _initialise(records, kept, failpoint, chunk_size)
-    while kept.job.status is BillJobStatus.RUNNING:
+    while kept.job.status is BillJobStatus.RUNNING and not stopping():
         kept = _advance(records, usage, kept, failpoint)
     return whole_job(records, kept)
 

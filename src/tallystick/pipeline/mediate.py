@@ -45,6 +45,7 @@ from tallystick.core.organization import OrganizationCustomFields
 from tallystick.core.period import Instant
 from tallystick.core.quantity import parse_quantity
 from tallystick.errors import Rejection
+from tallystick.failpoints import reached
 from tallystick.pipeline.ingest.claim import MEASUREMENT
 from tallystick.pipeline.ingest.failures import EVENT, event_document
 from tallystick.pipeline.tables import read_tables
@@ -259,6 +260,7 @@ def project(journal: Journal, usage: UsageStore, records: Records, limit: int = 
     for organization_id, documents in mediated.events.items():
         with records.organization(organization_id).transaction() as write:
             write.put_documents(EVENT, documents)
+    reached("projection.mediated")
     usage.add(mediated.rows, blocks[-1].last)
     return blocks[-1].last
 

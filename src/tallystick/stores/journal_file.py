@@ -28,6 +28,7 @@ import msgspec
 
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
+from tallystick.failpoints import reached
 from tallystick.ports import Block
 
 MAGIC = b"tallystick journal 1\n"
@@ -82,6 +83,7 @@ class FileJournal:
         try:
             self._segments = self._find_segments()
             self._file, self._end = self._open_last()
+            self._sync_what_was_found()
         except BaseException:
             os.close(self._lock)
             raise
@@ -113,7 +115,9 @@ class FileJournal:
                 self._start_segment(self._end.last + 1)
             self._dirty = True
             size = _write(self._file, _frame(placed, count), self._end.offset)
+            reached("journal.written")
             os.fdatasync(self._file)
+            reached("journal.synced")
             self._dirty = False
         except OSError as problem:
             self._try_clean_up()
@@ -171,6 +175,7 @@ class FileJournal:
         try:
             _write(file, [MAGIC], 0)
             os.fsync(file)
+            reached("journal.segment")
             _sync_directory(self._directory)
         except OSError:
             os.close(file)
@@ -216,6 +221,16 @@ class FileJournal:
         except BaseException:
             os.close(file)
             raise
+
+    def _sync_what_was_found(self) -> None:
+        """Make durable what a killed process may have written and not synced: from here on it is built upon.
+
+        An append that was killed before its sync is whole in the cache: its uids are claimed again and told to be
+        duplicates, which must not become untrue by a power cut. The same holds for the names that lead to the files.
+        """
+        os.fsync(self._file)
+        for each in (self._directory, self._directory.parent):
+            _sync_directory(each)
 
     def _path(self, segment: int) -> Path:
         return self._directory / f"{segment:020d}{SUFFIX}"

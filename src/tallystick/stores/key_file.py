@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,11 +13,20 @@ def signing_key(directory: Path) -> bytes:
     path = directory / "keys" / "signing.key"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
         return path.read_bytes()
+    except FileNotFoundError:
+        _make(path)
+        return path.read_bytes()
+
+
+def _make(path: Path) -> None:
+    """Write a new key, whole or not at all: an empty file would be a key that everybody knows."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(secrets.token_bytes(32))
         file.flush()
         os.fsync(file.fileno())
-    return path.read_bytes()
+    with suppress(FileExistsError):  # another process was first: its key holds
+        os.link(fresh, path)
+    fresh.unlink()

@@ -13,6 +13,7 @@ from pathlib import Path
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
 from tallystick.errors import Refusal
+from tallystick.failpoints import reached
 from tallystick.ports import Claim
 
 MARK = b"mark"
@@ -56,6 +57,7 @@ class RocksUidIndex:
             message = f"the uid index could not be written ({problem}); send the same again"
             raise Refusal("busy", message) from problem
         self._mark = mark
+        reached("uids.put")
 
     @property
     def mark(self) -> int:

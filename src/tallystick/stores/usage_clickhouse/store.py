@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
+from tallystick.failpoints import reached
 from tallystick.ports import UsageAnswer, UsageQuery, UsageRow
 from tallystick.stores.usage_clickhouse import explorer, questions
 from tallystick.stores.usage_clickhouse.block import block, undeclared
@@ -61,9 +62,11 @@ class ClickHouseUsage:
         fresh = [row for row in rows if row.position > self._mark and row.position not in ahead]
         for first in range(0, len(fresh), _ROWS_AT_ONCE):
             self._insert(fresh[first : first + _ROWS_AT_ONCE])
+        reached("projection.inserted")
         self._keep_mark(mark)
         self._mark = mark
         self._ahead = frozenset(position for position in ahead if position > mark)
+        reached("projection.marked")
 
     @property
     def mark(self) -> int:

@@ -1,0 +1,56 @@
+"""Places where a test can have the server killed, as a power cut would: TALLYSTICK_FAILPOINT=NAME or NAME=TIMES.
+
+The process that reaches the named place (for the n-th time) ends itself by SIGKILL: nothing is flushed, closed or
+answered. Without the variable a place costs one look at an empty dictionary. Only the server's process is armed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+
+VARIABLE = "TALLYSTICK_FAILPOINT"
+
+BILLS = "bills: "  # before the steps of a bill job
+
+POINTS = {
+    "journal.written": "An append is in the file and not yet synced.",
+    "journal.synced": "An append is on disk; its uids are not claimed yet and nobody was told.",
+    "journal.segment": "A new segment is on disk; its name in the directory is not yet.",
+    "uids.put": "The uids of an append are claimed; nobody was told.",
+    "projection.mediated": "Journal entries became rows; the usage store has none of them.",
+    "projection.inserted": "The usage store has the rows; its mark does not say so.",
+    "projection.marked": "The usage store has the rows and the mark.",
+    BILLS + "initialising": "A bill job is listing what it covers.",
+    BILLS + "initialised, not committed": "The list of a bill job is written, inside its transaction.",
+    BILLS + "initialised": "The list of a bill job is kept.",
+    BILLS + "rated": "A chunk of bills is calculated and not written.",
+    BILLS + "bills written, not committed": "A chunk of bills is written, inside its transaction.",
+    BILLS + "progress written, not committed": "So is what the job has done.",
+    BILLS + "committed": "A chunk of bills and the progress of its job are kept.",
+}
+
+_armed: dict[str, int] = {}  # the place → how many times it is yet to be reached
+
+
+def arm(environment: Mapping[str, str] = os.environ) -> None:
+    """Take up what the variable asks for. ValueError when there is no such place."""
+    asked = environment.get(VARIABLE, "")
+    _armed.clear()
+    if not asked:
+        return
+    name, _, times = asked.partition("=")
+    if "=" not in asked:
+        times = "1"
+    if name not in POINTS or not times.isdecimal() or int(times) < 1:
+        raise ValueError(f"{VARIABLE}: must be NAME or NAME=TIMES, got {asked!r}; names: {', '.join(POINTS)}")
+    _armed[name] = int(times)
+
+
+def reached(name: str) -> None:
+    """Say that a place is reached; the process may end here."""
+    if _armed and name in _armed:
+        _armed[name] -= 1
+        if _armed[name] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)

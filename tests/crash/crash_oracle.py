@@ -1,0 +1,201 @@
+"""The oracle: what the intent logs say must count, against what the server says does. It knows nothing of the product.
+
+Every member that was answered must be in the raw export once, field by field as it was sent; nothing else may be
+there; usage queries and bills must be the sums of it, exactly.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+PRICE = Decimal("0.01")  # of a call
+BILLED_MONTH = "2025-05"
+NAMED = 5  # faults of one kind that are named
+ROWS = 20_000
+
+
+@dataclass
+class Expected:
+    """By uid what was acknowledged; and what was wrong with the answers."""
+
+    members: dict[str, dict[str, str]] = field(default_factory=dict)
+    unanswered: set[str] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+
+
+class Reader:
+    """Asks a server, with exact numbers."""
+
+    def __init__(self, host: str, port: int, organization_id: str, token: str) -> None:
+        self._connection = http.client.HTTPConnection(host, port, timeout=300)
+        self._base = f"/organizations/{organization_id}"
+        self._headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        sent = None if body is None else json.dumps(body).encode()
+        self._connection.request(method, self._base + path, sent, self._headers)
+        reply = self._connection.getresponse()
+        text = reply.read()
+        assert reply.status == 200, f"{method} {path}: {reply.status} {text[:500]!r}"
+        return json.loads(text, parse_float=Decimal, parse_int=Decimal)
+
+    def every(self, path: str) -> Iterator[Any]:
+        """All rows of a list."""
+        token = ""
+        while True:
+            page = self.ask("GET", f"{path}{'&' if '?' in path else '?'}pageSize=100{token}")
+            yield from page["data"]
+            if not page.get("nextToken"):
+                return
+            token = f"&nextToken={page['nextToken']}"
+
+
+def read_logs(directory: Path) -> Expected:
+    """What all senders meant to send, and what they were told."""
+    expected = Expected()
+    for log in sorted(directory.glob("*.intents")):
+        open_batch: list[dict[str, Any]] = []
+        with log.open(encoding="utf-8") as lines:
+            for line in lines:
+                said = json.loads(line)
+                if "members" in said:
+                    open_batch = said["members"]
+                    continue
+                _hold_answer(expected, f"{log.stem} batch {said['batch']}", open_batch, said)
+                open_batch = []
+        expected.unanswered |= {each["sent"]["uid"] for each in open_batch if each["as"] == "new"}
+    return expected
+
+
+def _hold_answer(expected: Expected, where: str, members: list[dict[str, Any]], said: dict[str, Any]) -> None:
+    """Keep what was acknowledged; the first answer to a batch must say of each member what it is."""
+    if said["status"] != 200 or len(said["verdicts"]) != len(members):
+        expected.faults.append(f"answer: {where}: {said['status']} {said['verdicts']}"[:500])
+        return
+    for member, verdict in zip(members, said["verdicts"], strict=True):
+        sent, allowed = member["sent"], {member["as"]}
+        if member["as"] == "new":
+            expected.members[sent["uid"]] = sent
+            allowed = {"accepted"} if said["tries"] == 1 else {"accepted", "duplicate"}
+        if verdict not in allowed:
+            expected.faults.append(
+                f"verdict: {where}: {sent['uid']} ({member['as']}, {said['tries']} tries): {verdict}"
+            )
+
+
+def compare(expected: Expected, server: Reader, meter_id: str) -> list[str]:
+    """Every way in which raw export, usage queries and bills differ from what was acknowledged."""
+    accounts = {each["id"]: each["code"] for each in server.every("/accounts")}
+    return [
+        *_short(expected.faults),
+        *_short(_raw_faults(expected, server, accounts)),
+        *_short(_query_faults(expected, server, meter_id)),
+        *_short(_bill_faults(expected, server)),
+    ]
+
+
+def _short(faults: list[str]) -> list[str]:
+    """The first faults of each kind, and how many there are."""
+    kinds: dict[str, list[str]] = {}
+    for fault in faults:
+        kinds.setdefault(fault.partition(":")[0], []).append(fault)
+    return [
+        text
+        for kind, found in kinds.items()
+        for text in [*found[:NAMED], *([f"{kind}: {len(found)} in all"] if len(found) > NAMED else [])]
+    ]
+
+
+def _raw_faults(expected: Expected, server: Reader, accounts: dict[str, str]) -> list[str]:
+    faults: list[str] = []
+    seen: set[str] = set()
+    for account_id in accounts:
+        answer = server.ask("POST", "/usage/query", {"accountIds": [account_id], "limit": ROWS})
+        if answer["hasMoreData"]:
+            faults.append(f"raw: account {account_id} has more than {ROWS} measurements; take more accounts")
+        for row in answer["data"]:
+            uid = row["uid"]
+            if uid in seen:
+                faults.append(f"twice: {uid}")
+            seen.add(uid)
+            sent = expected.members.get(uid)
+            if sent is None:
+                if uid not in expected.unanswered:
+                    faults.append(f"invented: {uid}")
+            elif (different := _difference(sent, row)) is not None:
+                faults.append(f"changed: {uid}: {different}")
+    faults += [f"lost: {uid}" for uid in expected.members if uid not in seen]
+    return faults
+
+
+def _difference(sent: dict[str, str], row: dict[str, Any]) -> str | None:
+    fields = {"calls": Decimal(sent["calls"]), "tokens": Decimal(sent["tokens"]), "model": sent["model"]}
+    wanted = {"meterCode": "llm", "accountCode": sent["account"], "fields": fields}
+    wanted["undeclared"] = {"other": {"note": sent["note"]}} if sent["note"] else None
+    found = {name: row.get(name) or None for name in wanted}
+    found["fields"] = {
+        name: value if name == "model" or value is None else Decimal(value)
+        for name, value in (row.get("fields") or {}).items()
+    }
+    if found != wanted:
+        return f"sent {wanted}, found {found}"
+    if _moment(row["ts"]) != _moment(sent["ts"]):
+        return f"sent at {sent['ts']}, found {row['ts']}"
+    return None
+
+
+def _moment(text: str) -> tuple[str, str]:
+    """Seconds and their decimals, so that trailing zeros make no difference."""
+    whole, _, decimals = text.rstrip("Z").partition(".")
+    return whole, decimals.rstrip("0")
+
+
+def _query_faults(expected: Expected, server: Reader, meter_id: str) -> list[str]:
+    counts: Counter[tuple[str, str]] = Counter()
+    sums: dict[tuple[str, str], Decimal] = {}
+    for sent in expected.members.values():
+        key = sent["account"], sent["ts"][:10]
+        counts[key] += 1
+        sums[key] = sums.get(key, Decimal(0)) + Decimal(sent["tokens"])
+    faults = []
+    asked = [
+        {"meterId": meter_id, "fieldCode": "tokens", "fieldType": "MEASURE", "function": function}
+        for function in ("COUNT", "SUM")
+    ]
+    groups = [{"groupType": "ACCOUNT"}, {"groupType": "TIME", "frequency": "DAY"}]
+    answer = server.ask("POST", "/usage/query", {"aggregations": asked, "groups": groups})
+    assert not answer["hasMoreData"], "more than a page of accounts and days"
+    found = {
+        (row["accountCode"], row["startDate"][:10]): (Decimal(row["tokens.COUNT"]), Decimal(row["tokens.SUM"]))
+        for row in answer["data"]
+    }
+    for key in counts.keys() | found.keys():
+        wanted = Decimal(counts[key]), sums.get(key, Decimal(0))
+        if found.get(key) != wanted:
+            faults.append(f"query: {key}: {found.get(key)}, not {wanted}")
+    return faults
+
+
+def _bill_faults(expected: Expected, server: Reader) -> list[str]:
+    owed: dict[str, Decimal] = {}
+    for sent in expected.members.values():
+        if sent["ts"].startswith(BILLED_MONTH):
+            owed[sent["account"]] = owed.get(sent["account"], Decimal(0)) + Decimal(sent["calls"]) * PRICE
+    found: dict[str, Decimal] = {}
+    faults = []
+    for bill in server.every("/bills?excludeLineItems=true"):
+        if bill["accountCode"] in found:
+            faults.append(f"bill: two of account {bill['accountCode']}")
+        found[bill["accountCode"]] = Decimal(bill["billTotal"])
+    return faults + [
+        f"bill: {code}: {found.get(code)}, not {owed.get(code)}"
+        for code in owed.keys() | found.keys()
+        if found.get(code, Decimal(0)) != owed.get(code, Decimal(0))
+    ]
