@@ -271,3 +271,18 @@ def test_allowance_cap_and_condition_are_for_a_pool_together(open_desk: Opener) 
         desk.use(account, "2023-11-05", calls=2_000)
     assert totals(desk) == {"acme": "110.00"}
     assert [str(line.converted_subtotal) for line in desk.bills()[0].line_items] == ["55.00", "55.00"]
+
+
+def test_percentage_of_each_event_is_broken_down_by_what_each_account_is_charged(open_desk: Opener) -> None:
+    """1% of each, at least 1.00: the parent's 10 and 20 come to 2.00, the child's 900 to 9.00; 5.50 of it at most."""
+    world = family(ChildBillingMode.PARENT_BREAKDOWN)
+    world.pricing("price", (), percent=Decimal(1), minimum_per_event=Decimal(1), maximum_spend=Decimal("5.50"))
+    desk = open_desk(world)
+    for account, calls in (("acme", 10), ("acme", 20), ("east", 900)):
+        desk.use(account, "2023-11-05", calls=calls)
+    bill = billed(desk)
+    assert [(str(line.subtotal), line.quantity) for line in bill.line_items] == [("1.00", 30), ("4.50", 900)]
+    (record,) = desk.bill_records()
+    assert explain_bill(record)[0].steps[-1] == (
+        "The accounts are charged as one; the events of acme come to 2.00 of 11.00: 1.00 of 5.50."
+    )

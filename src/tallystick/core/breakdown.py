@@ -15,7 +15,7 @@ import msgspec
 from tallystick.core.bill import line_id
 from tallystick.core.lines import Draft, Portion, RatedLine, UpTo, finished
 from tallystick.core.money import Rounding, RoundingMode, round_money
-from tallystick.core.quantity import ZERO, add, divide, multiply, subtract, tidy
+from tallystick.core.quantity import ZERO, add, divide, multiply, subtract, tidy, total
 from tallystick.core.working import Apportioned
 
 
@@ -32,11 +32,11 @@ def lines_of(of_bill: str, drafts: Iterable[Draft]) -> tuple[RatedLine, ...]:
 
 
 def _broken_down(of_bill: str, line: RatedLine, draft: Draft) -> list[RatedLine]:
-    portions = [each for each in draft.portions if each.units > 0]
+    portions = [each for each in draft.portions if each.weight > 0]
     if not portions:
         return [line]
     conversion = draft.conversion
-    sums = list(accumulate((each.units for each in portions), add))
+    sums = list(accumulate((each.weight for each in portions), add))
     money = _split(line.item.subtotal, sums, conversion.from_rounding)
     converted = _split(line.item.converted_subtotal, sums, conversion.to_rounding)
     return [
@@ -56,12 +56,14 @@ def _split(amount: Decimal, sums: Sequence[Decimal], rounding: Rounding) -> list
 def _part(
     of_bill: str, line: RatedLine, draft: Draft, portion: Portion, split: tuple[Decimal, Decimal, Decimal, int]
 ) -> RatedLine:
-    subtotal, converted, of_units, place = split
+    subtotal, converted, of_weight, place = split
     child = portion.child
     step = Apportioned(
         account=portion.account.value.code,
         units=tidy(portion.units),
-        of_units=tidy(of_units),
+        of_units=tidy(total(each.units for each in draft.portions if each.weight > 0)),
+        fee=portion.fee,
+        of_fees=None if portion.fee is None else tidy(of_weight),
         of_amount=line.item.subtotal,
         amount=subtotal,
     )
@@ -71,21 +73,21 @@ def _part(
         quantity=portion.value,
         units=tidy(portion.units),
         subtotal=subtotal,
-        average_unit_price=divide(subtotal, portion.units),
+        average_unit_price=divide(subtotal, portion.units) if portion.units else ZERO,
         converted_subtotal=converted,
         sequence_number=line.item.sequence_number + place,
         usage_per_pricing_band=None,
         child_account_id=portion.account.id if child else None,
         child_account_code=portion.account.value.code if child else None,
     )
-    parts = tuple(_scaled(part, line, item.subtotal, portion, of_units) for part in line.parts)
+    parts = tuple(_scaled(part, line, item.subtotal, portion, of_weight) for part in line.parts)
     return RatedLine(item=item, working=(*line.working, step), exact=subtotal, parts=parts)
 
 
-def _scaled(part: UpTo, line: RatedLine, subtotal: Decimal, portion: Portion, of_units: Decimal) -> UpTo:
+def _scaled(part: UpTo, line: RatedLine, subtotal: Decimal, portion: Portion, of_weight: Decimal) -> UpTo:
     """What a part of a line comes to up to a moment: as much of it as of the whole line."""
     exact = divide(multiply(part.exact, subtotal), line.exact) if line.exact else ZERO
-    share = divide(portion.units, of_units)
+    share = divide(portion.weight, of_weight)
     return UpTo(
         until=part.until,
         exact=tidy(exact),

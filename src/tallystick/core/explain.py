@@ -136,6 +136,9 @@ def _(step: Refunded) -> str:
 
 @_clause.register
 def _(step: Apportioned) -> str:
+    if step.fee is not None and step.of_fees is not None:
+        fees = f"{money(step.fee)} of {money(step.of_fees)}"
+        return f"of which events of {step.account} come to {fees}: {money(step.amount)}"
     return f"of which {step.account} has {number(step.units)} of {number(step.of_units)} units: {money(step.amount)}"
 
 
@@ -295,9 +298,11 @@ def _(step: Refunded) -> str:
 
 @_step.register
 def _(step: Apportioned) -> str:
-    share = f"{number(step.units)} of {number(step.of_units)} units"
+    share = f"{step.account} used {number(step.units)} of {number(step.of_units)} units"
+    if step.fee is not None and step.of_fees is not None:
+        share = f"the events of {step.account} come to {money(step.fee)} of {money(step.of_fees)}"
     amount = f"{money(step.amount)} of {money(step.of_amount)}"
-    return f"The accounts are charged as one; {step.account} used {share}: {amount}."
+    return f"The accounts are charged as one; {share}: {amount}."
 
 
 @_step.register

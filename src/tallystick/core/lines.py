@@ -36,12 +36,20 @@ class UpTo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Portion(msgspec.Struct, frozen=True, kw_only=True):
-    """What one account of a pool has used, in the aggregation's own number and in units of the price list."""
+    """What one account of a pool has used, in the aggregation's own number and in units of the price list.
+
+    `fee` is what its events come to, where each is priced by itself: money is split by it, and else by units.
+    """
 
     account: Entity[Account]
     child: bool
     value: Decimal
     units: Decimal
+    fee: Decimal | None = None
+
+    @property
+    def weight(self) -> Decimal:
+        return self.units if self.fee is None else self.fee
 
 
 class RatedLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.formula import computed
 from tallystick.core.lines import Portion
+from tallystick.core.per_event import priced_events
 from tallystick.core.quantity import divide, tidy
 from tallystick.core.usage import Answers, Window, input_values, value_of
 
@@ -21,10 +22,12 @@ def portions(window: Window, segment: tuple[str, ...], answers: Answers) -> tupl
     priced = window.price.priced.value
     found = []
     for place, account in enumerate(members):
-        value = _value(window, segment, _of_account(window.shares, account.id, answers))
+        own = _of_account(window.shares, account.id, answers)
+        value = _value(window, segment, own)
         if value is not None:
             units = divide(value, priced.quantity_per_unit)
-            found.append(Portion(account=account, child=place > 0, value=tidy(value), units=units))
+            fee = _fee(window, segment, own)
+            found.append(Portion(account=account, child=place > 0, value=tidy(value), units=units, fee=fee))
     return tuple(found)
 
 
@@ -32,8 +35,22 @@ def _value(window: Window, segment: tuple[str, ...], answers: Answers) -> Decima
     if window.price.compound is not None:
         inputs = input_values(window.price.inputs, window.shares, answers, segment)
         return computed(window.price.compound, inputs, window.price.tables, window.now.piece.window.start)
-    row = next((each for each in answers[window.shares[0]] if each.segment == segment), None)
+    row = _row(window, segment, answers)
     return None if row is None else value_of(window.price.priced.value, row, window.now)
+
+
+def _fee(window: Window, segment: tuple[str, ...], answers: Answers) -> Decimal | None:
+    """What the events of an account come to, where each is priced by itself."""
+    row = _row(window, segment, answers)
+    if not window.price.pricing.value.per_event or row is None or row.tally is None:
+        return None
+    per_unit = window.price.priced.value.quantity_per_unit
+    priced, _ = priced_events(window.price.pricing.value, row.tally, row.total, per_unit)
+    return priced.subtotal
+
+
+def _row(window: Window, segment: tuple[str, ...], answers: Answers) -> Measured | None:
+    return next((each for each in answers[window.shares[0]] if each.segment == segment), None)
 
 
 def _of_account(questions: Sequence[Question], account_id: str, answers: Answers) -> dict[Question, list[Measured]]:

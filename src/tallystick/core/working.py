@@ -279,11 +279,14 @@ class FeeAgreed(Step, frozen=True, kw_only=True, tag="feeAgreed"):
 
 
 class Apportioned(Step, frozen=True, kw_only=True, tag="apportioned"):
-    """The share of one account (its code) in what a pool is charged, in proportion to units."""
+    """The share of one account (its code) in what a pool is charged, in proportion to units; or to what its events come
+    to, where each is priced by itself."""
 
     account: str
     units: Decimal
     of_units: Decimal
+    fee: Decimal | None = None
+    of_fees: Decimal | None = None
     of_amount: Decimal
     amount: Decimal
 
