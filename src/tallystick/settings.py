@@ -16,7 +16,7 @@ MEANINGS = {
     "records_url": "URL of the records, postgresql+psycopg:// or sqlite:///; empty: SQLite in the data directory.",
     "token_seconds": "How long an access token is good for, in seconds.",
     "request_bytes": "Largest body of a request that is no measurement batch, in bytes.",
-    "waiting_bytes": "Most bytes of requests that may be at hand before new ones are told to retry.",
+    "waiting_bytes": "Most memory that requests at hand may take before more are told to retry: 8 times their bodies.",
     "body_seconds": "How long a client may take to send the body of a request, in seconds.",
     "idle_seconds": "How long a connection may be open without a request, or take to send its head, in seconds.",
     "connections": "Most connections that are served at once; more wait to be accepted.",
@@ -37,7 +37,7 @@ class Settings:
     records_url: str = ""
     token_seconds: int = 18_000
     request_bytes: int = 1_048_576
-    waiting_bytes: int = 134_217_728
+    waiting_bytes: int = 536_870_912
     body_seconds: int = 30
     idle_seconds: int = 60
     connections: int = 1_024

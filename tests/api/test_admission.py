@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tallystick.api.admission import REQUEST_BYTES, Admission, Receive
+from tallystick.api.admission import REQUEST_BYTES, WEIGHT, Admission, Receive
 from tallystick.api.encoding import MAX_MEMBERS, unpacked
 from tallystick.errors import Refusal
 
@@ -86,7 +86,7 @@ def test_what_there_is_no_room_for_is_refused_and_room_is_given_back() -> None:
 
     async def one_after_the_other() -> None:
         with admission.request() as large:
-            admission.hold(large, ROOM - REQUEST_BYTES - 10)
+            admission.hold(large, (ROOM - REQUEST_BYTES) // WEIGHT - 10)
             assert await read(admission, client(b"a" * 10)) == b"a" * 10
             assert await read(admission, client(b"a" * 10, b"a")) == "busy"
             with pytest.raises(Refusal, match="nothing of this one was kept"):

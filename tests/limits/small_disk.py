@@ -63,7 +63,7 @@ class LimitedFiles:
         self._limit(resource.RLIM_INFINITY)
 
     def _limit(self, size: int) -> None:
-        for process in _family(self._server.process.pid):
+        for process in family(self._server.process.pid):
             _, hard = resource.prlimit(process, resource.RLIMIT_FSIZE)
             resource.prlimit(process, resource.RLIMIT_FSIZE, (size, hard))
 
@@ -84,9 +84,9 @@ def mounted(directory: Path, size: int) -> Iterator[bool]:
             subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
-def _family(process: int) -> Iterator[int]:
+def family(process: int) -> Iterator[int]:
     """A process and those it started."""
     yield process
     for task in Path(f"/proc/{process}/task").iterdir():
         for child in (task / "children").read_text().split():
-            yield from _family(int(child))
+            yield from family(int(child))

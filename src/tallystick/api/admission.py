@@ -17,18 +17,19 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 READ_ON = 16  # how many times the limit a body is still read, and thrown away, before the answer
 FULL = "more requests are at hand than there is room for; nothing of this one was kept"
-REQUEST_BYTES = 16_384  # what a request counts for before it has a body
+REQUEST_BYTES = 16_384  # what a request counts for before it has a body …
+WEIGHT = 8  # … and for each byte of that: about what the values that are read from JSON take
 
 
 class Admission:
-    """Counts the bytes of all requests at hand, and ends those whose bodies take too long.
+    """Reckons the memory that all requests at hand take, and ends those whose bodies take too long.
 
     Used by the one thread of the event loop. One timer serves all requests: a timer for each would cost more than the
     rest of their admission. A body is cut off at most a quarter late.
     """
 
     def __init__(self, most: int, seconds: float) -> None:
-        """At most `most` bytes at once; a body must be complete after `seconds`."""
+        """At most `most` bytes of memory at once; a body must be complete after `seconds`."""
         self._most = most
         self._seconds = seconds
         self._held = 0
@@ -76,7 +77,7 @@ class Admission:
                 raise Refusal("invalid_request", "body: the connection ended before the body did", field="body")
             part = message.get("body", b"")
             size += len(part)
-            admitted = admitted and size <= limit and self._take(ticket, len(part))
+            admitted = admitted and size <= limit and self._take(ticket, WEIGHT * len(part))
             if admitted:
                 parts.append(part)
             else:
@@ -90,12 +91,12 @@ class Admission:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def hold(self, ticket: Ticket, size: int) -> None:
-        """Let a request hold more, whose body has grown when it was unpacked; or Refusal `busy`."""
-        if not self._take(ticket, size):
+        """Let a request hold more, whose body has grown to `size` when it was unpacked; or Refusal `busy`."""
+        if not self._take(ticket, WEIGHT * size):
             raise Refusal("busy", FULL)
 
     def _take(self, ticket: Ticket, size: int) -> bool:
-        """Whether a request may hold so many bytes more; then it does."""
+        """Whether a request may take so many bytes more; then it does."""
         if self._held + size > self._most:
             return False
         self._held += size

@@ -220,6 +220,6 @@ def serve(settings: Settings, application: str = "tallystick.api.server:applicat
         http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.idle_seconds),
         backlog=4096,
         backpressure=settings.connections,
-        workers_kill_timeout=60,
+        workers_kill_timeout=20,
         log_access=False,
     ).serve()
