@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tallystick import __version__
-from tallystick.cli import bill, demo, explain, measurements, org, quote, serve, settings_list
+from tallystick.cli import bill, demo, explain, measurements, org, quote, serve, settings_list, upkeep
 
 app = typer.Typer(
     name="tallystick",
@@ -26,6 +26,9 @@ app.command("explain")(explain.explain)
 app.command("verify")(explain.verify)
 app.command("quote")(quote.quote_command)
 app.command("demo")(demo.demo)
+app.command("rebuild")(upkeep.rebuild)
+app.command("backup")(upkeep.backup)
+app.command("restore")(upkeep.restore)
 app.command("settings")(settings_list.settings)
 
 

@@ -104,6 +104,10 @@ class Schema:
         """The meters of an organisation that measurements have had fields of."""
         return {meter: fields for (owner, meter), fields in list(self._fields.items()) if owner == organization}
 
+    def every(self) -> dict[tuple[str, str], Fields]:
+        """The columns of every (organization, meter)."""
+        return dict(self._fields)
+
     def declare(self, fields: Iterable[tuple[str, str, str, str]]) -> None:
         """Give each field (organization, meter, kind, code) that has none a slot: durable before a row uses it."""
         new: list[tuple[str, str, str, str, int]] = []

@@ -14,6 +14,7 @@ from tallystick.ports import UsageAnswer, UsageQuery, UsageRow
 from tallystick.stores.usage_clickhouse import explorer, questions
 from tallystick.stores.usage_clickhouse.block import block, undeclared
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
+from tallystick.stores.usage_clickhouse.digest import digest
 from tallystick.stores.usage_clickhouse.schema import Fields, Schema
 
 _ROWS_AT_ONCE = 100_000
@@ -72,6 +73,10 @@ class ClickHouseUsage:
     def mark(self) -> int:
         """The journal position up to which the store is complete."""
         return self._mark
+
+    def digest(self) -> str:
+        """What is kept, as one text: equal for equal measurements, however they came in."""
+        return digest(self._connection, self._schema.every())
 
     def close(self) -> None:
         """Close the handles of all threads and stop the engine."""
