@@ -22,7 +22,7 @@ from tallystick.core.discount import Discount, DiscountType
 from tallystick.core.entity import Entity
 from tallystick.core.family import family_of
 from tallystick.core.meter import Category, DataField, Meter
-from tallystick.core.organization import BillConfig, Currency, OrganizationConfig
+from tallystick.core.organization import BillConfig, Currency, OrganizationConfig, OrganizationCustomFields
 from tallystick.core.period import Frequency, Instant
 from tallystick.core.picklists import BillGroupingKey
 from tallystick.core.plan_group import PlanGroup, PlanGroupLink
@@ -74,7 +74,8 @@ class World:
         self.currency("USD", 2)
 
     def add(self, value: Any, name: str) -> Entity[Any]:
-        own_id = self.organization_id if isinstance(value, BillConfig | OrganizationConfig) else id_of(value.kind, name)
+        single = isinstance(value, BillConfig | OrganizationConfig | OrganizationCustomFields)
+        own_id = self.organization_id if single else id_of(value.kind, name)
         before = self.entities.get((value.kind, own_id))
         entity = Entity(
             id=own_id,

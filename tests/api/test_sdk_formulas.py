@@ -37,8 +37,8 @@ def test_a_formula_with_more_than_fields_is_kept(client: M3ter, calculation: str
 @pytest.mark.parametrize(
     ("calculation", "says"),
     [
-        ("account.speed * calls", "derived: there is no custom field 'speed' of the account: give it a default"),
-        ("product.rate", "of a meter without a product there never is"),
+        ("account.speed * calls", "there is no custom field 'speed' of the account: give it a default"),
+        ("product.rate", "there are only custom fields of organization, account, meter here"),
         ("account.tier * calls", r"character 1: \* needs a number; account.tier is a text"),
         ("timestamp.now", "unknown field 'timestamp.now'"),
         ("DateTime.now() - timestamp.ts", "a formula has no clock"),
@@ -57,3 +57,16 @@ def test_a_default_that_a_formula_refers_to_stays(client: M3ter) -> None:
     assert client.custom_fields.update(account={"rate": 2}).account == {"rate": 2}
     client.meters.delete(id=meter)
     assert not client.custom_fields.update().account
+
+
+def test_a_compound_aggregation_refers_to_custom_fields(client: M3ter) -> None:
+    meter = derive(client, "calls")
+    body: Any = {"quantity_per_unit": 1, "rounding": "NONE", "unit": "calls"}
+    client.aggregations.create(
+        name="Calls", code="calls", meter_id=meter, target_field="calls", aggregation="SUM", **body
+    )
+    made = client.compound_aggregations.create(name="A", calculation="aggregation.calls * account.rate", **body)
+    with pytest.raises(BadRequestError, match="there is no custom field 'rate' of the accountPlan"):
+        client.compound_aggregations.create(name="B", calculation="aggregation.calls * accountPlan.rate", **body)
+    with pytest.raises(BadRequestError, match=f"is used by compound aggregation {made.id}"):
+        client.custom_fields.update(account={})

@@ -1,9 +1,9 @@
-"""Formulas of derived fields that refer to custom fields, to the times of a measurement and to its account."""
+"""Formulas that refer to custom fields, to the times of a measurement and to its account; bills of such formulas."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,11 +12,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from billing_desk import NOVEMBER, Desk
 from ingest_world import FIELDS, NORTH, NOW, World, measurement, world
 
+from billing_world import World as BillingWorld
+from billing_world import bands
 from tallystick.core.account import Account
 from tallystick.core.catalog import Product
 from tallystick.core.entity import Entity
+from tallystick.core.explain import explain_bill
 from tallystick.core.lookup_types import (
     FieldType,
     LookupData,
@@ -28,6 +32,7 @@ from tallystick.core.lookup_types import (
 from tallystick.core.meter import Category, DerivedField, Meter
 from tallystick.core.organization import OrganizationCustomFields
 from tallystick.pipeline.mediate import project
+from tallystick.pipeline.verify import verify_bill
 from tallystick.ports import DocumentWhere, Page
 from tallystick.stores.memory import MemoryUsage
 
@@ -146,3 +151,54 @@ def test_the_account_is_a_key_of_lookup_tables(north: World) -> None:
     derive(north, 'tokens * Lookup.findNumber("rates", "rate", 1, "account")')
     send(north, "a")
     assert derived(north) == {"a": 5}
+
+
+# ------------------------------------------------------------------------------------------------------ bills
+
+
+def test_a_bill_of_custom_fields_can_be_explained_and_replayed(open_desk: Callable[[BillingWorld], Desk]) -> None:
+    billing = BillingWorld()
+    billing.aggregation("calls")
+    formula = "aggregation.calls * account.rate * plan.weight * (account.tier == 'gold' ? 0.5 : 1)"
+    billable = billing.compound("weighted calls", formula)
+    billing.add(OrganizationCustomFields(account={"rate": 1, "tier": "basic"}, plan={"weight": 3}), "")
+    billing.plan(custom_fields={"weight": Decimal("1.5")})
+    billing.pricing("price", bands((0, 1)), compound_aggregation_id=billable.id)
+    for code, fields in (("acme", {"rate": 2, "tier": "gold"}), ("globex", None)):
+        billing.account(code, custom_fields=fields)
+        billing.account_plan(account=code)
+    desk = open_desk(billing)
+    desk.use("acme", "2023-11-05", calls=90)
+    desk.use("globex", "2023-11-05", calls=10)
+    desk.run(**NOVEMBER)
+    records = {record.bill.account_code: record for record in desk.bill_records()}
+    # 90 × 2 × 1.5 × 0.5 = 135; 10 × 1 × 1.5 × 1 = 15
+    assert {code: str(each.bill.bill_total) for code, each in records.items()} == {"acme": "135.00", "globex": "15.00"}
+    said = explain_bill(records["acme"])[0].steps[0]
+    assert "aggregation.calls = 90, account.rate = 2, account.tier = 'gold', plan.weight = 1.5: 135." in said
+    assert ("customfields", billing.organization_id) in {(use.kind, use.id) for use in records["globex"].evidence.uses}
+    billing.add(OrganizationCustomFields(account={"rate": 4, "tier": "basic"}, plan={"weight": 3}), "")
+    billing.account("acme", custom_fields={"rate": 10})
+    desk.save()
+    for record in records.values():
+        result = verify_bill(desk.records, desk.usage, record)
+        assert result.verified, result.difference
+    desk.recalculate([record.bill.id for record in records.values()])
+    # 90 × 10 × 1.5 × 1 = 1350; 10 × 4 × 1.5 × 1 = 60
+    assert {bill.account_code: str(bill.bill_total) for bill in desk.bills()} == {"acme": "1350.00", "globex": "60.00"}
+
+
+def test_a_bill_of_no_custom_fields_does_not_depend_on_them(open_desk: Callable[[BillingWorld], Desk]) -> None:
+    billing = BillingWorld()
+    billing.aggregation("calls")
+    twice = billing.compound("twice", "aggregation.calls * 2")
+    billing.add(OrganizationCustomFields(account={"rate": 1}), "")
+    billing.plan()
+    billing.pricing("price", bands((0, 1)), compound_aggregation_id=twice.id)
+    billing.account()
+    billing.account_plan()
+    desk = open_desk(billing)
+    desk.use("acme", "2023-11-05", calls=90)
+    desk.run(**NOVEMBER)
+    (record,) = desk.bill_records()
+    assert "customfields" not in {use.kind for use in record.evidence.uses}

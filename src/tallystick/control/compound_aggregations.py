@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tallystick.control.compound_inputs import aggregations_of, compounds_naming, measured_for
+from tallystick.control.custom_fields import current, require_defaults
 from tallystick.control.desk import Draft, Noun, in_use, rule_broken, the
 from tallystick.control.lookup_tables import require_tables
 from tallystick.control.pricings import compound_pricings_of, require_compound_fit
 from tallystick.core.aggregation import Aggregation
+from tallystick.core.attributes import PREFIXES, custom_types
 from tallystick.core.compound import PREFIX, CompoundAggregation, codes_in, types_of
 from tallystick.core.entity import Entity
 from tallystick.core.expression import ExpressionError, Type, check, parse
@@ -51,7 +53,9 @@ def require_computable(read: OrganizationRecords, value: CompoundAggregation) ->
         if missing:
             message = f"there is no aggregation with the code {missing[0][:80]!r}; {PREFIX}<code> names one"
             raise rule_broken("calculation", message)
-        found = check(tree, types_of(named), WITH_LOOKUPS)
+        types = {**types_of(named), **custom_types(current(read).value, PREFIXES)}
+        require_defaults(tree, types, tuple(PREFIXES), "calculation")
+        found = check(tree, types, WITH_LOOKUPS)
     except ExpressionError as error:
         message = f"{error} (an aggregation is named {PREFIX}<code>, such as {PREFIX}requests)"
         raise rule_broken("calculation", message) from None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 
-from tallystick.control.desk import Desk, Noun, in_use
-from tallystick.core.attributes import PREFIXES, custom_types
+from tallystick.control.desk import Desk, Noun, in_use, rule_broken
+from tallystick.core.attributes import PREFIXES, custom_names, custom_types
+from tallystick.core.compound import CompoundAggregation
 from tallystick.core.entity import Entity
-from tallystick.core.expression import parse, references
+from tallystick.core.expression import Expression, Type, parse, references
 from tallystick.core.lookup import WITH_LOOKUPS
 from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationCustomFields
@@ -45,3 +46,17 @@ def _formulas(read: OrganizationRecords) -> Iterator[tuple[str, str, str]]:
     """(kind, id, formula) of all that may refer to custom fields."""
     for meter in read.every(Meter):
         yield from ((Meter.kind, meter.id, field.calculation) for field in meter.value.derived_fields)
+    for compound in read.every(CompoundAggregation):
+        yield CompoundAggregation.kind, compound.id, compound.value.calculation
+
+
+def require_defaults(tree: Expression, types: Mapping[str, Type], prefixes: Collection[str], place: str) -> None:
+    """Refuse a formula that refers to a custom field without a default, or to one that there is not for it."""
+    for name in custom_names(references(tree)):
+        prefix, _, field = name.partition(".")
+        if prefix not in prefixes:
+            message = f"{name[:80]}: there are only custom fields of {', '.join(prefixes)} here"
+            raise rule_broken(place, message)
+        if name not in types:
+            message = f"there is no custom field {field[:80]!r} of the {prefix}"
+            raise rule_broken(place, f"{message}: give it a default in the organisation's custom fields first")

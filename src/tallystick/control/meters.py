@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from tallystick.control.aggregations import require_countable
 from tallystick.control.compound_aggregations import require_product_of_compounds
-from tallystick.control.custom_fields import current
+from tallystick.control.custom_fields import current, require_defaults
 from tallystick.control.desk import Draft, Noun, rule_broken
 from tallystick.control.lookup_tables import require_tables
 from tallystick.control.pricings import priced_product, pricings_of
 from tallystick.core.aggregation import Aggregation
-from tallystick.core.attributes import ACCOUNT, OF_MEASUREMENTS, PREFIXES, custom_names, custom_types
-from tallystick.core.expression import Expression, ExpressionError, Type, check, parse, references
+from tallystick.core.attributes import ACCOUNT, OF_DERIVED_FIELDS, OF_MEASUREMENTS, custom_types
+from tallystick.core.expression import ExpressionError, Type, check, parse
 from tallystick.core.lookup import WITH_LOOKUPS, with_named_keys
 from tallystick.core.meter import Meter, field_types
 from tallystick.errors import Refusal
@@ -22,14 +20,14 @@ from tallystick.ports import OrganizationRecords, Transaction, Where
 def require_calculable(read: OrganizationRecords, meter: Meter) -> None:
     """Refuse derived fields whose calculation is no expression over the data fields, or of another type."""
     types = field_types(meter.data_fields)
-    prefixes = [prefix for prefix in PREFIXES if prefix != "product" or meter.product_id is not None]
+    prefixes = [each for each in OF_DERIVED_FIELDS if each != "product" or meter.product_id is not None]
     types = {**OF_MEASUREMENTS, **custom_types(current(read).value, prefixes), **types}
     codes = {ACCOUNT, *(each.code for each in meter.data_fields)}
     for index, field in enumerate(meter.derived_fields):
         place = f"derivedFields[{index}].calculation"
         try:
             tree = with_named_keys(parse(field.calculation, WITH_LOOKUPS), codes)
-            _require_defaults(tree, types, f"{field.code}: ", place)
+            require_defaults(tree, types, prefixes, place)
             found = check(tree, types, WITH_LOOKUPS)
         except ExpressionError as error:
             raise rule_broken(place, f"{field.code}: {error}") from None
@@ -38,16 +36,6 @@ def require_calculable(read: OrganizationRecords, meter: Meter) -> None:
         if found not in {wanted, Type.ANY}:
             message = f"{field.code} is {field.category} and so a {wanted}, but its calculation gives a {found}"
             raise rule_broken(place, message)
-
-
-def _require_defaults(tree: Expression, types: Mapping[str, Type], of: str, place: str) -> None:
-    for name in custom_names(references(tree)):
-        if name not in types:
-            prefix, _, field = name.partition(".")
-            message = f"{of}there is no custom field {field[:80]!r} of the {prefix}"
-            if prefix == "product" and not any(each.startswith("product.") for each in types):
-                message += " (of a meter without a product there never is)"
-            raise rule_broken(place, f"{message}: give it a default in the organisation's custom fields first")
 
 
 def _check(draft: Draft[Meter]) -> Meter:

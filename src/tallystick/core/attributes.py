@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import TypeVar
 
 from tallystick.core.entity import CustomFields, Entity, Value
-from tallystick.core.expression import Scalar, Type
+from tallystick.core.expression import Scalar, Type, parse, references
 from tallystick.core.expression.dates import millis
+from tallystick.core.expression.texts import as_text
+from tallystick.core.lookup import WITH_LOOKUPS
 from tallystick.core.measurement import Measurement, read_time
 from tallystick.core.organization import OrganizationCustomFields
 from tallystick.core.period import Instant
@@ -27,7 +30,17 @@ OF_MEASUREMENTS: Mapping[str, Type] = {
     ACCOUNT: Type.TEXT,
 }
 # The prefix of a custom field in formulas, and where the organisation's defaults for it are.
-PREFIXES = {"organization": "organization", "account": "account", "meter": "meter", "product": "product"}
+PREFIXES = {
+    "organization": "organization",
+    "account": "account",
+    "accountPlan": "account_plan",
+    "plan": "plan",
+    "planTemplate": "plan_template",
+    "product": "product",
+    "meter": "meter",
+}
+# A measurement is of a meter and of an account, whatever plans that has.
+OF_DERIVED_FIELDS = ("organization", "account", "product", "meter")
 
 
 def custom_types(defaults: OrganizationCustomFields, prefixes: Collection[str]) -> dict[str, Type]:
@@ -44,6 +57,12 @@ def custom_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if "." in name and name.partition(".")[0] in PREFIXES))
 
 
+@lru_cache(maxsize=1024)
+def custom_in(calculation: str) -> tuple[str, ...]:
+    """The custom fields that a calculation refers to, by their whole names, sorted."""
+    return custom_names(references(parse(calculation, WITH_LOOKUPS)))
+
+
 def custom_values(
     names: Iterable[str], defaults: OrganizationCustomFields, own: Mapping[str, CustomFields | None]
 ) -> dict[str, Scalar]:
@@ -54,6 +73,11 @@ def custom_values(
         given = {**_defaults(defaults, prefix), **(own.get(prefix) or {})}.get(name)
         values[whole] = given if given is None or isinstance(given, str) else Decimal(given)
     return values
+
+
+def written(value: Scalar) -> str:
+    """A value as a sentence shows it: texts in quotes."""
+    return repr(value) if isinstance(value, str) else "null" if value is None else as_text(value)
 
 
 def measurement_values(measurement: Measurement, ts: Instant, received: Instant) -> dict[str, Scalar]:

@@ -228,6 +228,7 @@ def _held_unit(step: Counted, unit: str) -> str:
 @_step.register
 def _(step: Computed) -> str:
     values = ", ".join(f"{each.name} = {_value(each.value)}" for each in step.inputs)
+    values += "".join(f", {name} = {value}" for name, value in (step.custom or {}).items())
     window = f"from {instant(step.start)} up to {instant(step.end)}"
     tables = "".join(f", the lookup table {code} as in {name!r}" for code, name in (step.lookups or {}).items())
     where = ", ".join(f"{name} = {value}" for name, value in (step.segment or {}).items())

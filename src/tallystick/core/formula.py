@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from types import MappingProxyType
 
 from tallystick.core.aggregation import Aggregation, Measured, Method, Question
 from tallystick.core.compound import CompoundAggregation
@@ -35,10 +36,14 @@ def base_value(aggregation: Aggregation, row: Measured | None, question: Questio
 
 
 def computed(
-    compound: CompoundAggregation, inputs: Iterable[NamedValue], tables: Tables, at: Instant
+    compound: CompoundAggregation,
+    inputs: Iterable[NamedValue],
+    tables: Tables,
+    at: Instant,
+    custom: Mapping[str, Scalar] = MappingProxyType({}),
 ) -> Decimal | None:
     """The value of a compound aggregation, exact to 50 digits; None when there is none. Lookup tables are read as they
-    hold at a moment.
+    hold at a moment; `custom` are the custom fields that the calculation refers to.
 
     Refusal `calculation_failed` where the calculation has no result for these values (a division by zero, say).
     """
@@ -46,7 +51,7 @@ def computed(
     if not compound.evaluate_null_aggregations and any(each.value is None for each in known):
         return None
     functions = tables.functions(at) if tables else FUNCTIONS
-    result = _result(compound.calculation, known, f"the compound aggregation {compound.name!r}", functions)
+    result = _result(compound.calculation, known, f"the compound aggregation {compound.name!r}", functions, custom)
     if result is not None and not isinstance(result, Decimal):
         raise _failed(f"the compound aggregation {compound.name!r}", known, f"it gives {result!r}, which is no number")
     return None if result is None else tidy(result)
@@ -62,10 +67,14 @@ def holds(condition: str, inputs: Iterable[NamedValue], of: str) -> bool:
 
 
 def _result(
-    calculation: str, inputs: tuple[NamedValue, ...], of: str, functions: Mapping[str, Function] = FUNCTIONS
+    calculation: str,
+    inputs: tuple[NamedValue, ...],
+    of: str,
+    functions: Mapping[str, Function] = FUNCTIONS,
+    custom: Mapping[str, Scalar] = MappingProxyType({}),
 ) -> Scalar:
     try:
-        return evaluate(_parsed(calculation), {each.name: each.value for each in inputs}, functions)
+        return evaluate(_parsed(calculation), {**custom, **{each.name: each.value for each in inputs}}, functions)
     except CalculationError as error:
         raise _failed(of, inputs, str(error)) from error
 

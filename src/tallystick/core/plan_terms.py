@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from tallystick.core.aggregation import Aggregation
+from tallystick.core.attributes import custom_in
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.compound import PREFIX, CompoundAggregation, codes_in
 from tallystick.core.counter_terms import CounterPriceTerms, counter_prices
@@ -16,6 +17,7 @@ from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.entity import Entity, Value
 from tallystick.core.lookup import NO_TABLES, Tables, codes_of, tables_of
 from tallystick.core.meter import Meter
+from tallystick.core.organization import OrganizationCustomFields
 from tallystick.core.scope import Pattern, Piece, Priceable, pattern_of, pieces_of, segmented_fields
 from tallystick.errors import Refusal
 
@@ -55,6 +57,7 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
     pieces: tuple[Piece, ...]
     condition: Condition | None = None
     tables: Tables = NO_TABLES  # that the compound aggregation's calculation reads
+    defaults: Entity[OrganizationCustomFields] | None = None  # of the custom fields that it refers to, if any
     # The unit price by the values of the dimensions, in the order of the segmented fields, where it has rates.
     rates: Mapping[tuple[str, ...], Decimal] = {}
 
@@ -139,6 +142,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     counters: Mapping[str, Entity[Counter]] = {}
     counter_pricings: Mapping[str, tuple[Entity[CounterPricing], ...]] = {}  # by the id of their plan or template
     tables: Tables = NO_TABLES
+    defaults: Entity[OrganizationCustomFields] | None = None
 
 
 def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
@@ -167,12 +171,18 @@ def catalogue_of(entities: Iterable[Entity[Any]]) -> Catalogue:
         counters=of(Counter),
         counter_pricings=_by_owner(of(CounterPricing).values()),
         tables=tables_of(every),
+        defaults=next(iter(of(OrganizationCustomFields).values()), None),
     )
 
 
 def _tables(catalogue: Catalogue, of: Priceable) -> Tables:
     """The lookup tables that the price of something depends on."""
     return catalogue.tables.only(codes_of(of.calculation)) if isinstance(of, CompoundAggregation) else NO_TABLES
+
+
+def _defaults(catalogue: Catalogue, of: Priceable) -> Entity[OrganizationCustomFields] | None:
+    """The organisation's custom fields, where the price of something depends on custom fields."""
+    return catalogue.defaults if isinstance(of, CompoundAggregation) and custom_in(of.calculation) else None
 
 
 def _by_owner(pricings: Iterable[Entity[CounterPricing]]) -> dict[str, tuple[Entity[CounterPricing], ...]]:
@@ -210,6 +220,7 @@ def plan_terms(catalogue: Catalogue, plan_id: str) -> PlanTerms:
                 pieces=pieces_of(pricing, pricings, fields),
                 condition=_condition(catalogue, pricing.value),
                 tables=_tables(catalogue, priced.value),
+                defaults=_defaults(catalogue, priced.value),
                 rates=_rates(pricing.value, fields),
             )
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from tallystick.core.aggregation import Measured, Question
+from tallystick.core.custom_terms import custom_of
 from tallystick.core.formula import computed
 from tallystick.core.lines import Portion
 from tallystick.core.per_event import priced_events
@@ -34,7 +35,8 @@ def portions(window: Window, segment: tuple[str, ...], answers: Answers) -> tupl
 def _value(window: Window, segment: tuple[str, ...], answers: Answers) -> Decimal | None:
     if window.price.compound is not None:
         inputs = input_values(window.price.inputs, window.shares, answers, segment)
-        return computed(window.price.compound, inputs, window.price.tables, window.now.piece.window.start)
+        price, at = window.price, window.now.piece.window.start
+        return computed(window.price.compound, inputs, price.tables, at, custom_of(price, window.account_plan))
     row = _row(window, segment, answers)
     return None if row is None else value_of(window.price.priced.value, row, window.now)
 

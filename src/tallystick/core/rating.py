@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.core.ad_hoc import charge_drafts, memo_drafts
+from tallystick.core.attributes import written
 from tallystick.core.bill import LineItemType
 from tallystick.core.breakdown import lines_of
 from tallystick.core.catalog import PricingType
@@ -29,6 +30,7 @@ from tallystick.core.charges import (
     topped_up,
 )
 from tallystick.core.counter import counter_charges, counter_drafts, counters_ahead
+from tallystick.core.custom_terms import custom_of
 from tallystick.core.discounting import discount_drafts
 from tallystick.core.held import fee_drafts
 from tallystick.core.limits import limited, plan_limit
@@ -221,6 +223,7 @@ def _description(price: PriceTerms, segment: tuple[str, ...]) -> str:
 
 def _counted(window: Window, counting: Counting) -> Counted | Computed:
     if window.price.compound is not None:
+        custom = custom_of(window.price, window.account_plan)
         return Computed(
             calculation=window.price.compound.calculation,
             inputs=counting.inputs,
@@ -229,6 +232,7 @@ def _counted(window: Window, counting: Counting) -> Counted | Computed:
             value=counting.value,
             segment=segment_map(window.price.segmented_fields, counting.segment),
             lookups=window.price.tables.names(window.now.piece.window.start) or None,
+            custom={name: written(value) for name, value in custom.items()} or None,
         )
     aggregation, meter = window.price.aggregation.value, window.price.meter.value
     field = meter.field(aggregation.target_field)

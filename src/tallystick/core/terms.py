@@ -45,6 +45,7 @@ class AccountPeriod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
     """A plan in force for the account, and the billing periods it is counted in."""
 
+    account: Entity[Account]  # that is billed
     account_plan: Entity[AccountPlan]
     plan: PlanTerms
     grid: Grid
@@ -294,6 +295,7 @@ def _plans_in_force(
         lives = without(life, own.lives.get(account.id, ())) if inherited else (life,)
         for part in (each for each in lives if intersect(each, period)):
             yield AccountPlanTerms(
+                account=account,
                 account_plan=account_plan,
                 plan=plan,
                 grid=grid,

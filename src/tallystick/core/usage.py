@@ -15,6 +15,7 @@ from tallystick.core.account import ChildBillingMode
 from tallystick.core.aggregation import Aggregation, Correlation, EventTally, Measured, Method, Question, TimeUnit
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.credit import cuts_of
+from tallystick.core.custom_terms import custom_of
 from tallystick.core.formula import base_value, computed, holds
 from tallystick.core.per_event import bounds_of
 from tallystick.core.period import Instant, Period, intersect, microseconds
@@ -378,12 +379,12 @@ def _computed(window: Window, compound: CompoundAggregation, asked: Asked, answe
         segments = {()}
     elif (only := named(price.pattern)) is not None:
         segments.add(only)
-    found = {}
+    custom, found = custom_of(price, window.account_plan), {}
     for segment in segments:
         if segment and not charges(asked.piece, price.pattern, segment):
             continue
         inputs = input_values(price.inputs, asked.questions, answers, segment)
-        value = computed(compound, inputs, price.tables, asked.piece.window.start)
+        value = computed(compound, inputs, price.tables, asked.piece.window.start, custom)
         if value is not None:
             count = sum(each.count for each in inputs)
             found[segment] = Measured(account_id=account, segment=segment, total=value, count=count)

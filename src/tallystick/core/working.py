@@ -59,7 +59,7 @@ class Computed(Step, frozen=True, kw_only=True, tag="computed"):
     """A number that a calculation made of aggregations over a window.
 
     `segment` holds the text values that the aggregations were restricted to, by field code. `lookups` says which
-    revision (by name) of each lookup table (by code) was read.
+    revision (by name) of each lookup table (by code) was read, `custom` what the custom fields were, texts in quotes.
     """
 
     calculation: str
@@ -69,6 +69,7 @@ class Computed(Step, frozen=True, kw_only=True, tag="computed"):
     value: Decimal
     segment: dict[str, str] | None = None
     lookups: dict[str, str] | None = None
+    custom: dict[str, str] | None = None
 
 
 class Chosen(Step, frozen=True, kw_only=True, tag="chosen"):

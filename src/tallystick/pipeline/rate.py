@@ -16,6 +16,7 @@ from tallystick.core.account import Account, AccountPlan
 from tallystick.core.adjustment import Adjustment
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.agreements import Agreements
+from tallystick.core.attributes import custom_in
 from tallystick.core.bill import Answer, EarlierBill
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
@@ -29,7 +30,7 @@ from tallystick.core.held import with_credits
 from tallystick.core.ledger import Opening
 from tallystick.core.lookup import codes_of
 from tallystick.core.meter import Meter
-from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.organization import Currency, OrganizationConfig, OrganizationCustomFields
 from tallystick.core.period import Period, intersect, stretch
 from tallystick.core.plan_terms import Catalogue, PlanTerms, catalogue_of, plan_terms
 from tallystick.core.rating import RatedLine, questions, rate
@@ -233,6 +234,8 @@ def read_catalogue(records: OrganizationRecords, plan_ids: set[str]) -> Catalogu
     products = _many(records, Product, chain((template.value.product_id for template in templates), accounting))
     tables = read_tables(records, {code for each in compounds for code in codes_of(each.value.calculation)})
     measured: list[Entity[Any]] = [*aggregations, *compounds, *meters, *tables]
+    if any(custom_in(each.value.calculation) for each in compounds):
+        measured += _many(records, OrganizationCustomFields, [records.organization_id])
     return catalogue_of([*plans, *templates, *pricings, *measured, *counted, *counters, *products])
 
 

@@ -30,7 +30,7 @@ from tallystick.core.late_levels import compared, with_levels
 from tallystick.core.lookup_types import LookupData, LookupTable, LookupTableRevision
 from tallystick.core.memo import BillMemo
 from tallystick.core.meter import Meter
-from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.organization import Currency, OrganizationConfig, OrganizationCustomFields
 from tallystick.core.paid_ahead import with_before
 from tallystick.core.picklists import BillGroupingKey
 from tallystick.core.plan_group import PlanGroup, PlanGroupLink
@@ -65,6 +65,7 @@ _KINDS: dict[str, type[Value]] = {
         LookupTableRevision,
         Meter,
         OrganizationConfig,
+        OrganizationCustomFields,
         Plan,
         PlanGroup,
         PlanGroupLink,
