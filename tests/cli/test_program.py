@@ -44,7 +44,7 @@ def test_every_command_says_what_it_does_and_what_each_option_means(words: tuple
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["bil"], 2, "No such command 'bil'. Did you mean 'bill'?"),
+        (["explian"], 2, "No such command 'explian'. Did you mean 'explain'?"),
         (["bill", "shoe"], 2, "No such command 'shoe'"),
         (["org", "create"], 2, "Missing argument 'NAME'"),
         (["org", "create", "Acme"], 1, "name the data directory with --data"),
