@@ -21,7 +21,7 @@ def split(body: bytes) -> Sequence[bytes | msgspec.Raw]:
     """The members of `{"measurements": […]}`, 1 to 1,000 in at most 512,000 bytes.
 
     Refusals `payload_too_large`, and `invalid_request` where the body is no JSON or has another shape. What some
-    clients write although JSON does not have it (NaN, Infinity, half a surrogate pair) stays within its member.
+    clients write although JSON does not have it (NaN, half a surrogate pair, a bare line feed) stays within its member.
     """
     if len(body) > MAX_BYTES:
         raise Refusal("payload_too_large", f"body: {len(body):,} bytes; at most {MAX_BYTES:,} in one request")
@@ -91,4 +91,4 @@ def _skip(text: str, at: int) -> int:
 _BODY = msgspec.json.Decoder(_Body)
 _BLANK = frozenset(" \t\r\n")
 # Values are thrown away here, so numbers need not be made of them (and a long one must not cost its square).
-_LENIENT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+_LENIENT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
