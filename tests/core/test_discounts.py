@@ -16,6 +16,7 @@ from tallystick.core.explain import explain_line
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.portion import portions_of
 from tallystick.core.quantity import total
+from tallystick.core.uses import uses_of
 
 
 def shop(fee: object = 100, price: str = "0.10") -> World:
@@ -100,7 +101,7 @@ def test_each_stretch_is_discounted_by_what_those_before_left_of_it() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 900)), max_size=6), st.integers(2, 30))
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(-500, 900)), max_size=6), st.integers(2, 30))
 def test_halves_of_a_period_make_a_whole(used: list[tuple[int, int]], day: int) -> None:
     """A discount until a moment and one from it on come to what one over all of the time comes to."""
     events = summing([Event(at(f"2023-04-{on:02}T05:00:00Z"), Decimal(calls)) for on, calls in used])
@@ -114,6 +115,31 @@ def test_halves_of_a_period_make_a_whole(used: list[tuple[int, int]], day: int) 
 
     middle = at(f"2023-04-{day:02}T05:00:00Z")
     assert abs(taken({}) - taken({"end_date": middle}, {"start_date": middle})) <= Decimal("0.01")
+
+
+def test_what_is_charged_in_advance_is_discounted_by_the_time_that_it_is_for() -> None:
+    """The fee for February stands on the bill of January, and is less by half of 18 days' 180; an amount is for the
+    bill's own period."""
+    world = shop(280)
+    world.template(standing_charge=Decimal(280), standing_charge_bill_in_advance=True)
+    february = {"start_date": at("2023-02-01"), "end_date": at("2023-03-01")}
+    world.discount("A", percent=Decimal(50), **(february | {"end_date": at("2023-02-19")}))
+    world.discount("B", amount=Decimal(1), **february)
+    lines = {month: lines_of(world.terms(f"2023-{month:02}-10"), always(0)) for month in (1, 2, 3)}
+    found = {month: [each[2] for each in amounts(of) if each[0] == "CREDIT_DEDUCTION"] for month, of in lines.items()}
+    assert found == {1: ["-90.00"], 2: ["-1.00"], 3: []}
+    (line,) = (line.item for line in lines[1] if line.item.line_item_type == "CREDIT_DEDUCTION")
+    assert (line.service_period_start_date, line.service_period_end_date) == (at("2023-02-01"), at("2023-02-19"))
+    assert [each.kind for each in uses_of(world.terms("2023-01-10"))].count("discount") == 1
+
+
+def test_what_is_given_back_is_the_mirror_of_what_was_discounted() -> None:
+    """500 calls are taken back: for 50.00 at list price, of which 10.00 were never paid."""
+    world = shop(0)
+    world.discount("Founders", percent=Decimal(20))
+    lines = lines_of(world.terms("2023-03-10"), always(-500))
+    assert [str(line.item.subtotal) for line in lines] == ["-50.00", "10.00"]
+    assert explain_line(lines[1].item, lines[1].working).sentence == "Founders: 20% of -50.00 off, which is 10.00 USD"
 
 
 def test_credit_for_part_of_a_period_beside_a_discount_for_another() -> None:

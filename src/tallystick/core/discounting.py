@@ -45,7 +45,7 @@ def discount_drafts(terms: Terms, drafts: Sequence[Draft]) -> Iterator[Draft]:
         mine = [each for each in stretches if _concerns(discount.value, each)]
         step = _step(terms, discount.value, total(each.left for each in mine))
         taken = terms.billed(step.amount)
-        if taken <= 0:
+        if not taken:
             continue
         part = divide(taken, step.base)
         for each in mine:
@@ -81,13 +81,25 @@ def _stretches(terms: Terms, draft: Draft, discounts: Sequence[Entity[Discount]]
 
 
 def discounts_on(terms: Terms) -> list[Entity[Discount]]:
-    """The account's discounts in force during the billing period, in the order in which they are taken."""
-    found = terms.agreements.discounts_on(terms.account.id, terms.period)
+    """The account's discounts on the bill, in the order in which they are taken: percentages in force at some time that
+    its charges are for, amounts in force during the billing period."""
+    found = [
+        each
+        for each in terms.agreements.discounts_on(terms.account.id, _served(terms))
+        if each.value.type is DiscountType.PERCENT or intersect(_life(each.value), terms.period)
+    ]
 
     def order(each: Entity[Discount]) -> tuple[bool, str, str, str]:
         return each.value.type is DiscountType.AMOUNT, each.value.start_date.wire(), each.value.name, each.id
 
     return sorted(found, key=order)
+
+
+def _served(terms: Terms) -> Period:
+    """The time that charges on the bill may be for: the billing period, and the next one, for which some are made in
+    advance."""
+    ahead = (each.grid.period_at(each.period.end).end for each in terms.account_plans)
+    return Period(terms.period.start, max((terms.period.end, *ahead)))
 
 
 def _life(discount: Discount) -> Period:
@@ -111,7 +123,7 @@ def _step(terms: Terms, discount: Discount, base: Decimal) -> Discounted:
     if discount.type is DiscountType.PERCENT:
         assert discount.percent is not None, "a discount of type PERCENT has a percentage"
         amount = divide(multiply(base, discount.percent), Decimal(100))
-        return Discounted(base=tidy(base), percent=tidy(discount.percent), amount=max(amount, ZERO))
+        return Discounted(base=tidy(base), percent=tidy(discount.percent), amount=amount)
     assert discount.amount is not None, "a discount of type AMOUNT has an amount"
     assert discount.currency is not None, "a discount of type AMOUNT has a currency"
     part = intersect(terms.period, _life(discount))
@@ -124,8 +136,8 @@ def _step(terms: Terms, discount: Discount, base: Decimal) -> Discounted:
 
 def _draft(terms: Terms, discount: Entity[Discount], first: Draft, step: Discounted) -> Draft:
     value = discount.value
-    service = intersect(terms.period, _life(value))
-    assert service is not None, "a discount in force shares time with the billing period"
+    service = intersect(terms.period, _life(value)) or intersect(_served(terms), _life(value))
+    assert service is not None, "a discount on the bill shares time with its charges"
     fields: dict[str, Any] = {}
     if value.product_id is not None:
         fields |= product_fields(first.product)
