@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from tallystick.core.expression.tokens import MAX_TEXT
 from tallystick.core.expression.tree import CalculationError, Scalar
 from tallystick.core.quantity import ONE, ZERO, plain
 
@@ -70,6 +71,10 @@ def replace(text: str, old: str, new: str) -> str:
     """The text with every `old` replaced."""
     if not old:
         raise CalculationError("String.replace", "the text to be replaced must not be empty")
+    # Known before it is made: otherwise a short formula could make millions of characters, again and again.
+    longer = len(text) + text.count(old) * (len(new) - len(old))
+    if longer > MAX_TEXT:
+        raise CalculationError("String.replace", f"the text has {longer} characters; at most {MAX_TEXT}")
     return text.replace(old, new)
 
 
