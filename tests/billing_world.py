@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -36,6 +37,7 @@ ACCOUNT = "acme"
 NOTHING_ASKED = BillParameters()
 
 
+@cache
 def id_of(kind: str, name: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"{kind}/{name}"))
 

@@ -132,6 +132,9 @@ class Transaction(OrganizationRecords, Protocol):
     def remove_document(self, kind: str, id: str) -> None:
         """Delete one document."""
 
+    def remove_documents(self, kind: str, ids: Collection[str]) -> None:
+        """Delete documents by id, in one statement; what is not there is passed over."""
+
     def next_number(self, sequence: str, start: int) -> int:
         """The next number of a named sequence: one above the last, without gaps, or `start` where that is higher."""
 
@@ -345,9 +348,9 @@ class OrganizationUsage(Protocol):
     def measure(self, question: Question) -> Iterable[Measured]:
         """The exact answer, one row per account (and segment) that had measurements with the field."""
 
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
-        position above `after` and at most `up_to`."""
+        position above `after` and at most `up_to`; with the earliest timestamp of those."""
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says

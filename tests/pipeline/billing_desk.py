@@ -124,10 +124,14 @@ class Desk:
 
     def put(self, record: BillRecord) -> None:
         """Overwrite a stored bill, as the desk does when someone approves or locks it."""
+        from tallystick.core.revisit import once_final
         from tallystick.pipeline.bill import document_of
+        from tallystick.pipeline.lookback import revisit_document
 
+        final = once_final(record)
         with self.records.transaction() as write:
             write.put_documents("bill", [document_of(record)])
+            write.put_documents("billrevisit", [revisit_document(final)] if final else [])
 
 
 def calls_world(*accounts: str, start: str = "2023-01-01", price: str = "0.10", fee: str = "5.00") -> World:

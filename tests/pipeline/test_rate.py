@@ -35,7 +35,7 @@ class Watched:
         self.asked.append(question)
         return self.inside.measure(question)
 
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         return self.inside.late_accounts(accounts, before=before, after=after, up_to=up_to)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:

@@ -16,7 +16,7 @@ from tallystick.core.period import Frequency, Instant
 
 FIRST, END = date(2023, 6, 15), date(2025, 6, 15)  # the leap day 2024-02-29 is among these days
 # The daily account: over the leap day, month ends, and a change of the clocks in each zone that has one.
-DAILY_FIRST, DAILY_END = date(2024, 1, 25), date(2024, 4, 12)
+DAILY_FIRST, DAILY_END = FIRST, END
 WEEK_EPOCH = date(2022, 1, 4)
 D = Decimal
 

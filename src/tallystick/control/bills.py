@@ -27,6 +27,8 @@ from tallystick.core.bill import (
 from tallystick.core.entity import Entity
 from tallystick.core.organization import BillConfig
 from tallystick.core.period import Frequency
+from tallystick.core.revisit import KIND as REVISIT
+from tallystick.core.revisit import once_final
 from tallystick.errors import Refusal
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
 
@@ -186,7 +188,7 @@ def _change(desk: Desk, id: str, act: Callable[[Bill], Bill]) -> Bill:
         record = get_bill(write, id)
         changed = act(record.bill)
         if changed is not record.bill:
-            write.put_documents(KIND, [_document(write, msgspec.structs.replace(record, bill=changed))])
+            _put(write, [msgspec.structs.replace(record, bill=changed)])
             _state_changed(write, desk, [(record.bill, changed)])
         return changed
 
@@ -199,14 +201,14 @@ def _change_all(desk: Desk, write: Transaction, matching: DocumentWhere, act: Ca
         found = write.documents(KIND, matching, page)
         records += [wire.decode(BillRecord, each.body) for each in found.rows]
         page = None if found.next_token is None else Page(size=CHUNK, token=found.next_token)
-    changed: list[Document] = []
+    changed: list[BillRecord] = []
     moved: list[tuple[Bill, Bill]] = []
     for record in records:
         bill = act(record.bill)
         if bill is not record.bill:
-            changed.append(_document(write, msgspec.structs.replace(record, bill=bill)))
+            changed.append(msgspec.structs.replace(record, bill=bill))
             moved.append((record.bill, bill))
-    write.put_documents(KIND, changed)
+    _put(write, changed)
     _state_changed(write, desk, moved)
     return len(records)
 
@@ -222,6 +224,16 @@ def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[Bill, B
             if (after.locked and not before.locked)
             or (after.status is BillStatus.APPROVED and before.status is not BillStatus.APPROVED)
         ],
+    )
+
+
+def _put(write: Transaction, changed: Sequence[BillRecord]) -> None:
+    """Write changed bills; the next bill of its account looks whether usage of one that is final came late."""
+    write.put_documents(KIND, [_document(write, record) for record in changed])
+    final = [each for record in changed if (each := once_final(record))]
+    write.put_documents(
+        REVISIT,
+        [Document(id=each.id, sort=each.end.stamp(), keys=each.keys, body=wire.encode(each)) for each in final],
     )
 
 

@@ -233,8 +233,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     before: tuple[BillBefore, ...] = ()  # what was charged in advance for this bill's period
     openings: tuple[Opening, ...] = ()  # what there was of each credit to draw
     earlier: tuple[EarlierBill, ...] = ()  # that this bill adjusts for usage that came late
-    late_up_to: int = 0  # the position up to which late usage of every earlier period stands on some bill
-    late_levels: str = ""  # the counter adjustments (see core.late_levels) that this bill and earlier ones reckon with
+    late_levels: str = ""  # the counter adjustments until its end that it reckons with (see core.late_levels)
 
 
 class BillRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -35,6 +35,7 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.invoice_number import keep_number, numbered, numbers_of_deleted
 from tallystick.pipeline.late_usage import drop_adjustments, keep_adjustments, with_adjustments
 from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
+from tallystick.pipeline.lookback import done_looking
 from tallystick.pipeline.placing import charges_on, require_free, stand
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.pipeline.replay import rated_then
@@ -122,7 +123,6 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         grouping=rated.terms.of.grouping,
         before=rated.terms.agreements.before,
         earlier=rated.earlier,
-        late_up_to=rated.late_up_to,
         late_levels=rated.late_levels,
         digest=digest_of(bill, workings),
     )
@@ -211,6 +211,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
     failures: list[BillFailure] = []
     changed: list[BillRecord] = []
     empty: list[BillRecord] = []
+    looked_at: list[str] = []
     for each in results:
         if isinstance(each, BillFailure):
             failures.append(each)
@@ -236,10 +237,12 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         after = fresh if before is None else renewed(before, fresh, run)
         if after is not before:
             changed.append(numbered(write, each.terms.config.value, after, taken_back))
+            looked_at += each.revisits
             drawing.book(after, drawn)
     write.put_documents(KIND, [document_of(record) for record in changed])
     keep_adjustments(write, changed)
     keep_empty(write, empty, changed)
+    done_looking(write, looked_at)
     stand(write, {each.bill.id: charges_on(each.bill) for each in changed})
     drawing.finish()
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))

@@ -7,51 +7,28 @@ their earlier bills are read (docs/decisions/0152-late-usage.md).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from tallystick.core import wire
 from tallystick.core.adjustment import KIND, Adjustment, adjustments_of, elsewhere
 from tallystick.core.aggregation import Measured, Question
-from tallystick.core.bill import Answer, BillRecord, BillStatus, EarlierBill, bill_id
+from tallystick.core.bill import Answer, BillRecord, BillStatus, EarlierBill
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.late_levels import ahead_until, joined, levels_now, mark_of
-from tallystick.core.period import Frequency, Instant, Period, local_day
+from tallystick.core.late_levels import ahead_until, levels_now, mark_of
+from tallystick.core.period import Frequency, Period
 from tallystick.core.rating import questions
 from tallystick.core.terms import Terms
 from tallystick.errors import Refusal
 from tallystick.pipeline.ledger import every_document
+from tallystick.pipeline.lookback import Look, look_again, looks_back, read_earlier
 from tallystick.pipeline.meter import measure
 from tallystick.pipeline.rate import Rated, failure_of
 from tallystick.pipeline.replay import adjusted_by, terms_of_earlier
-from tallystick.pipeline.suppressed import empty_bills
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Transaction
 
 BILL = "bill"
-
-
-class _Bill(msgspec.Struct, frozen=True, rename="camel"):
-    """The part of a stored bill that says whether it is final."""
-
-    account_id: str
-    status: BillStatus
-    locked: bool
-    end: Instant = msgspec.field(name="endDateTimeUTC")
-
-
-class _Evidence(msgspec.Struct, frozen=True, rename="camel"):
-    up_to: int
-    late_up_to: int = 0
-    late_levels: str = ""
-    grouping: str = ""
-
-
-class _Previous(msgspec.Struct, frozen=True):
-    """The bill before the one at hand, read without its lines."""
-
-    bill: _Bill
-    evidence: _Evidence
 
 
 class _Late(msgspec.Struct, frozen=True):
@@ -71,29 +48,27 @@ def with_adjustments(
     """
     # A bill of a single day is made beside the others: what comes late waits for one of those.
     rated = [each for each in results if isinstance(each, Rated) and each.terms.of.frequency is not Frequency.AD_HOC]
-    stored = _adjustments(records, {each.terms.account.id for each in rated})
+    looks = looks_back(records, usage, [each.terms for each in rated], up_to=up_to)
+    stored = _adjustments(records, {record.bill.id for look in looks.values() for record in look.bills})
     adjusted = dict(stored)
-    making = {each.terms.bill_id for each in rated}
-    previous = _previous_bills(records, [each.terms for each in rated], making)
-    late = _with_late_usage(usage, rated, previous, up_to) | _with_late_levels(rated, previous)
-    looked = {each.terms.bill_id for each in rated if each.terms.bill_id in late or each.terms.account.id in adjusted}
-    bills = _bills_of(records, {each.terms.account.id for each in rated if each.terms.bill_id in looked}, making)
     done: dict[str, Rated | BillFailure] = {}
-    for each in sorted(rated, key=lambda one: (one.terms.period.end, one.terms.bill_id)):
-        account_id, own_id = each.terms.account.id, each.terms.bill_id
-        marked = _marked(each, previous[own_id], up_to)
-        marked = msgspec.structs.replace(marked, seen=tuple(stored.get(account_id, ())))
-        done[own_id] = marked
-        if own_id not in looked:
+    for each in sorted((_with_levels(one) for one in rated), key=lambda one: (one.terms.period.end, one.terms.bill_id)):
+        own_id, look = each.terms.bill_id, looks.get(each.terms.bill_id)
+        if look is None:
+            done[own_id] = each
             continue
-        before = adjusted.get(account_id, [])
+        looked = tuple(record.bill.id for record in look.bills)
+        seen = tuple(adjustment for id_ in looked for adjustment in stored.get(id_, ()))
+        marked = msgspec.structs.replace(each, looked=looked, seen=seen, revisits=look.revisits)
         try:
-            found = _adjusted(records, usage, marked, bills.get(account_id, ()), before)
+            done[own_id] = found = _adjusted(records, usage, marked, look, adjusted)
         except Refusal as refusal:
             done[own_id] = failure_of(each.terms.of, refusal)
             continue
-        done[own_id] = found
-        adjusted[account_id] = [*(one for one in before if one.bill_id != own_id), *_made(found)]
+        made = {adjustment.adjusted_bill_id: adjustment for adjustment in _made(found)}
+        for id_ in looked:
+            others = [one for one in adjusted.get(id_, ()) if one.bill_id != own_id]
+            adjusted[id_] = [*others, made[id_]] if id_ in made else others
     return [done.get(each.terms.bill_id, each) if isinstance(each, Rated) else each for each in results]
 
 
@@ -114,121 +89,36 @@ def readjusted(
 
 def was_overtaken(write: Transaction, results: Iterable[Rated | BillFailure]) -> bool:
     """Whether what the adjustments were reckoned from has changed in the meantime: then they are reckoned anew."""
-    rated = [each for each in results if isinstance(each, Rated) and (each.earlier or each.seen)]
+    rated = [each for each in results if isinstance(each, Rated) and each.looked]
     if not rated:
         return False
-    adjusted = _adjustments(write, {each.terms.account.id for each in rated})
-    if any(tuple(adjusted.get(each.terms.account.id, ())) != each.seen for each in rated):
+    adjusted = _adjustments(write, {id_ for each in rated for id_ in each.looked})
+    if any(tuple(one for id_ in each.looked for one in adjusted.get(id_, ())) != each.seen for each in rated):
         return True
     versions = {earlier.bill_id: earlier.version for each in rated for earlier in each.earlier}
-    stored = [wire.decode(BillRecord, each.body) for each in _documents(write, BILL, "id", sorted(versions))]
-    stored += empty_bills(write, {"id": sorted(versions)}, ())
-    return {each.bill.id: each.bill.version for each in stored} != versions
+    return {each.bill.id: each.bill.version for each in read_earlier(write, versions)} != versions
 
 
 def keep_adjustments(write: Transaction, changed: Sequence[BillRecord]) -> None:
-    """Keep what these bills adjust, in the place of what they adjusted before."""
+    """Keep what these bills adjust, in the place of what they adjusted before. Where others adjust one of these, the
+    next bill looks whether that is still right."""
     fresh = {each.id: each for record in changed for each in _of(record)}
-    for stale in _documents(write, KIND, "bill_id", [record.bill.id for record in changed]):
-        if stale.id not in fresh:
-            write.remove_document(KIND, stale.id)
+    stale = [each.id for each in _documents(write, KIND, "bill_id", [record.bill.id for record in changed])]
+    write.remove_documents(KIND, [each for each in stale if each not in fresh])
     write.put_documents(KIND, [_document(each) for each in fresh.values()])
+    elsewhere_ = _adjustments(write, {record.bill.id for record in changed})
+    look_again(write, [record for record in changed if record.bill.id in elsewhere_])
 
 
 def drop_adjustments(write: Transaction, of_bill: str) -> None:
     """Forget what a bill adjusted, because it is deleted: the next one adjusts it."""
-    for each in _documents(write, KIND, "bill_id", [of_bill]):
-        write.remove_document(KIND, each.id)
+    dropped = [wire.decode(Adjustment, each.body) for each in _documents(write, KIND, "bill_id", [of_bill])]
+    write.remove_documents(KIND, [each.id for each in dropped])
+    look_again(write, read_earlier(write, {each.adjusted_bill_id for each in dropped}))
 
 
-# ------------------------------------------------------------------------------------------------------ finding
-
-
-def _with_late_usage(
-    usage: OrganizationUsage, rated: Sequence[Rated], previous: Mapping[str, _Previous | None], up_to: int
-) -> set[str]:
-    """The bills (by id) whose account has usage from before their period that no bill has looked at."""
-    together: dict[tuple[int, Instant], dict[str, str]] = {}
-    for each in rated:
-        before = previous[each.terms.bill_id]
-        after = before.evidence.late_up_to if before else 0
-        of_bill = together.setdefault((after, each.terms.period.start), {})
-        of_bill |= dict.fromkeys(each.terms.measured_accounts, each.terms.bill_id)
-    found: set[str] = set()
-    for (after, start), bills in together.items():
-        late = usage.late_accounts(sorted(bills), before=start, after=after, up_to=up_to)
-        found |= {bills[account_id] for account_id in late}
-    return found
-
-
-def _with_late_levels(rated: Sequence[Rated], previous: Mapping[str, _Previous | None]) -> set[str]:
-    """The bills (by id) of whose account counter adjustments of days before their period have changed since the bill
-    before."""
-    found: set[str] = set()
-    for each in rated:
-        before = previous[each.terms.bill_id]
-        known = before.evidence.late_levels if before else ""
-        if mark_of(each.terms, each.terms.period.start) != known:
-            found.add(each.terms.bill_id)
-    return found
-
-
-def _previous_bills(
-    records: OrganizationRecords, every: Sequence[Terms], making: Collection[str]
-) -> dict[str, _Previous | None]:
-    """The stored bills of the billing periods before, by the ids of the bills at hand."""
-    before: dict[str, str] = {}
-    for terms in every:
-        grid, of = terms.account_plans[0].grid if terms.account_plans else None, terms.of
-        if grid and (grid.frequency, grid.interval) == (of.frequency, of.interval):
-            earlier = msgspec.structs.replace(of, period=grid.previous(of.period))
-            before[terms.bill_id] = bill_id(records.organization_id, earlier.key)
-    ids = sorted(set(before.values()))
-    found = {each.bill.id: _previous(each) for each in empty_bills(records, {"id": ids}, making)}
-    found |= {each.id: wire.decode(_Previous, each.body) for each in _documents(records, BILL, "id", ids)}
-    mixed = _consolidated_before(records, [each for each in every if each.of.frequency is Frequency.MIXED], making)
-    return {each.bill_id: mixed.get(each.bill_id) or found.get(before.get(each.bill_id, "")) for each in every}
-
-
-def _previous(record: BillRecord) -> _Previous:
-    bill, evidence = record.bill, record.evidence
-    return _Previous(
-        _Bill(account_id=bill.account_id, status=bill.status, locked=bill.locked, end=bill.end_date_time_utc),
-        _Evidence(evidence.up_to, evidence.late_up_to, evidence.late_levels, evidence.grouping),
-    )
-
-
-def _consolidated_before(
-    records: OrganizationRecords, every: Sequence[Terms], making: Collection[str]
-) -> dict[str, _Previous]:
-    """The consolidated bills that ended where these begin: they have no grid that says which those are."""
-    if not every:
-        return {}
-    equal = {
-        "account_id": sorted({each.account.id for each in every}),
-        "billing_frequency": [Frequency.MIXED.value],
-        "end_date": sorted({local_day(each.period.start, each.zone).isoformat() for each in every}),
-    }
-    rows = [_previous(each) for each in empty_bills(records, equal, making)]
-    rows += [wire.decode(_Previous, each.body) for each in every_document(records, BILL, DocumentWhere(equal=equal))]
-    ended = {(each.bill.account_id, each.bill.end, each.evidence.grouping): each for each in rows}
-    keys = {each.bill_id: (each.account.id, each.period.start, each.of.grouping) for each in every}
-    return {id_: ended[key] for id_, key in keys.items() if key in ended}
-
-
-def _marked(rated: Rated, previous: _Previous | None, up_to: int) -> Rated:
-    """With the position up to which late usage is on some bill, and the levels that bills reckon with: the present
-    ones, unless an earlier bill may still take what came late itself."""
-    terms = rated.terms
-    mark, levels = up_to, mark_of(terms, terms.period.end)
-    if previous is not None and not _stays(terms, previous.bill.status, locked=previous.bill.locked):
-        before, own = previous.evidence, mark_of(terms, terms.period.end, terms.period.start)
-        mark, levels = min(before.late_up_to, before.up_to), joined(before.late_levels, own)
-    return msgspec.structs.replace(rated, late_up_to=mark, late_levels=levels)
-
-
-def _stays(terms: Terms, status: BillStatus, *, locked: bool) -> bool:
-    return locked or (status is BillStatus.APPROVED and terms.config.value.adjusts_next_bill)
+def _with_levels(rated: Rated) -> Rated:
+    return msgspec.structs.replace(rated, late_levels=mark_of(rated.terms, rated.terms.period.end))
 
 
 # ------------------------------------------------------------------------------------------------------ adjusting
@@ -238,10 +128,10 @@ def _adjusted(
     records: OrganizationRecords,
     usage: OrganizationUsage,
     rated: Rated,
-    bills: Sequence[BillRecord],
-    adjusted: Sequence[Adjustment],
+    look: Look,
+    adjusted: Mapping[str, Sequence[Adjustment]],
 ) -> Rated:
-    late = list(_late_bills(records, rated, bills, adjusted))
+    late = list(_late_bills(records, rated, look, adjusted))
     asked: dict[str, dict[Question, None]] = {rated.terms.account.id: {}}
     for each in late:
         if each.keeps:
@@ -264,17 +154,18 @@ def _rows(answers: Sequence[Answer]) -> list[tuple[Question, tuple[Measured, ...
 
 
 def _late_bills(
-    records: OrganizationRecords, rated: Rated, bills: Sequence[BillRecord], adjusted: Sequence[Adjustment]
+    records: OrganizationRecords,
+    rated: Rated,
+    look: Look,
+    adjusted: Mapping[str, Sequence[Adjustment]],
 ) -> Iterator[_Late]:
-    """The account's earlier bills, oldest first, that stay as they are or are adjusted on other bills."""
+    """Those of the account's earlier bills that stay as they are or are adjusted on other bills."""
     terms = rated.terms
-    staying = [each for each in bills if _stays(terms, each.bill.status, locked=each.bill.locked)]
-    for record in bills:
+    staying = [each for each in look.around if _stays(terms, each.bill.status, locked=each.bill.locked)]
+    for record in look.bills:
         bill, evidence = record.bill, record.evidence
-        if bill.end_date_time_utc > terms.period.start or evidence.grouping != terms.of.grouping:
-            continue
         stays = _stays(terms, bill.status, locked=bill.locked)
-        others = elsewhere(adjusted, bill.id, terms.bill_id)
+        others = elsewhere(adjusted.get(bill.id, ()), bill.id, terms.bill_id)
         if not stays and not others:
             continue
         earlier = EarlierBill(
@@ -300,28 +191,19 @@ def _late_bills(
         yield _Late(earlier, then, stays)
 
 
+def _stays(terms: Terms, status: BillStatus, *, locked: bool) -> bool:
+    return locked or (status is BillStatus.APPROVED and terms.config.value.adjusts_next_bill)
+
+
 # ------------------------------------------------------------------------------------------------------ stored
 
 
-def _bills_of(
-    records: OrganizationRecords, account_ids: set[str], making: Collection[str]
-) -> dict[str, list[BillRecord]]:
-    """The bills of accounts, stored or suppressed, oldest first."""
-    ids = sorted(account_ids)
-    every = empty_bills(records, {"account_id": ids}, making)
-    every += [wire.decode(BillRecord, each.body) for each in _documents(records, BILL, "account_id", ids)]
-    found: dict[str, list[BillRecord]] = {}
-    for record in sorted(every, key=lambda each: (each.bill.end_date_time_utc, each.bill.id)):
-        found.setdefault(record.bill.account_id, []).append(record)
-    return found
-
-
-def _adjustments(records: OrganizationRecords, account_ids: set[str]) -> dict[str, list[Adjustment]]:
-    """What bills of accounts adjust, by account."""
+def _adjustments(records: OrganizationRecords, bill_ids: set[str]) -> dict[str, list[Adjustment]]:
+    """What bills adjust of these, by the bill that is adjusted."""
     found: dict[str, list[Adjustment]] = {}
-    for each in _documents(records, KIND, "account_id", sorted(account_ids)):
+    for each in _documents(records, KIND, "adjusted_bill_id", sorted(bill_ids)):
         adjustment = wire.decode(Adjustment, each.body)
-        found.setdefault(adjustment.account_id, []).append(adjustment)
+        found.setdefault(adjustment.adjusted_bill_id, []).append(adjustment)
     return found
 
 

@@ -61,9 +61,10 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True):
     openings: tuple[Opening, ...] = ()
     draws: tuple[Draw, ...] = ()
     earlier: tuple[EarlierBill, ...] = ()  # that these lines adjust for late usage
-    late_up_to: int = 0  # see core.bill.Evidence
-    late_levels: str = ""  # likewise
-    seen: tuple[Adjustment, ...] = ()  # what bills of the account adjusted when this was rated
+    late_levels: str = ""  # see core.bill.Evidence
+    looked: tuple[str, ...] = ()  # the earlier bills (ids) that were looked at for late usage
+    seen: tuple[Adjustment, ...] = ()  # what bills had adjusted of those when this was rated
+    revisits: tuple[str, ...] = ()  # see core.revisit: what is done with once this is kept
 
 
 def with_draws(rated: Rated, openings: Mapping[str, Opening]) -> Rated:

@@ -140,7 +140,6 @@ def rated_then(
         lines=lines,
         answers=evidence.answers,
         up_to=evidence.up_to,
-        late_up_to=evidence.late_up_to,
         late_levels=evidence.late_levels,
     )
     for earlier in evidence.earlier:

@@ -19,13 +19,17 @@ KEYS = ("account_id", "billing_frequency", "end_date")
 
 
 def empty_bills(
-    records: OrganizationRecords, equal: Mapping[str, Collection[str]], making: Collection[str]
+    records: OrganizationRecords,
+    equal: Mapping[str, Collection[str]],
+    making: Collection[str],
+    between: Mapping[str, tuple[str | None, str | None]] | None = None,
 ) -> list[BillRecord]:
     """The suppressed bills that match, latest first. They are as final as locked ones, but for those (ids) that are
     being made right now."""
     if not all(equal.values()):
         return []
-    found = (wire.decode(BillRecord, each.body) for each in every_document(records, KIND, DocumentWhere(equal=equal)))
+    where = DocumentWhere(equal=equal, between=between)
+    found = (wire.decode(BillRecord, each.body) for each in every_document(records, KIND, where))
     return [each if each.bill.id in making else _final(each) for each in found]
 
 

@@ -56,11 +56,13 @@ class MemoryOrganizationUsage:
         """See ports.OrganizationUsage."""
         return plain_aggregation.measure(self._store.rows(self._organization_id), question)
 
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""
-        rows = self._store.rows(self._organization_id)
-        late = {row.account_id for row in rows if row.ts < before and after < row.position <= up_to}
-        return late & set(accounts)
+        wanted, earliest = set(accounts), dict[str, Instant]()
+        for row in self._store.rows(self._organization_id):
+            if row.account_id in wanted and row.ts < before and after < row.position <= up_to:
+                earliest[row.account_id] = min(row.ts, earliest.get(row.account_id, row.ts))
+        return earliest
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
@@ -71,6 +71,12 @@ def put_documents(connection: Connection, organization_id: str, kind: str, docum
 def remove_document(connection: Connection, organization_id: str, kind: str, id: str) -> None:
     """Delete one document, if it exists."""
     connection.execute(_remove(kind), {"of_organization": organization_id, "of_id": id})
+
+
+def remove_documents(connection: Connection, organization_id: str, kind: str, ids: Collection[str]) -> None:
+    """Delete documents by id, in one statement that runs once per row."""
+    if ids:
+        connection.execute(_remove(kind), [{"of_organization": organization_id, "of_id": each} for each in ids])
 
 
 @cache

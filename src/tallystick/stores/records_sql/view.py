@@ -111,6 +111,9 @@ class SqlTransaction(SqlOrganization):
     def remove_document(self, kind: str, id: str) -> None:
         _remove(self._open(), self._organization_id, kind, id)
 
+    def remove_documents(self, kind: str, ids: Collection[str]) -> None:
+        _remove_all(self._open(), self._organization_id, kind, ids)
+
     def next_number(self, sequence: str, start: int) -> int:
         """Given back when the transaction is rolled back, so that numbers have no gaps."""
         parameters = {
@@ -146,6 +149,7 @@ def _next_number(build: Callable[[Table], Any]) -> Any:
 NEXT_NUMBER = {"sqlite": _next_number(sqlite.insert), "postgresql": _next_number(postgresql.insert)}
 _put = documents.put_documents
 _remove = documents.remove_document
+_remove_all = documents.remove_documents
 
 
 def _never_nested() -> AbstractContextManager[SqlTransaction]:

@@ -41,18 +41,20 @@ def measure(connection: Connection, organization: str, fields: Fields, question:
 
 def late_accounts(
     connection: Connection, organization: str, accounts: Sequence[str], before: Instant, after: int, up_to: int
-) -> set[str]:
-    """Those of the accounts that have measurements from before an instant between two journal positions."""
-    found: set[str] = set()
+) -> dict[str, Instant]:
+    """Those of the accounts that have measurements from before an instant between two journal positions, and since
+    when."""
+    found: dict[str, Instant] = {}
     for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
         bindings = Bindings()
         statement = f"""
-            SELECT DISTINCT account FROM {DATABASE}.measurement
+            SELECT account, min(ts) FROM {DATABASE}.measurement
             WHERE organization = {bindings.text(organization)}
               AND position > {bindings.bind(after, "UInt64")} AND position <= {bindings.bind(up_to, "UInt64")}
               AND ts < {bindings.instant(before)}
-              AND account IN {bindings.texts(accounts[first : first + _ACCOUNTS_AT_ONCE])}"""
-        found |= {str(row[0]) for row in connection.rows(statement, bindings)}
+              AND account IN {bindings.texts(accounts[first : first + _ACCOUNTS_AT_ONCE])}
+            GROUP BY account"""
+        found |= {str(account): Instant.of(earliest) for account, earliest in connection.rows(statement, bindings)}
     return found
 
 

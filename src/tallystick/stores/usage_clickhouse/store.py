@@ -114,7 +114,7 @@ class ClickHouseOrganizationUsage:
         fields = self._schema.fields(self._organization_id, question.meter_id)
         return questions.measure(self._connection, self._organization_id, fields, question)
 
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> set[str]:
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""
         return questions.late_accounts(self._connection, self._organization_id, accounts, before, after, up_to)
 

@@ -36,6 +36,7 @@ DOCUMENTS = {
     "billadjustment": ("account_id", "bill_id", "adjusted_bill_id"),
     "emptybill": ("account_id", "billing_frequency", "end_date"),
     "invoicenumber": (),
+    "billrevisit": ("awaits",),
     "event": ("event_name", "event_type", "account_id", "resource_id"),
     "failedmeasurement": ("status", "code", "meter", "uid"),
     "statement": ("bill_id",),
