@@ -15,8 +15,6 @@ from tallystick.core.credit_types import Balance
 from tallystick.core.period import Frequency, Instant
 
 FIRST, END = date(2023, 6, 15), date(2025, 6, 15)  # the leap day 2024-02-29 is among these days
-# The daily account: over the leap day, month ends, and a change of the clocks in each zone that has one.
-DAILY_FIRST, DAILY_END = FIRST, END
 WEEK_EPOCH = date(2022, 1, 4)
 D = Decimal
 
@@ -90,7 +88,7 @@ def series() -> list[Series]:
     month31, month1 = tuple(_until(monthly(FIRST, 31))), tuple(_until(monthly(FIRST, 1)))
     leap = tuple(_until(yearly(FIRST, 2, 29)))
     return [
-        Series("day", Frequency.DAILY, tuple(_until(daily(DAILY_FIRST), DAILY_END - timedelta(days=1))), DAILY_FIRST),
+        Series("day", Frequency.DAILY, tuple(_until(daily(FIRST)))),
         Series("week", Frequency.WEEKLY, tuple(_until(weekly(FIRST, WEEK_EPOCH)))),
         Series("month", Frequency.MONTHLY, month31),
         Series("year", Frequency.ANNUALLY, leap),
@@ -130,7 +128,7 @@ HAVE = (
 def build(zone: str) -> World:
     """The catalogue, the accounts, a commitment for each of two years, and a wallet that carries some over."""
     world = World()
-    world.config(timezone=zone, week_epoch=WEEK_EPOCH)
+    world.config(timezone=zone, week_epoch=WEEK_EPOCH, scheduled_bill_interval=D(24))
     calls = world.aggregation("calls", world.meter("requests", ("calls",)))
     for name, frequency, fee, in_advance in PLANS:
         template = world.template(
@@ -147,11 +145,7 @@ def build(zone: str) -> World:
         world.account(account, bill_epoch=epoch)
         for name in plans:
             plan = world.entities["plan", id_of("plan", name)]
-            if account == "day":
-                ends = {"end_date": midnight(DAILY_END, zone).wire()}
-                world.account_plan(plan, account, midnight(DAILY_FIRST, zone).wire(), **ends)
-            else:
-                world.account_plan(plan, account, midnight(FIRST, zone).wire())
+            world.account_plan(plan, account, midnight(FIRST, zone).wire())
     for year in (2023, 2024):
         world.add(
             Commitment(

@@ -36,7 +36,7 @@ from tallystick.pipeline.bill_job import (
 )
 from tallystick.pipeline.ingest.failures import event_document
 from tallystick.pipeline.late_usage import was_overtaken, with_adjustments
-from tallystick.pipeline.periods import NOTHING_ELSE, Also, Choice, account_periods, ended_by, ending_on
+from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, account_periods, ended_by, ending_on
 from tallystick.pipeline.rate import rate_accounts
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
@@ -171,7 +171,8 @@ def _scheduled(records: OrganizationRecords, slot: Slot) -> list[AccountPeriod]:
         periods = periods_of(grid, slot)
         return periods[back] if back < len(periods) else None
 
-    while more := account_periods(records, nth, also=Also.ENDED_PLANS):
+    billable = Billable(records)
+    while more := billable.periods(nth, also=Also.ENDED_PLANS):
         found |= {bill_id(records.organization_id, each.key): each for each in more}
         back += 1
     for first in range(0, len(found), CHUNK):

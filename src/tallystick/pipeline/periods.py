@@ -64,44 +64,71 @@ def account_periods(
     parameters: BillParameters | None = None,
     also: Also = NOTHING_ELSE,
 ) -> list[AccountPeriod]:
-    """The bills there are to make: for each account (all when not named) and each of its billing grids the period that
-    `choose` takes, if a plan is in force in it; and for single charges and fees that no grid takes, the day that it
-    takes of a daily grid. In order of account code, then frequency, interval and period."""
-    parameters = parameters or BillParameters()
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
-    where = Where(equal={"account_id": account_ids}) if account_ids is not None else Where()
-    account_plans, charges = list(records.every(AccountPlan, where)), list(records.every(Charge, where))
-    agreements = read_agreements(records, account_plans, charges)
-    plans = billed_plans(records, account_plans, agreements, config.value, parameters)
-    plans += inherited_plans(records, account_ids, account_plans, config.value, parameters)
-    commitments = list(records.every(Commitment, where))
-    grids = [*plans, *fee_grids(records, commitments, config.value, parameters)]
-    wanted = [
-        each for each in grids if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
-    ]
-    found = list(_of_grids(wanted, grids, cache(choose), parameters, consolidate=config.value.consolidate_bills))
-    if Also.ENDED_PLANS in also:
-        chosen = [(each, period) for each in wanted if (period := choose(each.grid))]
-        found += periods_to_revisit(records, chosen, grids, config.value, parameters)
-    if frequency in {None, Frequency.AD_HOC} and interval in {None, 1}:
-        placed = place(records, charges, plans, agreements, config.value, parameters)
-        days = [each.of for each in placed if each.of.frequency is Frequency.AD_HOC]
-        days += _fee_days(records, commitments, config, parameters)
-        found += _of_days(records, days, choose, config.value, parameters, catch_up=Also.EARLIER_DAYS in also)
-    accounts = records.get_many(Account, sorted({each.account_id for each in found}))
-    unique = {each.key: each for each in found if each.account_id in accounts}
-    return sorted(
-        unique.values(),
-        key=lambda of: (
-            accounts[of.account_id].value.code,
-            of.account_id,
-            of.frequency,
-            of.interval,
-            of.period,
-            of.grouping,
-        ),
-    )
+    """The bills there are to make, see `Billable.periods`: for some accounts (all when not named), of one frequency and
+    interval (any when not named)."""
+    return Billable(records, account_ids, parameters).periods(choose, frequency, interval, also)
+
+
+class Billable:
+    """What accounts can be billed by, read once: their billing grids, charges and fees."""
+
+    def __init__(
+        self,
+        records: OrganizationRecords,
+        account_ids: Sequence[str] | None = None,
+        parameters: BillParameters | None = None,
+    ) -> None:
+        self._records, self._parameters = records, parameters or BillParameters()
+        config = records.get(OrganizationConfig, records.organization_id)
+        assert config is not None, f"the organisation {records.organization_id} was never initialised"
+        self._config = config
+        where = Where(equal={"account_id": account_ids}) if account_ids is not None else Where()
+        account_plans, self._charges = list(records.every(AccountPlan, where)), list(records.every(Charge, where))
+        self._agreements = read_agreements(records, account_plans, self._charges)
+        self._plans = billed_plans(records, account_plans, self._agreements, config.value, self._parameters)
+        self._plans += inherited_plans(records, account_ids, account_plans, config.value, self._parameters)
+        self._commitments = list(records.every(Commitment, where))
+        self._grids = [*self._plans, *fee_grids(records, self._commitments, config.value, self._parameters)]
+
+    def periods(
+        self,
+        choose: Choice,
+        frequency: Frequency | None = None,
+        interval: int | None = None,
+        also: Also = NOTHING_ELSE,
+    ) -> list[AccountPeriod]:
+        """For each account and each of its billing grids the period that `choose` takes, if a plan is in force in it;
+        and for single charges and fees that no grid takes, the day that it takes of a daily grid. In order of account
+        code, then frequency, interval and period."""
+        records, config, parameters = self._records, self._config, self._parameters
+        wanted = [
+            each
+            for each in self._grids
+            if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
+        ]
+        consolidate = config.value.consolidate_bills
+        found = list(_of_grids(wanted, self._grids, cache(choose), parameters, consolidate=consolidate))
+        if Also.ENDED_PLANS in also:
+            chosen = [(each, period) for each in wanted if (period := choose(each.grid))]
+            found += periods_to_revisit(records, chosen, self._grids, config.value, parameters)
+        if frequency in {None, Frequency.AD_HOC} and interval in {None, 1}:
+            placed = place(records, self._charges, self._plans, self._agreements, config.value, parameters)
+            days = [each.of for each in placed if each.of.frequency is Frequency.AD_HOC]
+            days += _fee_days(records, self._commitments, config, parameters)
+            found += _of_days(records, days, choose, config.value, parameters, catch_up=Also.EARLIER_DAYS in also)
+        accounts = records.get_many(Account, sorted({each.account_id for each in found}))
+        unique = {each.key: each for each in found if each.account_id in accounts}
+        return sorted(
+            unique.values(),
+            key=lambda of: (
+                accounts[of.account_id].value.code,
+                of.account_id,
+                of.frequency,
+                of.interval,
+                of.period,
+                of.grouping,
+            ),
+        )
 
 
 def _of_grids(

@@ -24,7 +24,7 @@ from tallystick.core.terms import AccountPeriod
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, bill_of, read_bills
 from tallystick.pipeline.ledger import KIND, Book, entries_of, every_document
-from tallystick.pipeline.periods import NOTHING_ELSE, Also, Choice, account_periods
+from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.ports import DocumentWhere, OrganizationRecords, OrganizationUsage, Where
 
@@ -164,9 +164,9 @@ def open_periods(
         return []
     since = min((balance.value.start_date for balance in balances), default=now)
     found: list[AccountPeriod] = []
+    billable = Billable(records, account_ids)
     for back in range(FURTHEST_BACK + 1):
-        also = NOTHING_ELSE if back else Also.EARLIER_DAYS
-        chosen = account_periods(records, _before(now, back), account_ids=account_ids, also=also)
+        chosen = billable.periods(_before(now, back), also=NOTHING_ELSE if back else Also.EARLIER_DAYS)
         chosen = [of for of in chosen if of.period.end > since]
         stored = read_bills(records, [bill_id(records.organization_id, of.key) for of in chosen])
         ids = {of.key: stored.get(bill_id(records.organization_id, of.key)) for of in chosen}
