@@ -30,8 +30,8 @@ from tallystick.pipeline.bill_clock import start_due_job
 from tallystick.pipeline.verify import verify_bill
 
 # Time zones, and every how many days the clock is looked at: what it has missed is made up for in one run.
-ZONES = {"Europe/Berlin": 1, "Asia/Kolkata": 2, "America/Havana": 3, "UTC": 5, "Pacific/Auckland": 7}
-AGAIN_EACH = 35  # days between runs that make the latest bills again, which must change nothing
+ZONES = {"Europe/Berlin": 1, "Asia/Kolkata": 2, "America/Havana": 3, "UTC": 6, "Pacific/Auckland": 7}
+AGAIN_EACH = 42  # days between runs that make the latest bills again, which must change nothing
 MOMENT = timedelta(milliseconds=1)
 Key = tuple[str, Frequency]
 

@@ -204,14 +204,12 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
     rated = [each for each in results if isinstance(each, Rated)]
     stored = read_bills(write, [bill_id(write.organization_id, each.terms.of.key) for each in rated])
     taken_back = numbers_of_deleted(write, [each.terms.bill_id for each in rated if each.terms.bill_id not in stored])
-    lock_config = write.get(BillConfig, write.organization_id)
-    lock_date = lock_config.value.bill_lock_date if lock_config else None
+    lock_date = _lock_date(write)
     drawing = Drawing(write, _credits_of(rated, stored.values()), run)
     bill_ids: list[str] = []
     failures: list[BillFailure] = []
     changed: list[BillRecord] = []
     empty: list[BillRecord] = []
-    looked_at: list[str] = []
     for each in results:
         if isinstance(each, BillFailure):
             failures.append(each)
@@ -237,12 +235,11 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         after = fresh if before is None else renewed(before, fresh, run)
         if after is not before:
             changed.append(numbered(write, each.terms.config.value, after, taken_back))
-            looked_at += each.revisits
             drawing.book(after, drawn)
     write.put_documents(KIND, [document_of(record) for record in changed])
     keep_adjustments(write, changed)
     keep_empty(write, empty, changed)
-    done_looking(write, looked_at)
+    done_looking(write, rated, changed)
     stand(write, {each.bill.id: charges_on(each.bill) for each in changed})
     drawing.finish()
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))
@@ -254,6 +251,11 @@ def require_open(bill: Bill, lock_date: date | None) -> None:
     if lock_date is not None and last_day <= lock_date:
         message = f"bills up to {lock_date} are locked, and the period of this one ended on {last_day}"
         raise Refusal("bill_locked", message)
+
+
+def _lock_date(write: Transaction) -> date | None:
+    config = write.get(BillConfig, write.organization_id)
+    return config.value.bill_lock_date if config else None
 
 
 def _keeps(terms: Terms, run: Run) -> bool:

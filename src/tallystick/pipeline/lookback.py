@@ -22,6 +22,7 @@ from tallystick.core.period import Frequency, Instant, local_day
 from tallystick.core.revisit import KIND, Reason, Revisit, awaits, revisit
 from tallystick.core.terms import Terms
 from tallystick.pipeline.ledger import every_document
+from tallystick.pipeline.rate import Rated
 from tallystick.pipeline.suppressed import KIND as EMPTY
 from tallystick.pipeline.suppressed import empty_bills
 from tallystick.ports import (
@@ -129,9 +130,10 @@ def _has_late_levels(terms: Terms, before: _Previous | None) -> bool:
     return mark_of(terms, before.bill.end) != before.evidence.late_levels
 
 
-def done_looking(write: Transaction, revisits: Sequence[str]) -> None:
-    """Forget what has been looked at."""
-    write.remove_documents(KIND, revisits)
+def done_looking(write: Transaction, rated: Iterable[Rated], kept: Iterable[BillRecord]) -> None:
+    """Forget what has been looked at by those of the rated bills that are kept."""
+    ids = {record.bill.id for record in kept}
+    write.remove_documents(KIND, [one for each in rated if each.terms.bill_id in ids for one in each.revisits])
 
 
 def look_again(write: Transaction, changed: Sequence[BillRecord]) -> None:
