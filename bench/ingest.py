@@ -11,13 +11,13 @@ from time import perf_counter
 from typing import Any
 
 import traffic
-from limits import fsync_rate, in_own_process, month_around
 from load import Result, Spec
 from profiling import profiled
 from results import Comparison, Figure, check, compare, milliseconds, percentile, rounded
 from rich.progress import Progress
 from stage import HERE, Tenant, Watch, resident, run_load, tenant_on, usage_sums, wait_visible
 
+from limits import fsync_rate, in_own_process, month_around
 from tallystick.core import wire
 
 MONTH_QUERIES = 200
