@@ -158,9 +158,12 @@ def test_missing_rate_fails_the_bill_with_its_cause(cloud: Cloud, http: httpx.Cl
 
 
 def test_percentage_with_a_minimum_and_a_maximum_per_event(client: M3ter, http: httpx.Client) -> None:
-    """2.9% of each payment, at least 0.30 and at most 5.00, and 0.10 for each: 2.90 + 0.30 + 5.00 and 3 × 0.10."""
+    """2.9% of each payment, at least 0.30 and at most 5.00, and 0.10 for each: 2.90 + 0.30 + 5.00 and 3 × 0.10.
+
+    The percentage as terms of the price comes to the same as a field that is computed when a payment is measured."""
     product = client.products.create(name="Payments", code="payments").id
     fee = "Math.min(Math.max(amount * 0.029, 0.30), 5)"
+    terms = {"percent": 2.9, "minimumPerEvent": 0.30, "maximumPerEvent": 5}
     meter = client.meters.create(
         product_id=product,
         name="Payments",
@@ -174,7 +177,11 @@ def test_percentage_with_a_minimum_and_a_maximum_per_event(client: M3ter, http: 
         product_id=product, name="Monthly", currency="USD", bill_frequency="MONTHLY", standing_charge=0
     )
     plan = client.plans.create(plan_template_id=template.id, name="Basic", code="basic").id
-    for name, method, field, price in (("Fees", "SUM", "fee", 1), ("Payments", "COUNT", "amount", 0.1)):
+    for name, method, field, price in (
+        ("Fees", "SUM", "fee", 1),
+        ("Payments", "COUNT", "amount", 0.1),
+        ("Shares", "SUM", "amount", None),
+    ):
         aggregation = client.aggregations.create(
             name=name,
             meter_id=meter.id,
@@ -185,7 +192,11 @@ def test_percentage_with_a_minimum_and_a_maximum_per_event(client: M3ter, http: 
             unit="USD",
         )
         client.pricings.create(
-            plan_id=plan, aggregation_id=aggregation.id, start_date="2025-01-01T00:00:00Z", pricing_bands=flat(price)
+            plan_id=plan,
+            aggregation_id=aggregation.id,
+            start_date="2025-01-01T00:00:00Z",
+            pricing_bands=[] if price is None else flat(price),
+            extra_body=terms if price is None else {},
         )
     account = join(client, plan, "acme")
     payments: list[Any] = [
@@ -203,5 +214,6 @@ def test_percentage_with_a_minimum_and_a_maximum_per_event(client: M3ter, http: 
     assert [(line.description, line.converted_subtotal) for line in bill.line_items] == [
         ("Fees", 8.2),
         ("Payments", 0.3),
+        ("Shares", 8.2),
     ]
     assert read(http.get(f"/bills/{bill.id}/verification"))["verified"] is True
