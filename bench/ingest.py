@@ -33,6 +33,7 @@ class Options:
     connections: int
     single_connections: int
     accounts: int
+    stored: int
     progress: Progress
     profiler: Path | None
 

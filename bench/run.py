@@ -13,13 +13,14 @@ from pathlib import Path
 
 import bills
 import ingest
+import restart
 import scaling
 from results import CheckFailed, Figure, collect, show, this_machine, write
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills", "scaling")
+PARTS = ("batches", "singles", "bills", "scaling", "restart")
 
 
 def main() -> int:
@@ -53,10 +54,17 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         connections=asked.connections,
         single_connections=asked.single_connections,
         accounts=asked.accounts,
+        stored=asked.stored,
         progress=progress,
         profiler=asked.profile,
     )
-    parts = {"batches": ingest.batches, "singles": ingest.singles, "bills": bills.bills, "scaling": scaling.scaling}
+    parts = {
+        "batches": ingest.batches,
+        "singles": ingest.singles,
+        "bills": bills.bills,
+        "scaling": scaling.scaling,
+        "restart": restart.restarts,
+    }
     return [figure for name in asked.only for figure in parts[name](options)]
 
 
@@ -66,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--accounts", type=int, help="accounts of the traffic and of the bill run (10,000; quick: 1,000)"
     )
+    parser.add_argument("--stored", type=int, help="measurements stored before a restart (1,000,000; quick: 20,000)")
     parser.add_argument("--connections", type=int, default=8, help="connections that send batches (8)")
     parser.add_argument("--single-connections", type=int, default=64, help="connections that send singles (64)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these parts")
@@ -82,6 +91,7 @@ def _arguments() -> argparse.Namespace:
     if asked.profile is not None and not asked.profile.is_file():
         parser.error(f"--profile {asked.profile}: there is no such program; `pip install py-spy`, then give its path")
     asked.seconds = asked.seconds or (3.0 if asked.quick else 10.0)
+    asked.stored = asked.stored or (20_000 if asked.quick else 1_000_000)
     asked.accounts = asked.accounts or (1_000 if asked.quick else 10_000)
     return asked
 

@@ -36,6 +36,8 @@ FIGURES = {
     "bill run, 10 pricings, 100 accounts": [],
     "bill run, 100 pricings, 100 accounts": ["ten times a bill with 10 pricings"],
     "bill run, 10 pricings, 1,000 accounts": ["a bill of 100 accounts"],
+    "restart, 20,000 journaled": ["an empty data directory"],
+    "restart, 20,000 journaled, index behind": ["an empty data directory"],
 }
 WITH_PERCENTILES = {
     "ingest, batches of 1,000",
