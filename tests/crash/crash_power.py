@@ -110,6 +110,8 @@ def _cut_file(path: Path, synced: int, how: str, chance: random.Random) -> int:
 
 
 def _cut_index(directory: Path, chance: random.Random, *, harsh: bool) -> str:
+    for path in directory.glob("*.json"):  # what the library writes for itself at every opening, never synced
+        os.truncate(path, 0)
     logs = sorted(directory.glob("*.log"))
     if not logs:
         return "has no log"
