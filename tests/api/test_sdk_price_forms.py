@@ -161,6 +161,25 @@ def test_compound_aggregation_has_the_segments_that_its_aggregations_share(shop:
         )
 
 
+def test_credit_may_be_for_a_segment_of_a_compound_aggregation(shop: Shop) -> None:
+    account = shop.client.accounts.create(name="Acme", code="acme", email_address="billing@acme.example").id
+
+    def wallet(code: str, segment: dict[str, str]) -> None:
+        shop.client.balances.create(
+            account_id=account,
+            name=code,
+            code=code,
+            currency="USD",
+            start_date="2025-01-01T00:00:00Z",
+            end_date="2026-01-01T00:00:00Z",
+            extra_body={"aggregationIds": [shop.compound], "segments": [segment]},
+        )
+
+    wallet("large", {"model": "large"})
+    with pytest.raises(BadRequestError, match="none of the aggregations is segmented by tier"):
+        wallet("tier", {"tier": "x"})
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
