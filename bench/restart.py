@@ -27,7 +27,7 @@ from tallystick.core.measurement import content_digest, uid_key
 from tallystick.core.measurement_reading import JournalEntry, pack, read_measurement
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
-from tallystick.ports import Block, Claim
+from tallystick.ports import Block
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.uid_index import RocksUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
@@ -115,7 +115,8 @@ def _fill(stored: int, behind: int, data: Path, organization: str, account: str,
     filler = _original(10**6)
     for first in range(0, stored, FRAME):
         count = min(FRAME, stored - first)
-        claims: dict[bytes, Claim] = {}
+        keys: list[bytes] = []
+        contents: list[bytes] = []
         entries: list[bytes] = []
         for number in range(first, first + count):
             place = number - (stored - SAMPLE)
@@ -123,13 +124,13 @@ def _fill(stored: int, behind: int, data: Path, organization: str, account: str,
             original = _original(place) if place >= 0 else filler
             entry = JournalEntry(account_id=account, meter_id=meter, meter_version=1, uid=uid, original=original)
             entries.append(pack(entry))
-            content = _digest(original) if place >= 0 else bytes(16)
-            claims[uid_key(organization, uid)] = Claim(content, number + 1)
+            keys.append(uid_key(organization, uid))
+            contents.append(_digest(original) if place >= 0 else bytes(16))
         (block,) = journal.append(
             [Block(organization_id=organization, kind="measurement", received=received, entries=entries)]
         )
         if block.last <= stored - behind:
-            index.put(claims, block.last)
+            index.put(keys, contents, block.first, block.last)
     usage = ClickHouseUsage(data / "usage")
     connection = usage._connection
     rows = (

@@ -29,7 +29,7 @@ ORDER = [
     "errors.py",
     "settings.py",
     "core",
-    "ports.py",
+    "ports",
     "pipeline",
     "control",
     "stores",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from tallystick.core.period import Instant
-from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort
+from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.settings import Settings
 from tallystick.stores.journal_file import FileJournal
@@ -47,6 +47,7 @@ class App:
     uids: UidIndex
     usage: UsageStore
     claimer: Claimer
+    tail: Tail
     intake: Intake
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
@@ -68,7 +69,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     records = open_records(settings.records)
     uids = RocksUidIndex(directory / "uids")
     usage = ClickHouseUsage(directory / "usage")
-    claimer = Claimer(journal, uids, max_waiting=settings.waiting_measurements)
+    tail = Tail()
+    claimer = Claimer(journal, uids, tail, max_waiting=settings.waiting_measurements)
     claimer.start()
     if usage.mark > journal.last:
         raise JournalCutShort(
@@ -85,5 +87,6 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         uids=uids,
         usage=usage,
         claimer=claimer,
+        tail=tail,
         intake=Intake(records, claimer, clock),
     )

@@ -18,7 +18,7 @@ POINTS = {
     "journal.written": "An append is in the file and not yet synced.",
     "journal.synced": "An append is on disk; its uids are not claimed yet and nobody was told.",
     "journal.segment": "A new segment is on disk; its name in the directory is not yet.",
-    "uids.put": "The uids of an append are claimed; nobody was told.",
+    "uids.put": "The uids of an append are claimed; who waited for it may have been told.",
     "projection.mediated": "Journal entries became rows; the usage store has none of them.",
     "projection.inserted": "The usage store has the rows; its mark does not say so.",
     "projection.marked": "The usage store has the rows and the mark.",

@@ -89,7 +89,7 @@ class Worker:
             return
         if app.journal.last - app.usage.mark < app.settings.project_rows:
             self._stopping.wait(GATHER_SECONDS)
-        project(app.journal, app.usage, app.records, app.settings.project_rows)
+        project(app.journal, app.usage, app.records, app.settings.project_rows, app.tail)
         with self._projected:
             self._projected.notify_all()
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -320,7 +321,7 @@ class TestIdentity:
 
     def test_the_key_is_kept_on_disk_and_must_never_change(self) -> None:
         assert uid_key("00000000-0000-4000-8000-000000000001", "a").hex() == KNOWN_KEY
-        assert content_digest(read(TestContent.SAME)).hex() == KNOWN_DIGEST
+        assert content_digest(read(TestContent.SAME)) == xxhash.xxh3_128_digest(KNOWN_CONTENT)
 
     def test_organizations_do_not_share_the_start_of_their_keys(self) -> None:
         assert uid_key("north", "a")[:4] == uid_key("north", "b")[:4]
@@ -332,4 +333,14 @@ class TestIdentity:
 
 
 KNOWN_KEY = "1109335914b22041262002b86252d48c"
-KNOWN_DIGEST = "3cd222fdd21a43e8164aec0aa4a1ca71"
+# TestContent.SAME byte by byte, in msgpack: the shape is ["llm", [[5, "tokens"]], [[1, "b"], [1, "model"]]].
+KNOWN_SHAPE = b"\x93\xa3llm\x91\x92\x05\xa6tokens\x92\x92\x01\xa1b\x92\x01\xa5model"
+KNOWN_CONTENT = (
+    b"\x95"  # five parts
+    b"\xc4\x10"
+    + xxhash.xxh3_128_digest(KNOWN_SHAPE)
+    + b"\xc4\x18"  # 24 bytes:
+    + (1_748_772_000 * 10**6).to_bytes(8, "little")  # 2025-06-01T10:00:00Z
+    + (10**18).to_bytes(16, "little")  # 1 with 18 decimals
+    + b"\xa4acme\xa12\xa1s"
+)

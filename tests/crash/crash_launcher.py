@@ -30,7 +30,7 @@ from tallystick import app as wiring
 from tallystick import failpoints
 from tallystick.api import server
 from tallystick.cli import main as program
-from tallystick.ports import Claim, UsageRow
+from tallystick.ports import Claim, UsageBlock, UsageRow
 from tallystick.stores import journal_file
 from tallystick.stores.uid_index import RocksUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
@@ -64,18 +64,18 @@ class LateSync:
 class ForgetfulIndex(RocksUidIndex):
     """Says of every uid that it is new."""
 
-    def look_up(self, keys: Sequence[bytes]) -> list[Claim | None]:
-        return [None] * len(keys)
+    def look_up(self, _keys: Sequence[bytes]) -> dict[bytes, Claim]:
+        return {}
 
 
 class HastyUsage(ClickHouseUsage):
     """Keeps the mark before the rows."""
 
-    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
+    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
         if mark > self.mark:
             self._keep_mark(mark)
             failpoints.reached("projection.mediated")
-        super().add(rows, mark)
+        super().add(rows, mark, blocks)
 
 
 def _answer_before_fsync() -> None:

@@ -14,11 +14,12 @@ import msgspec
 from tallystick.control.organization_config import initialise
 from tallystick.core import wire
 from tallystick.core.entity import Entity, Value
-from tallystick.core.measurement_reading import unpack
+from tallystick.core.measurement_reading import read_measurement, uid_of, unpack
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
-from tallystick.pipeline.ingest import Claimer, Intake
+from tallystick.errors import Rejection
+from tallystick.pipeline.ingest import Claimer, Intake, Tail
 from tallystick.ports import DocumentWhere, Organization, OrganizationRecords, Page
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.records_sql import open_records
@@ -64,7 +65,8 @@ class World:
     def open(self) -> None:
         self.journal = FileJournal(self.directory / "journal")
         self.index = RocksUidIndex(self.directory / "uids", cache_bytes=1024 * 1024)
-        self.claimer = Claimer(self.journal, self.index, max_waiting=self.max_waiting)
+        self.tail = Tail()
+        self.claimer = Claimer(self.journal, self.index, self.tail, max_waiting=self.max_waiting)
         self.claimer.start()
         self.intake = Intake(self.records, self.claimer, self.clock)
 
@@ -130,7 +132,13 @@ class World:
 
     def journaled(self) -> list[tuple[str, str]]:
         """(organisation, uid) of every entry, in order."""
-        return [(block.organization_id, unpack(each).uid) for block in self.journal.read(0) for each in block.entries]
+        entries = [(block.organization_id, unpack(each)) for block in self.journal.read(0) for each in block.entries]
+        found: list[tuple[str, str]] = []
+        for organization_id, entry in entries:
+            read = read_measurement(entry.original)
+            assert not isinstance(read, Rejection)
+            found.append((organization_id, uid_of(entry, read)))
+        return found
 
 
 def body(*members: Any) -> bytes:

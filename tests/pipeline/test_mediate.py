@@ -16,7 +16,7 @@ from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, DataField, DerivedField, Meter
 from tallystick.core.period import Instant
 from tallystick.pipeline.mediate import project
-from tallystick.ports import OrganizationUsage, UsageRow
+from tallystick.ports import OrganizationUsage, UsageBlock, UsageRow
 
 
 class Rows:
@@ -27,11 +27,11 @@ class Rows:
         self.mark = 0
         self.crash = False
 
-    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
+    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
         if self.crash:
             self.crash = False
             raise OSError("no space left")
-        self.rows += rows
+        self.rows += sorted([*rows, *(row for block in blocks for row in block.rows())], key=lambda row: row.position)
         self.mark = mark
 
     def organization(self, id: str) -> OrganizationUsage:

@@ -15,8 +15,12 @@ def key(number: int) -> bytes:
     return number.to_bytes(16, "big")
 
 
+def content(position: int) -> bytes:
+    return bytes([position % 256]) * 16
+
+
 def claim(position: int) -> Claim:
-    return Claim(bytes([position % 256]) * 16, position)
+    return Claim(content(position), position)
 
 
 @pytest.fixture
@@ -28,44 +32,44 @@ def index(tmp_path: Path) -> Iterator[RocksUidIndex]:
 
 def test_a_new_index_is_empty(index: RocksUidIndex) -> None:
     assert index.mark == 0
-    assert index.look_up([]) == []
-    assert index.look_up([key(1), key(2)]) == [None, None]
+    assert index.look_up([]) == {}
+    assert index.look_up([key(1), key(2)]) == {}
 
 
-def test_claims_come_back_in_the_order_asked(index: RocksUidIndex) -> None:
-    index.put({key(1): claim(1), key(2): claim(2)}, 2)
-    assert index.look_up([key(2), key(3), key(1), key(2)]) == [claim(2), None, claim(1), claim(2)]
+def test_claims_come_back_by_their_keys(index: RocksUidIndex) -> None:
+    index.put([key(1), key(2)], [content(5), content(6)], 5, 7)
+    assert index.look_up([key(2), key(3), key(1), key(2)]) == {key(2): claim(6), key(1): claim(5)}
+    assert index.mark == 7
 
 
 @pytest.mark.parametrize("position", [1, 2**32, 2**63 - 1])
 def test_positions_of_any_size_are_kept(index: RocksUidIndex, position: int) -> None:
-    index.put({key(1): claim(position)}, position)
-    assert index.look_up([key(1)]) == [claim(position)]
+    index.put([key(1)], [content(position)], position, position)
+    assert index.look_up([key(1)]) == {key(1): claim(position)}
     assert index.mark == position
 
 
 def test_the_mark_moves_without_claims(index: RocksUidIndex) -> None:
-    index.put({}, 7)
+    index.put([], [], 7, 7)
     assert index.mark == 7
 
 
 def test_the_mark_is_no_key(index: RocksUidIndex) -> None:
-    index.put({b"mark".ljust(16, b"\0"): claim(1)}, 9)
+    like = b"mark".ljust(16, b"\0")
+    index.put([like], [content(1)], 1, 9)
     assert index.mark == 9
-    assert index.look_up([b"mark".ljust(16, b"\0")]) == [claim(1)]
+    assert index.look_up([like]) == {like: claim(1)}
 
 
 def test_claims_and_mark_outlive_the_process(tmp_path: Path) -> None:
     opened = RocksUidIndex(tmp_path / "uids")
-    opened.put({key(number): claim(number) for number in range(1, 10_001)}, 10_000)
+    numbers = range(1, 10_001)
+    opened.put([key(number) for number in numbers], [content(number) for number in numbers], 1, 10_000)
     opened.close()
     opened = RocksUidIndex(tmp_path / "uids")
     assert opened.mark == 10_000
-    assert opened.look_up([key(number) for number in range(10_002)]) == [
-        None,
-        *(claim(number) for number in range(1, 10_001)),
-        None,
-    ]
+    found = opened.look_up([key(number) for number in range(10_002)])
+    assert found == {key(number): claim(number) for number in numbers}
     opened.close()
 
 

@@ -3,12 +3,15 @@
 Identity is the uid within the organisation (`uid_key`); sameness is the content (`content_digest`), compared as it
 counts: 1.0 equals 1, `Z` equals `+00:00`, and the order of keys means nothing (source: DESIGN promises 3 to 5,
 reference 4.1 to 4.3).
+
+What is here takes one measurement at a time and is the reference for `pipeline.ingest.columns`, which does the same to
+a thousand at once and must come to the same verdicts and digests.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -20,18 +23,18 @@ import xxhash
 
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, Meter
-from tallystick.core.quantity import parse_quantity, plain
+from tallystick.core.quantity import EXACT, QUANTITY_DECIMALS, parse_quantity
 from tallystick.errors import Rejection
 
 MAX_CODE = 80  # characters of an account or meter code
 MAX_UID = 50
 MAX_METADATA = 256
 MAX_TEXT = 1024  # characters of a who, what, where or other value
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2262, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-SAFE_DIGITS = 18  # whole numbers of more digits are compared as text: JSON writers disagree about them
-SAFE = 10**SAFE_DIGITS
+NUMBER_BYTES = 16  # a quantity in a content: a whole number of 10^-18, two's complement, little-endian
+TIME_BYTES = 8  # a point in time in a content: microseconds since 1970, likewise
 
 TEXT_MAPS = ("who", "what", "where", "other", "metadata")
 NUMBER_MAPS = ("measure", "income", "cost")
@@ -66,8 +69,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Maps: TypeAlias = tuple[Mapping[str, Any] | None, ...]
 """The field maps of a measurement, in the order of MAPS."""
 
-PlainNumbers: TypeAlias = tuple[dict[str, int | str] | None, ...]
-"""The number maps of a measurement, each number in its one spelling."""
+Quantities: TypeAlias = tuple[dict[str, Decimal], ...]
+"""The number maps of a measurement as exact quantities."""
 
 
 class Schema(NamedTuple):
@@ -76,6 +79,7 @@ class Schema(NamedTuple):
     meter_id: str
     version: int
     fields: tuple[tuple[str, int], ...]
+    derives: bool = False  # whether further fields are computed when its measurements are mediated
 
 
 class Accepted(NamedTuple):
@@ -88,8 +92,12 @@ class Accepted(NamedTuple):
 
 def schema_of(meter: Entity[Meter]) -> Schema:
     """The fields that a meter declares, in the form that `validate` reads."""
-    fields = tuple((field.code, MAPS.index(category_map(field.category))) for field in meter.value.data_fields)
-    return Schema(meter.id, meter.version, fields)
+    return Schema(meter.id, meter.version, fields_of(meter.value), bool(meter.value.derived_fields))
+
+
+def fields_of(meter: Meter) -> tuple[tuple[str, int], ...]:
+    """The fields that a meter declares: (code, place in MAPS of the map it belongs into)."""
+    return tuple((field.code, MAPS.index(category_map(field.category))) for field in meter.data_fields)
 
 
 def maps_of(measurement: Measurement) -> Maps:
@@ -116,7 +124,7 @@ def validate(measurement: Measurement, schema: Schema, now: datetime, tolerance:
     fault = _field_fault(maps, measurement.meter, schema) or _text_fault(measurement.uid, maps)
     if fault is not None:
         return fault
-    numbers = _plain_maps(maps)
+    numbers = _quantities(maps)
     if isinstance(numbers, Rejection):
         return numbers
     try:
@@ -229,11 +237,10 @@ def _long_text(maps: Maps) -> Rejection | None:
     return None
 
 
-def _plain_maps(maps: Maps) -> PlainNumbers | Rejection:
-    """The number maps in their plain spelling, or the first number that is none."""
-    measure, income, cost = maps[len(TEXT_MAPS) :]
+def _quantities(maps: Maps) -> Quantities | Rejection:
+    """The number maps as exact quantities, or the first number that is none."""
     try:
-        return _plain_numbers(measure), _plain_numbers(income), _plain_numbers(cost)
+        return tuple([numbers_of(values) for values in maps[len(TEXT_MAPS) :]])
     except ValueError:
         return _number_fault(maps)
 
@@ -242,28 +249,18 @@ def _number_fault(maps: Maps) -> Rejection:
     for name, values in zip(NUMBER_MAPS, maps[len(TEXT_MAPS) :], strict=True):
         for code, value in (values or {}).items():
             try:
-                _plain_number(value)
+                quantity(value)
             except ValueError as problem:
                 return Rejection("invalid_number", f"{name}.{code}: {problem}", f"{name}.{code}")
     raise AssertionError("one of the numbers is none")
 
 
-def _plain_numbers(values: Mapping[str, Any] | None) -> dict[str, int | str] | None:
-    """Numbers in one spelling each: small whole ones as integers, all others as plain text."""
-    if not values:
-        return None
-    return {
-        code: value if type(value) is int and -SAFE < value < SAFE else _plain_number(value)
-        for code, value in values.items()
-    }
-
-
-def _plain_number(value: object) -> int | str:
+def quantity(value: object) -> Decimal:
+    """A value of a number map as an exact quantity; ValueError for what is no JSON number or beyond the limits."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         kind = {str: "a text", bool: "true or false", type(None): "null"}.get(type(value), "an object or a list")
         raise ValueError(f"must be a JSON number, got {kind}")
-    text = plain(parse_quantity(value))
-    return text if "." in text or len(text) > SAFE_DIGITS else int(text)
+    return parse_quantity(value)
 
 
 # --------------------------------------------------------------------------------------------- identity, content
@@ -275,21 +272,37 @@ def uid_key(organization_id: str, uid: str) -> bytes:
     The organisation's own bytes keep anybody from choosing a uid that meets another organisation's: the hash is
     fast, not cryptographic (docs/decisions/0040-uid-keys.md).
     """
+    return uid_keys(organization_id, [uid])[0]
+
+
+def uid_keys(organization_id: str, uids: Iterable[str]) -> list[bytes]:
+    """`uid_key` of each."""
     prefix, seed = _organization_bytes(organization_id)
-    return prefix + xxhash.xxh3_128_digest(uid.encode(), seed)[:12]
+    return [prefix + xxhash.xxh3_128_digest(uid.encode(), seed)[:12] for uid in uids]
 
 
 def content_digest(measurement: Measurement) -> bytes:
     """The digest (16 bytes) of a valid measurement's content: all but the uid, as it counts."""
     ets = None if measurement.ets is None else read_time(measurement.ets)
-    numbers = _plain_maps(maps_of(measurement))
+    numbers = _quantities(maps_of(measurement))
     assert not isinstance(numbers, Rejection), "the measurement was validated"
     return _digest(measurement, read_time(measurement.ts), ets, numbers)
 
 
+def content_shape(meter: str, numbers: Iterable[tuple[int, str]], texts: Iterable[tuple[int, str]]) -> bytes:
+    """The digest (16 bytes) of what measurements of a form have in common: their meter and their fields, each with the
+    place of its map in MAPS, in rising order."""
+    return xxhash.xxh3_128_digest(_CONTENT.encode((meter, list(numbers), list(texts))))
+
+
+def digest_content(content: tuple[bytes | str, ...]) -> bytes:
+    """The digest (16 bytes) of (shape, times and numbers side by side in fixed width, account, the texts in order)."""
+    return xxhash.xxh3_128_digest(_CONTENT.encode(content))
+
+
 def numbers_of(values: Mapping[str, Any] | None) -> dict[str, Decimal]:
     """The values of a number map as exact quantities, rounded once to 18 decimals."""
-    return {code: parse_quantity(value) for code, value in values.items()} if values else {}
+    return {code: quantity(value) for code, value in values.items()} if values else {}
 
 
 @lru_cache(maxsize=4096)
@@ -298,21 +311,25 @@ def _organization_bytes(organization_id: str) -> tuple[bytes, int]:
     return digest[:4], int.from_bytes(digest[8:], "big")
 
 
-def _digest(measurement: Measurement, ts: datetime, ets: datetime | None, numbers: PlainNumbers) -> bytes:
-    content = (
-        measurement.account,
-        measurement.meter,
-        (ts - EARLIEST) // MICROSECOND,
-        None if ets is None else (ets - EARLIEST) // MICROSECOND,
-        measurement.who or None,
-        measurement.what or None,
-        measurement.where or None,
-        measurement.other or None,
-        measurement.metadata or None,
-        *numbers,
-    )
-    return xxhash.xxh3_128_digest(_CONTENT.encode(content))
+def _digest(measurement: Measurement, ts: datetime, ets: datetime | None, numbers: Quantities) -> bytes:
+    first = len(TEXT_MAPS)
+    numeric = sorted((place, code) for place, values in enumerate(numbers, first) for code in values)
+    texts = sorted((place, code) for place, values in enumerate(maps_of(measurement)[:first]) for code in values or ())
+    fixed = [_time_bytes(ts)] if ets is None else [_time_bytes(ts), _time_bytes(ets)]
+    fixed += [_number_bytes(numbers[place - first][code]) for place, code in numeric]
+    maps = maps_of(measurement)
+    values = [(maps[place] or {})[code] for place, code in texts]
+    shape = content_shape(measurement.meter, numeric, texts)
+    return digest_content((shape, b"".join(fixed), measurement.account, *values))
+
+
+def _time_bytes(moment: datetime) -> bytes:
+    return ((moment - EPOCH) // MICROSECOND).to_bytes(TIME_BYTES, "little", signed=True)
+
+
+def _number_bytes(number: Decimal) -> bytes:
+    return int(number.scaleb(QUANTITY_DECIMALS, EXACT)).to_bytes(NUMBER_BYTES, "little", signed=True)
 
 
 _MAPS = attrgetter(*MAPS)
-_CONTENT = msgspec.json.Encoder(order="deterministic")
+_CONTENT = msgspec.msgpack.Encoder()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -14,12 +15,12 @@ from tallystick.errors import Rejection
 
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What the journal keeps of an accepted measurement: to whom it was attributed, which version of the meter it was
-    held against, its uid (which the original may not have), and the JSON that was sent."""
+    held against, its uid where the original has none, and the JSON that was sent."""
 
     account_id: str
     meter_id: str
     meter_version: int
-    uid: str
+    uid: str | None
     original: bytes
 
 
@@ -45,9 +46,22 @@ def pack(entry: JournalEntry) -> bytes:
     return _PACK.encode(entry)
 
 
+def pack_many(account_ids: Iterable[str], meter_id: str, meter_version: int, originals: Iterable[bytes]) -> list[bytes]:
+    """`pack` for measurements of one meter whose originals have their uids."""
+    parts = zip(account_ids, repeat(meter_id), repeat(meter_version), repeat(None), originals, strict=False)
+    return list(map(_PACK.encode, parts))
+
+
 def unpack(entry: bytes) -> JournalEntry:
     """The journal entry that `pack` wrote."""
     return _UNPACK.decode(entry)
+
+
+def uid_of(entry: JournalEntry, measurement: Measurement) -> str:
+    """The uid that a journaled measurement counts under."""
+    uid = entry.uid or measurement.uid
+    assert uid, "a journaled measurement has a uid"
+    return uid
 
 
 def _faults(original: bytes | msgspec.Raw) -> Iterator[Rejection]:

@@ -12,7 +12,7 @@ first one held, and a meter that was deleted since still has its usage.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cache
@@ -39,7 +39,7 @@ from tallystick.core.expression import (
 from tallystick.core.ingest_failure import as_text, failure_event
 from tallystick.core.lookup import NO_TABLES, WITH_LOOKUPS, Tables, codes_of, tables_of, with_named_keys
 from tallystick.core.measurement import MAPS, Measurement, category_map, maps_of, read_time
-from tallystick.core.measurement_reading import JournalEntry, read_measurement, unpack
+from tallystick.core.measurement_reading import JournalEntry, read_measurement, uid_of, unpack
 from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationCustomFields
 from tallystick.core.period import Instant
@@ -47,9 +47,12 @@ from tallystick.core.quantity import parse_quantity
 from tallystick.errors import Rejection
 from tallystick.failpoints import reached
 from tallystick.pipeline.ingest.claim import MEASUREMENT
+from tallystick.pipeline.ingest.columns import Form
 from tallystick.pipeline.ingest.failures import EVENT, event_document
+from tallystick.pipeline.ingest.rereading import form_of, read_block
+from tallystick.pipeline.ingest.tail import Appended, Tail
 from tallystick.pipeline.tables import read_tables
-from tallystick.ports import Block, Document, Journal, Records, UsageRow, UsageStore
+from tallystick.ports import Document, Journal, Records, UsageRow, UsageStore
 
 BLOCK_ROWS = 100_000
 
@@ -123,43 +126,39 @@ def reader_of(meter: Meter) -> Reader:
 
 
 def mediate(
-    blocks: Iterable[Block],
+    parts: Iterable[Appended],
     find_meter: FindMeter,
-    after: int = 0,
     find_tables: FindTables = lambda _organization_id, _codes: NO_TABLES,
     find_custom: FindCustom = lambda *_: {},
 ) -> Mediated:
-    """The rows of the entries above position `after`, in order. Pure, given the meters, tables and custom fields.
+    """The rows of what was not read as columns, in order. Pure, given the meters, tables and custom fields.
 
     A measurement sees tables as of its timestamp, by what had been published when it was received, and custom fields as
     of then.
     """
     mediated, readers = Mediated(), dict[Key, tuple[Reader, Tables]]()
-    for block in blocks:
-        assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
+    for part in parts:
         failures: dict[tuple[str, str], list[CalculationFailure]] = {}
-        for position, packed in enumerate(block.entries, block.first):
-            if position <= after:
-                continue
+        for position, packed in part.rest:
             entry = unpack(packed)
-            key = (block.organization_id, entry.meter_id, entry.meter_version)
+            key = (part.organization_id, entry.meter_id, entry.meter_version)
             if key not in readers:
                 readers[key] = _ready(key, find_meter, find_tables)
             reader, tables = readers[key]
             measurement = read_measurement(entry.original)
             assert not isinstance(measurement, Rejection), f"position {position} holds an unreadable measurement"
             ts = Instant.of(read_time(measurement.ts))
-            functions = tables.functions(ts, block.received) if reader.tables else FUNCTIONS
-            more = measurement_values(measurement, ts, block.received) if reader.timed else {}
+            functions = tables.functions(ts, part.received) if reader.tables else FUNCTIONS
+            more = measurement_values(measurement, ts, part.received) if reader.timed else {}
             if reader.custom:
-                more |= find_custom(key[0], reader.meter, reader.custom, entry.account_id, block.received)
+                more |= find_custom(key[0], reader.meter, reader.custom, entry.account_id, part.received)
             numbers, texts, failed = read_fields(measurement, reader, functions, more)
-            mediated.rows.append(_row(block, position, entry, measurement, reader, ts, (numbers, texts)))
+            mediated.rows.append(_row(part, position, entry, measurement, reader, ts, (numbers, texts)))
             for code, reason in failed:
-                made = CalculationFailure(reader.meter.code, code, reason, entry.uid, entry.original)
+                made = CalculationFailure(reader.meter.code, code, reason, uid_of(entry, measurement), entry.original)
                 failures.setdefault((entry.meter_id, code), []).append(made)
         if failures:
-            mediated.events.setdefault(block.organization_id, []).extend(_events(block, failures))
+            mediated.events.setdefault(part.organization_id, []).extend(_events(part, failures))
     return mediated
 
 
@@ -169,7 +168,7 @@ def _ready(key: Key, find_meter: FindMeter, find_tables: FindTables) -> tuple[Re
 
 
 def _row(
-    block: Block,
+    part: Appended,
     position: int,
     entry: JournalEntry,
     measurement: Measurement,
@@ -180,13 +179,13 @@ def _row(
     numbers, texts = values
     return UsageRow(
         position=position,
-        organization_id=block.organization_id,
+        organization_id=part.organization_id,
         meter_id=entry.meter_id,
         account_id=entry.account_id,
-        uid=entry.uid,
+        uid=uid_of(entry, measurement),
         ts=ts,
         ets=None if measurement.ets is None else Instant.of(read_time(measurement.ets)),
-        received=block.received,
+        received=part.received,
         numbers=numbers,
         texts=texts,
         extra=undeclared(measurement, reader),
@@ -231,22 +230,15 @@ def undeclared(measurement: Measurement, reader: Reader) -> str | None:
     return wire.encode({name: values for name, values in extra.items() if values}).decode()
 
 
-def project(journal: Journal, usage: UsageStore, records: Records, limit: int = BLOCK_ROWS) -> int:
+def project(
+    journal: Journal, usage: UsageStore, records: Records, limit: int = BLOCK_ROWS, tail: Tail | None = None
+) -> int:
     """Bring the usage store nearer to the journal's end, by about `limit` rows at most; gives its new mark.
 
-    Safe to stop anywhere and to run again: events have ids that follow from the journal, and the usage store counts
-    nothing twice.
+    What `tail` holds is taken from there, all else is read from the journal; the same rows come out. Safe to stop
+    anywhere and to run again: events have ids that follow from the journal, and the usage store counts nothing twice.
     """
     after = usage.mark
-    blocks: list[Block] = []
-    rows = 0
-    for block in journal.read(after):
-        blocks.append(block)
-        rows += len(block.entries)
-        if rows >= limit:
-            break
-    if not blocks:
-        return after
 
     def find_meter(organization_id: str, meter_id: str, version: int) -> Meter:
         entity = records.organization(organization_id).at_version(Meter, meter_id, version)
@@ -256,13 +248,38 @@ def project(journal: Journal, usage: UsageStore, records: Records, limit: int = 
     def find_tables(organization_id: str, codes: tuple[str, ...]) -> Tables:
         return tables_of(read_tables(records.organization(organization_id), codes))
 
-    mediated = mediate(blocks, find_meter, after, find_tables, _custom_of(records))
+    parts = tail.take(after, limit) if tail is not None else []
+    if not parts:
+        parts = list(read_on(journal, find_meter, after, limit))
+    if not parts:
+        return after
+    mediated = mediate(parts, find_meter, find_tables, _custom_of(records))
     for organization_id, documents in mediated.events.items():
         with records.organization(organization_id).transaction() as write:
             write.put_documents(EVENT, documents)
     reached("projection.mediated")
-    usage.add(mediated.rows, blocks[-1].last)
-    return blocks[-1].last
+    usage.add(mediated.rows, parts[-1].last, [block for part in parts for block in part.blocks])
+    return parts[-1].last
+
+
+def read_on(journal: Journal, find_meter: FindMeter, after: int, limit: int = BLOCK_ROWS) -> Iterator[Appended]:
+    """What the journal holds above a position, read as columns as far as that goes; about `limit` rows at most."""
+    forms: dict[tuple[str, str, int], Form | None] = {}
+
+    def find_form(organization_id: str, meter_id: str, version: int) -> Form | None:
+        key = (organization_id, meter_id, version)
+        if key not in forms:
+            meter = find_meter(*key)
+            forms[key] = None if meter.derived_fields else form_of(meter_id, version, meter)
+        return forms[key]
+
+    rows = 0
+    for block in journal.read(after):
+        assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
+        yield read_block(block, find_form, after)
+        rows += len(block.entries)
+        if rows >= limit:
+            return
 
 
 def _custom_of(records: Records) -> FindCustom:
@@ -312,12 +329,12 @@ def _text(value: Scalar) -> str:
     return value
 
 
-def _events(block: Block, failures: dict[tuple[str, str], list[CalculationFailure]]) -> Sequence[Document]:
+def _events(part: Appended, failures: dict[tuple[str, str], list[CalculationFailure]]) -> Sequence[Document]:
     """One event for each derived field that failed in a block, whose id follows from the journal."""
     documents: list[Document] = []
     for (meter_id, code), failed in failures.items():
         first = failed[0]
-        origin = f"{block.organization_id}/{block.first}/{meter_id}/{code}"
+        origin = f"{part.organization_id}/{part.first}/{meter_id}/{code}"
         event_id = str(uuid.UUID(bytes=xxhash.xxh3_128_digest(origin.encode()), version=4))
         text, in_base64 = as_text(first.original)
         about: dict[str, Any] = {
@@ -330,10 +347,10 @@ def _events(block: Block, failures: dict[tuple[str, str], list[CalculationFailur
         }
         event = failure_event(
             event_id,
-            block.received,
+            part.received,
             "calculation_error",
             f"{code}: {first.reason}; the measurement is counted with no value for this field",
-            organization_id=block.organization_id,
+            organization_id=part.organization_id,
             file=f"event%2F{event_id}",
             about=about,
         )

@@ -10,7 +10,7 @@ from functools import cmp_to_key
 from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.period import Instant, stretch
 from tallystick.core.time_group import TimeFrequency, group_start
-from tallystick.ports import UsageAnswer, UsageColumn, UsageGroup, UsageQuery, UsageRow
+from tallystick.ports import UsageAnswer, UsageBlock, UsageColumn, UsageGroup, UsageQuery, UsageRow
 from tallystick.stores import plain_aggregation
 
 GroupValue = str | Instant | None
@@ -27,8 +27,9 @@ class MemoryUsage:
         """The view bound to one organisation."""
         return MemoryOrganizationUsage(self, id)
 
-    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
+    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
         """Keep rows up to the journal position `mark`; rows at or below the present mark are known already."""
+        rows = [*rows, *(row for block in blocks for row in block.rows())]
         self._rows |= {row.position: row for row in rows if row.position > self._mark}
         self._mark = max(self._mark, mark)
 

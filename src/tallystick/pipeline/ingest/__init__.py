@@ -1,8 +1,10 @@
 """Ingest: measurements come in, each gets a verdict, and what was accepted is on disk before the answer."""
 
 from tallystick.pipeline.ingest.claim import Claimer, JournalCutShort, Outcome, recover
-from tallystick.pipeline.ingest.intake import HasIntake, Intake, Reply, Verdict, ingest
+from tallystick.pipeline.ingest.intake import HasIntake, Intake, ingest
 from tallystick.pipeline.ingest.splitting import MAX_BYTES, MAX_MEASUREMENTS
+from tallystick.pipeline.ingest.tail import Tail
+from tallystick.pipeline.ingest.verdicts import Reply, Verdict
 
 __all__ = [
     "MAX_BYTES",
@@ -13,6 +15,7 @@ __all__ = [
     "JournalCutShort",
     "Outcome",
     "Reply",
+    "Tail",
     "Verdict",
     "ingest",
     "recover",

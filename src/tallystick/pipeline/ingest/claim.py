@@ -8,19 +8,26 @@ by all requests that arrived during the one before, and no uid can be claimed tw
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import compress
 from typing import NamedTuple
 
+import numpy as np
+
 from tallystick.core.measurement import content_digest, uid_key
-from tallystick.core.measurement_reading import read_measurement, unpack
+from tallystick.core.measurement_reading import read_measurement, uid_of, unpack
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal, Rejection
-from tallystick.ports import Block, Claim, Journal, UidIndex
+from tallystick.pipeline.ingest.tail import Appended, Candidates, Tail, appended
+from tallystick.ports import Block, Journal, UidIndex
+
+log = logging.getLogger(__name__)
 
 MEASUREMENT = "measurement"  # the kind of journal block
 MAX_GROUP = 50_000  # measurements that are committed together at most: bounds a frame and the wait for it
@@ -35,14 +42,6 @@ class Outcome(StrEnum):
     CONFLICT = "conflict"  # the uid was claimed before, with other content: the first stays
 
 
-class Candidate(NamedTuple):
-    """A valid measurement that asks for its uid: the key of the uid, the digest of its content, its journal entry."""
-
-    key: bytes
-    content: bytes
-    entry: bytes
-
-
 class JournalCutShort(Exception):
     """The journal ends before a position that was acknowledged: files are missing and must be restored."""
 
@@ -53,16 +52,27 @@ class _Submission:
 
     organization_id: str
     received: Instant
-    candidates: Sequence[Candidate]
+    candidates: Candidates
     waiter: Future[list[Outcome]] | asyncio.Future[list[Outcome]]
+
+
+class _Decided(NamedTuple):
+    """A submission with what became of its candidates; `accepted` marks those that are to be appended."""
+
+    submission: _Submission
+    outcomes: list[Outcome]
+    accepted: np.ndarray
 
 
 class Claimer:
     """The one thread that claims uids and appends to the journal. `start` it before use, `close` it at the end."""
 
-    def __init__(self, journal: Journal, index: UidIndex, *, max_waiting: int = MAX_WAITING) -> None:
+    def __init__(
+        self, journal: Journal, index: UidIndex, tail: Tail | None = None, *, max_waiting: int = MAX_WAITING
+    ) -> None:
         self._journal = journal
         self._index = index
+        self._tail = tail or Tail()
         self._max_waiting = max_waiting
         self._queue: deque[_Submission] = deque()
         self._waiting = 0  # candidates in the queue
@@ -87,7 +97,7 @@ class Claimer:
         with self._grown:
             self._grown.notify_all()
 
-    async def claim(self, organization_id: str, received: Instant, candidates: Sequence[Candidate]) -> list[Outcome]:
+    async def claim(self, organization_id: str, received: Instant, candidates: Candidates) -> list[Outcome]:
         """The outcome of each candidate, in order, once the accepted ones are on disk.
 
         Refusal `busy` when too much is waiting or the journal cannot be written: then nothing was kept.
@@ -96,9 +106,7 @@ class Claimer:
         self._submit(_Submission(organization_id, received, candidates, waiter))
         return await waiter
 
-    def claim_in_thread(
-        self, organization_id: str, received: Instant, candidates: Sequence[Candidate]
-    ) -> list[Outcome]:
+    def claim_in_thread(self, organization_id: str, received: Instant, candidates: Candidates) -> list[Outcome]:
         """The same for a caller that may block."""
         waiter: Future[list[Outcome]] = Future()
         self._submit(_Submission(organization_id, received, candidates, waiter))
@@ -115,26 +123,36 @@ class Claimer:
         with self._work:
             if self._closing:
                 raise Refusal("busy", "the server is stopping; nothing of this request was kept")
-            if self._waiting + len(submission.candidates) > self._max_waiting:
+            if self._waiting + len(submission.candidates.keys) > self._max_waiting:
                 message = f"{self._waiting} measurements are waiting for the disk; nothing of this request was kept"
                 raise Refusal("busy", message)
             self._queue.append(submission)
-            self._waiting += len(submission.candidates)
+            self._waiting += len(submission.candidates.keys)
             self._work.notify()
 
     # ------------------------------------------------------------------------------------------- the committer
 
     def _run(self) -> None:
         while group := self._next_group():
-            results: list[list[Outcome] | Exception]
             try:
                 self._catch_up()
-                results = list(self._commit(group))
+                decided = self._decide(group)
+                parts = _by_organization(decided)
+                placed = []
+                if parts:
+                    self._behind = True  # from the append until the claims are put; a crash in between heals likewise
+                    placed = self._journal.append([_block(each) for each in parts])
+                # The disk has them, so who waits for that need not wait for the claims: only this thread asks for them.
+                _deliver(group, [each.outcomes for each in decided])
+                if placed:
+                    self._put(parts, placed)
+                    self._behind = False
             except Exception as problem:
                 # Entries may have become durable without their claims: the next group starts by catching up.
                 self._behind = True
-                results = [problem] * len(group)
-            _deliver(group, results)
+                if not isinstance(problem, Refusal):
+                    log.exception("a commit group failed; the next one starts by catching up with the journal")
+                _deliver(group, [problem] * len(group))
             with self._grown:
                 self._grown.notify_all()
 
@@ -144,10 +162,10 @@ class Claimer:
             self._work.wait_for(lambda: self._queue or self._closing)
             group: list[_Submission] = []
             size = 0
-            while self._queue and (not group or size + len(self._queue[0].candidates) <= MAX_GROUP):
+            while self._queue and (not group or size + len(self._queue[0].candidates.keys) <= MAX_GROUP):
                 submission = self._queue.popleft()
                 group.append(submission)
-                size += len(submission.candidates)
+                size += len(submission.candidates.keys)
             self._waiting -= size
             return group
 
@@ -156,45 +174,60 @@ class Claimer:
             recover(self._journal, self._index)
             self._behind = False
 
-    def _commit(self, group: Sequence[_Submission]) -> list[list[Outcome]]:
-        known = self._index.look_up([each.key for submission in group for each in submission.candidates])
-        claims = iter(known)
-        fresh: dict[bytes, bytes] = {}  # key → content of what this group claims
-        entries: dict[str, list[bytes]] = {}  # organisation → journal entries, in order
-        keys: dict[str, list[bytes]] = {}
-        received: dict[str, Instant] = {}
-        outcomes: list[list[Outcome]] = []
-        for submission in group:
-            organization_id = submission.organization_id
-            received[organization_id] = max(submission.received, received.get(organization_id, submission.received))
-            results: list[Outcome] = []
-            for key, content, entry in submission.candidates:
-                claim = next(claims)
-                before = fresh.get(key) if claim is None else claim.content
-                if before is None:
-                    fresh[key] = content
-                    entries.setdefault(organization_id, []).append(entry)
-                    keys.setdefault(organization_id, []).append(key)
-                    results.append(Outcome.ACCEPTED)
-                else:
-                    results.append(Outcome.DUPLICATE if before == content else Outcome.CONFLICT)
-            outcomes.append(results)
-        if fresh:
-            blocks = [
-                Block(organization_id=each, kind=MEASUREMENT, received=received[each], entries=entries[each])
-                for each in entries
-            ]
-            self._append(blocks, keys, fresh)
-        return outcomes
+    def _decide(self, group: Sequence[_Submission]) -> list[_Decided]:
+        """The outcomes of each submission's candidates.
 
-    def _append(self, blocks: Sequence[Block], keys: dict[str, list[bytes]], fresh: dict[bytes, bytes]) -> None:
-        placed = self._journal.append(blocks)
-        claims = {
-            key: Claim(fresh[key], position)
-            for block in placed
-            for position, key in enumerate(keys[block.organization_id], block.first)
-        }
-        self._index.put(claims, placed[-1].last)
+        One step a candidate: `setdefault` gives the content that was there before, or else the candidate's own.
+        """
+        known = self._index.look_up([key for submission in group for key in submission.candidates.keys])
+        seen = {key: claim.content for key, claim in known.items()}
+        decided: list[_Decided] = []
+        for submission in group:
+            contents = submission.candidates.contents
+            before = list(map(seen.setdefault, submission.candidates.keys, contents))
+            outcomes = [Outcome.ACCEPTED] * len(contents)
+            accepted = np.ones(len(contents), bool)
+            for place in [place for place, content in enumerate(contents) if before[place] is not content]:
+                accepted[place] = False
+                outcomes[place] = Outcome.DUPLICATE if before[place] == contents[place] else Outcome.CONFLICT
+            decided.append(_Decided(submission, outcomes, accepted))
+        return decided
+
+    def _put(self, decided: Sequence[Sequence[_Decided]], placed: Sequence[Block]) -> None:
+        """Claim the uids of what was appended, and keep what was read as columns for the projection."""
+        keys: list[bytes] = []
+        contents: list[bytes] = []
+        tail: list[Appended] = []
+        for block, parts in zip(placed, decided, strict=True):
+            for submission, _, accepted in parts:
+                keys += _those(submission.candidates.keys, accepted)
+                contents += _those(submission.candidates.contents, accepted)
+            tail.append(appended(block, [(each.submission.candidates, each.accepted) for each in parts]))
+        self._index.put(keys, contents, placed[0].first, placed[-1].last)
+        self._tail.add(tail)
+
+
+def _by_organization(decided: Sequence[_Decided]) -> list[list[_Decided]]:
+    """What has something to append, together for each organisation."""
+    parts: dict[str, list[_Decided]] = {}
+    for each in decided:
+        if each.accepted.any():
+            parts.setdefault(each.submission.organization_id, []).append(each)
+    return list(parts.values())
+
+
+def _block(parts: Sequence[_Decided]) -> Block:
+    """The journal block of what one organisation has to append."""
+    return Block(
+        organization_id=parts[0].submission.organization_id,
+        kind=MEASUREMENT,
+        received=max(each.submission.received for each in parts),
+        entries=[entry for each in parts for entry in _those(each.submission.candidates.entries, each.accepted)],
+    )
+
+
+def _those(values: Sequence[bytes], which: np.ndarray) -> Sequence[bytes]:
+    return values if which.all() else list(compress(values, which.tolist()))
 
 
 def recover(journal: Journal, index: UidIndex) -> int:
@@ -210,14 +243,16 @@ def recover(journal: Journal, index: UidIndex) -> int:
         )
     healed = 0
     for block in journal.read(index.mark):
-        claims: dict[bytes, Claim] = {}
+        keys: list[bytes] = []
+        contents: list[bytes] = []
         if block.kind == MEASUREMENT:
             for position, raw in enumerate(block.entries, block.first):
                 entry = unpack(raw)
                 measurement = read_measurement(entry.original)
                 assert not isinstance(measurement, Rejection), f"position {position} holds an unreadable measurement"
-                claims[uid_key(block.organization_id, entry.uid)] = Claim(content_digest(measurement), position)
-        index.put(claims, block.last)
+                keys.append(uid_key(block.organization_id, uid_of(entry, measurement)))
+                contents.append(content_digest(measurement))
+        index.put(keys, contents, block.first, block.last)
         healed += len(block.entries)
     return healed
 

@@ -7,6 +7,7 @@ of one request share one event: a client that sends everything again must not dr
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -49,6 +50,25 @@ class Repeated(NamedTuple):
     uid: str
 
 
+class NotCounted(NamedTuple):
+    """What of a request, or of several, is to be written down, each in the order of the members."""
+
+    failed: list[Failed]
+    repeated: list[Repeated]
+
+    def __bool__(self) -> bool:
+        return bool(self.failed or self.repeated)
+
+    def split(self, ends: Sequence[int]) -> list[NotCounted]:
+        """The same for each of several requests, whose members end before these places."""
+        parts = [NotCounted([], []) for _ in ends]
+        for failed in self.failed:
+            parts[bisect_right(ends, failed.place)].failed.append(failed)
+        for repeated in self.repeated:
+            parts[bisect_right(ends, repeated.place)].repeated.append(repeated)
+        return parts
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """Where and when failures are written down."""
@@ -57,20 +77,21 @@ class Log:
     received: Instant
     new_id: Callable[[], str]
 
-    def write(self, failed: Sequence[Failed], repeated: Sequence[Repeated]) -> dict[int, str]:
+    def write(self, requests: Sequence[NotCounted]) -> dict[int, str]:
         """Keep everything in one transaction; gives place → id of the failed measurement for what now waits."""
         queue: dict[int, Document] = {}
         events: list[Document] = []
-        for each in failed:
-            event_id = self.new_id()
-            file = f"event/{event_id}"
-            if each.rejection is not None:
-                kept = self._queue_entry(each, each.rejection, event_id)
-                queue[each.place] = kept
-                file = f"{FAILED}/{kept.id}"
-            events.append(self._failure_event(each, event_id, file))
-        if repeated:
-            events.append(self._repeated_event(repeated))
+        for failed, repeated in requests:
+            for each in failed:
+                event_id = self.new_id()
+                file = f"event/{event_id}"
+                if each.rejection is not None:
+                    kept = self._queue_entry(each, each.rejection, event_id)
+                    queue[each.place] = kept
+                    file = f"{FAILED}/{kept.id}"
+                events.append(self._failure_event(each, event_id, file))
+            if repeated:
+                events.append(self._repeated_event(repeated))
         with self.records.transaction() as write:
             if queue:
                 write.put_documents(FAILED, list(queue.values()))

@@ -18,6 +18,7 @@ from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationConfig, UnknownAccounts
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal, Rejection
+from tallystick.pipeline.ingest.columns import Form, Forms
 from tallystick.ports import OrganizationRecords, Records, Where
 
 # The address of an account that nobody has filled in yet; `.invalid` can never receive mail (RFC 2606).
@@ -32,6 +33,7 @@ class Known:
     revision: int
     config: OrganizationConfig
     schemas: dict[str, Schema]  # meter code →
+    forms: Forms
     accounts: dict[str, str] = field(default_factory=dict)  # account code → id
     refused: dict[str, Rejection] = field(default_factory=dict)  # account code → why it is nobody's
     folded: dict[str, str] = field(default_factory=dict)  # account code without case and outer spaces → code
@@ -71,9 +73,17 @@ class Directory:
                 revision=revision,
                 config=config.value if config is not None else OrganizationConfig(),
                 schemas=schemas,
+                forms=self._forms_of(schemas, self._known.get(organization_id)),
             )
             self._known[organization_id] = known
             return known
+
+    def _forms_of(self, schemas: dict[str, Schema], before: Known | None) -> Forms:
+        """How measurements of the meters are read: made anew only where a meter has changed."""
+        if before is not None and before.schemas == schemas:
+            return before.forms
+        made = {} if before is None else {form.key: form for form in before.forms.all}
+        return Forms([made.get((code, schema)) or Form(code, schema) for code, schema in schemas.items()])
 
     def enrol(self, organization_id: str, codes: Collection[str], now: Instant) -> Known:
         """A snapshot that knows each of the account codes: as an account, found or made, or as refused."""
@@ -128,6 +138,7 @@ class Directory:
                 revision=known.revision + 1,
                 config=known.config,
                 schemas=known.schemas,
+                forms=known.forms,
                 accounts=known.accounts,
                 refused=known.refused,
                 folded=known.folded,

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 
-from tallystick.ports import UsageRow
+from tallystick.ports import UsageBlock, UsageRow
+from tallystick.stores.usage_clickhouse.connection import to_micros
 from tallystick.stores.usage_clickhouse.schema import NUMBER, TEXT, Fields
 
 T = TypeVar("T")
@@ -60,6 +62,62 @@ def block(rows: Sequence[UsageRow], fields: Callable[[str, str], Fields]) -> pa.
         _place(row.texts, held.texts, texts, index, len(rows))
     columns |= {name: pa.array(values, _NUMBER) for name, values in numbers.items()}
     columns |= {name: pa.array(values, pa.string()) for name, values in texts.items()}
+    return pa.table(columns)
+
+
+def undeclared_of_blocks(
+    blocks: Sequence[UsageBlock], fields: Callable[[str, str], Fields]
+) -> list[tuple[str, str, str, str]]:
+    """`undeclared` for blocks."""
+    return list(
+        dict.fromkeys(
+            (block.organization_id, block.meter_id, kind, code)
+            for block in blocks
+            for kind, columns in ((NUMBER, block.numbers), (TEXT, block.texts))
+            for code in columns
+            if code not in fields(block.organization_id, block.meter_id).columns(kind)
+        )
+    )
+
+
+def joined(blocks: Sequence[UsageBlock], fields: Callable[[str, str], Fields]) -> pa.Table:
+    """The measurements of all blocks as exact columns; every field must have its column.
+
+    Texts that repeat go as dictionaries, which the engine takes in half the time.
+    """
+    by_meter: dict[tuple[str, str], list[UsageBlock]] = {}
+    for each in blocks:
+        by_meter.setdefault((each.organization_id, each.meter_id), []).append(each)
+    tables = [_joined(together, fields(*meter)) for meter, together in by_meter.items()]
+    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    for number, column in enumerate(table.schema):
+        if column.type == pa.string() and column.name != "uid":
+            table = table.set_column(number, column.name, table.column(number).dictionary_encode())
+    return table
+
+
+def _joined(blocks: Sequence[UsageBlock], fields: Fields) -> pa.Table:
+    """Blocks of one meter."""
+    first = blocks[0]
+    sizes = [len(each) for each in blocks]
+    received = np.repeat(np.array([to_micros(each.received) for each in blocks], np.int64), sizes)
+
+    def same(text: str) -> pa.Array:
+        return pa.repeat(text, sum(sizes))
+
+    columns = {
+        "organization": same(first.organization_id),
+        "meter": same(first.meter_id),
+        "account": pa.chunked_array([each.account_ids for each in blocks]),
+        "uid": pa.chunked_array([each.uids for each in blocks]),
+        "position": pa.array(np.concatenate([each.positions for each in blocks]), pa.uint64()),
+        "ts": pa.chunked_array([each.ts for each in blocks]),
+        "received": pa.array(received, pa.int64()).cast(_INSTANT),
+    }
+    for code in first.numbers:
+        columns[fields.numbers[code]] = pa.chunked_array([each.numbers[code] for each in blocks])
+    for code in first.texts:
+        columns[fields.texts[code]] = pa.chunked_array([each.texts[code] for each in blocks])
     return pa.table(columns)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.failpoints import reached
-from tallystick.ports import UsageAnswer, UsageQuery, UsageRow
+from tallystick.ports import UsageAnswer, UsageBlock, UsageQuery, UsageRow
 from tallystick.stores.usage_clickhouse import explorer, questions
-from tallystick.stores.usage_clickhouse.block import block, undeclared
+from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
 from tallystick.stores.usage_clickhouse.schema import Fields, Schema
@@ -49,7 +50,7 @@ class ClickHouseUsage:
         """The view bound to one organisation."""
         return ClickHouseOrganizationUsage(self._connection, self._schema, id, lambda: self._mark)
 
-    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
+    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
         """Keep rows up to the journal position `mark`: on disk, once each, when this returns. Called by one thread.
 
         Rows at or below the present mark are known already. After an error the same rows may be added again.
@@ -63,6 +64,10 @@ class ClickHouseUsage:
         fresh = [row for row in rows if row.position > self._mark and row.position not in ahead]
         for first in range(0, len(fresh), _ROWS_AT_ONCE):
             self._insert(fresh[first : first + _ROWS_AT_ONCE])
+        unknown = [each for each in (_above(each, self._mark, ahead) for each in blocks) if len(each)]
+        if unknown:
+            self._schema.declare(undeclared_of_blocks(unknown, self._schema.fields))
+            self._connection.insert("measurement", joined(unknown, self._schema.fields))
         reached("projection.inserted")
         self._keep_mark(mark)
         self._mark = mark
@@ -98,6 +103,13 @@ class ClickHouseUsage:
         bindings = Bindings()
         statement = f"SELECT position FROM {DATABASE}.measurement WHERE position > {bindings.bind(mark, 'UInt64')}"
         return frozenset(position for (position,) in self._connection.rows(statement, bindings))
+
+
+def _above(block: UsageBlock, mark: int, ahead: frozenset[int]) -> UsageBlock:
+    """Those of a block's measurements that are not stored yet."""
+    if block.positions[0] > mark and not ahead:
+        return block
+    return block.taking((block.positions > mark) & ~np.isin(block.positions, list(ahead)))
 
 
 class ClickHouseOrganizationUsage:

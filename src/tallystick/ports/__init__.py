@@ -6,16 +6,53 @@ and `UsageStore.organization` give views that have no way to name another one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Generic, Protocol, TypeVar
 
-from tallystick.core.aggregation import Measured, Question
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
+from tallystick.ports.usage import (
+    OrganizationUsage,
+    UsageAnswer,
+    UsageBlock,
+    UsageColumn,
+    UsageFilter,
+    UsageGroup,
+    UsageQuery,
+    UsageRow,
+    UsageStore,
+)
+
+__all__ = [
+    "Actor",
+    "Block",
+    "Claim",
+    "Clock",
+    "Document",
+    "DocumentWhere",
+    "Found",
+    "Journal",
+    "Organization",
+    "OrganizationRecords",
+    "OrganizationUsage",
+    "Page",
+    "Records",
+    "ServiceUser",
+    "Transaction",
+    "UidIndex",
+    "UsageAnswer",
+    "UsageBlock",
+    "UsageColumn",
+    "UsageFilter",
+    "UsageGroup",
+    "UsageQuery",
+    "UsageRow",
+    "UsageStore",
+    "Where",
+]
 
 V = TypeVar("V", bound=Value)
 T = TypeVar("T")
@@ -252,125 +289,15 @@ class Claim:
 class UidIndex(Protocol):
     """uid → claim, for ever, per organisation. A projection of the journal: it can be rebuilt from it."""
 
-    def look_up(self, keys: Sequence[bytes]) -> list[Claim | None]:
-        """The claims on the keys (see `core.measurement.uid_key`), in order; None where there is none."""
+    def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Claim]:
+        """The claims on those of the keys (see `core.measurement.uid_key`) that have one."""
 
-    def put(self, claims: Mapping[bytes, Claim], mark: int) -> None:
-        """Add claims and record that the index holds the journal up to `mark`: one atomic write."""
+    def put(self, keys: Sequence[bytes], contents: Sequence[bytes], first: int, mark: int) -> None:
+        """Add claims on keys, whose positions follow each other from `first` on, and record that the index holds the
+        journal up to `mark`: one atomic write."""
 
     @property
     def mark(self) -> int:
         """The journal position up to which the index is complete."""
-
-    def close(self) -> None: ...
-
-
-# ---------------------------------------------------------------------------------------------------- usage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageRow:
-    """One mediated measurement. `numbers` and `texts` map declared field codes to values; `extra` is the JSON object
-    of what the meter does not declare (None when nothing)."""
-
-    position: int
-    organization_id: str
-    meter_id: str
-    account_id: str
-    uid: str
-    ts: Instant
-    ets: Instant | None
-    received: Instant
-    numbers: Mapping[str, Decimal]
-    texts: Mapping[str, str]
-    extra: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageFilter:
-    """Keep the measurements of a meter whose text field has one of the values."""
-
-    meter_id: str
-    field: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageColumn:
-    """One number per row of a usage query: a function (SUM MIN MAX COUNT LATEST MEAN UNIQUE) over a field."""
-
-    meter_id: str
-    field: str
-    function: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageGroup:
-    """How rows are split: by "ACCOUNT"; by "TIME" with a `frequency` (HOUR DAY WEEK MONTH QUARTER) laid in the time
-    zone of the query; by "DIMENSION", a text field of a meter."""
-
-    by: str
-    frequency: str | None = None
-    meter_id: str | None = None
-    field: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageQuery:
-    """A question of the data explorer. Times are UTC instants, `end` exclusive; None means unbounded or all. Only
-    measurements at or below the journal position `up_to` count, all if it is None."""
-
-    start: Instant | None
-    end: Instant | None
-    meter_ids: tuple[str, ...] | None
-    account_ids: tuple[str, ...] | None
-    filters: tuple[UsageFilter, ...]
-    columns: tuple[UsageColumn, ...]
-    groups: tuple[UsageGroup, ...]
-    limit: int
-    zone: str
-    up_to: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UsageAnswer:
-    """One row of a usage query with columns: the group values (account id, period start as Instant, or text; None where
-    a measurement has no such field) and, per column, exact (total, count) or None where nothing was measured.
-    For MEAN the value is total / count, for all else it is total."""
-
-    groups: tuple[str | Instant | None, ...]
-    values: tuple[tuple[Decimal, int] | None, ...]
-
-
-class OrganizationUsage(Protocol):
-    """Measurements of one organisation: reading."""
-
-    def measure(self, question: Question) -> Iterable[Measured]:
-        """The exact answer, one row per account (and segment) that had measurements with the field."""
-
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
-        """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
-        position above `after` and at most `up_to`; with the earliest timestamp of those."""
-
-    def query(self, query: UsageQuery) -> list[UsageAnswer]:
-        """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says
-        that there is more)."""
-
-    def raw(self, query: UsageQuery) -> list[UsageRow]:
-        """The measurements of a query without columns: latest first, at most `limit + 1`."""
-
-
-class UsageStore(Protocol):
-    """Measurements as columns, aggregated on demand. A projection of the journal: it can be rebuilt from it."""
-
-    def organization(self, id: str) -> OrganizationUsage: ...
-
-    def add(self, rows: Sequence[UsageRow], mark: int) -> None:
-        """Keep rows and record that the store holds the journal up to `mark`. After a crash in between,
-        adding the same rows again counts nothing twice. Called by one thread."""
-
-    @property
-    def mark(self) -> int:
-        """The journal position up to which the store is complete."""
 
     def close(self) -> None: ...

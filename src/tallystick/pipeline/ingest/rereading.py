@@ -1,0 +1,62 @@
+"""Reading the journal's entries as columns, as the door read them: for a projection that fell behind or starts anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import numpy as np
+
+from tallystick.core.measurement import LATEST, Schema, fields_of
+from tallystick.core.measurement_reading import JournalEntry, unpack
+from tallystick.core.meter import Meter
+from tallystick.pipeline.ingest.columns import Columns, Form, Forms, Unusual
+from tallystick.pipeline.ingest.tail import Appended, Reading
+from tallystick.ports import Block, UsageBlock
+
+FindForm = Callable[[str, str, int], Form | None]
+"""(organisation, meter id, version) → how its measurements are read as columns, if they are."""
+
+
+def form_of(meter_id: str, version: int, meter: Meter) -> Form:
+    """How the measurements of a version of a meter are read."""
+    return Form(meter.code, Schema(meter_id, version, fields_of(meter)))
+
+
+def read_block(block: Block, find_form: FindForm, after: int = 0) -> Appended:
+    """The entries of a block above a position: as columns where they are of the usual form."""
+    entries = [
+        (position, packed, unpack(packed))
+        for position, packed in enumerate(block.entries, block.first)
+        if position > after
+    ]
+    by_form: dict[Form, list[tuple[int, JournalEntry]]] = {}
+    for position, _, entry in entries:
+        form = None if entry.uid else find_form(block.organization_id, entry.meter_id, entry.meter_version)
+        if form is not None:
+            by_form.setdefault(form, []).append((position, entry))
+    blocks: list[UsageBlock] = []
+    read: set[int] = set()
+    for form, found in by_form.items():
+        rows = Forms([form]).rows([entry.original for _, entry in found])
+        taken = [at for at, row in enumerate(rows) if row is not None]
+        try:
+            columns = _columns(form, [rows[at] for at in taken])
+        except Unusual:
+            taken = [at for at in taken if form.takes(rows[at], _LATEST)]
+            columns = _columns(form, [rows[at] for at in taken])
+        if not taken:
+            continue
+        positions = np.array([found[at][0] for at in taken], np.uint64)
+        reading = Reading(form.schema.meter_id, [found[at][1].account_id for at in taken], columns)
+        blocks.append(reading.block(block.organization_id, block.received, positions))
+        read.update(positions.tolist())
+    rest = [(position, packed) for position, packed, _ in entries if position not in read]
+    return Appended(block.organization_id, block.received, max(block.first, after + 1), block.last, blocks, rest)
+
+
+def _columns(form: Form, rows: list[object]) -> Columns:
+    return form.columns(rows, _LATEST)
+
+
+_LATEST: datetime = LATEST  # the door has held their times against its own

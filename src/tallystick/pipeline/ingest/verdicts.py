@@ -1,0 +1,95 @@
+"""The answer to a request of measurements: a verdict on each member."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from tallystick.core.measurement_reading import read_measurement
+from tallystick.errors import Rejection
+from tallystick.pipeline.ingest.claim import Outcome
+from tallystick.pipeline.ingest.failures import Failed, NotCounted, Repeated
+from tallystick.pipeline.ingest.known import Known
+from tallystick.pipeline.ingest.sorting import Batch, Member
+
+REJECTED = "rejected"
+CONFLICT_REASON = "uid: counted before with other content; the first stays and this one is not counted"
+
+
+class Verdict(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """What became of one measurement: accepted, duplicate, conflict or rejected (then `code` and `reason` say why).
+
+    `uid_generated`: the measurement had none and was given this one. `failed_measurement_id`: where it waits.
+    """
+
+    index: int
+    uid: str
+    verdict: str
+    uid_generated: bool = False
+    code: str | None = None
+    reason: str | None = None
+    field: str | None = None
+    failed_measurement_id: str | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request of measurements: m3ter's `result`, and our verdict on each member, in order."""
+
+    result: str = "accepted"
+    measurements: list[Verdict]
+
+
+def not_counted(batch: Batch, members: Sequence[Member], known: Known, outcomes: Sequence[Outcome]) -> NotCounted:
+    """The members that are to be written down."""
+    found = NotCounted(failed=list(batch.bad), repeated=[])
+    for at, outcome in enumerate(outcomes):
+        if outcome is Outcome.ACCEPTED:
+            continue
+        place, uid = batch.places[at], batch.uids[at]
+        if outcome is Outcome.DUPLICATE:
+            found.repeated.append(Repeated(place, uid))
+        else:
+            sent = read_measurement(members[place])
+            assert not isinstance(sent, Rejection), "a candidate was read before"
+            account_id = known.accounts[sent.account]
+            found.failed.append(Failed(place, bytes(members[place]), uid, None, sent.meter, sent.account, account_id))
+    return found
+
+
+def verdicts(
+    batch: Batch, outcomes: Sequence[Outcome], waiting: Mapping[int, str], indices: Sequence[int]
+) -> list[Verdict]:
+    """The verdict on every member, in order. `waiting`: place → id of the failed measurement; `indices`: place → index
+    within the request that the member came with."""
+    numbers = indices if len(batch.places) == len(indices) else [indices[place] for place in batch.places]
+    told = list(map(Verdict, numbers, batch.uids, outcomes))
+    for at, outcome in enumerate(outcomes):
+        if outcome is Outcome.CONFLICT:
+            told[at] = replace(told[at], code=outcome.value, reason=CONFLICT_REASON, field="uid")
+    if batch.generated:
+        for at, place in enumerate(batch.places):
+            if place in batch.generated:
+                told[at] = replace(told[at], uid_generated=True)
+    if not batch.bad:
+        return told
+    rejected = [_rejected(bad, batch, waiting.get(bad.place), indices[bad.place]) for bad in batch.bad]
+    by_place = dict(zip(batch.places, told, strict=True)) | dict(
+        zip((bad.place for bad in batch.bad), rejected, strict=True)
+    )
+    return [by_place[place] for place in range(len(indices))]
+
+
+def _rejected(bad: Failed, batch: Batch, waiting: str | None, index: int) -> Verdict:
+    assert bad.rejection is not None
+    return Verdict(
+        index=index,
+        uid=bad.uid,
+        verdict=REJECTED,
+        uid_generated=bad.place in batch.generated,
+        code=bad.rejection.code,
+        reason=bad.rejection.reason,
+        field=bad.rejection.field,
+        failed_measurement_id=waiting,
+    )

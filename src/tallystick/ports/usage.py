@@ -1,0 +1,176 @@
+"""The usage store as the product needs it: what it is given, what it is asked, what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from tallystick.core.aggregation import Measured, Question
+from tallystick.core.period import Instant
+from tallystick.core.quantity import tidy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """One mediated measurement. `numbers` and `texts` map declared field codes to values; `extra` is the JSON object
+    of what the meter does not declare (None when nothing)."""
+
+    position: int
+    organization_id: str
+    meter_id: str
+    account_id: str
+    uid: str
+    ts: Instant
+    ets: Instant | None
+    received: Instant
+    numbers: Mapping[str, Decimal]
+    texts: Mapping[str, str]
+    extra: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UsageBlock:
+    """Mediated measurements of one meter as columns, in the order of their positions: many UsageRows in less room.
+
+    None of them has an end or undeclared fields. Numbers are decimal128(38, 18), `ts` is a timestamp in microseconds
+    and in UTC."""
+
+    organization_id: str
+    meter_id: str
+    received: Instant
+    positions: np.ndarray
+    account_ids: pa.Array
+    uids: pa.Array
+    ts: pa.Array
+    numbers: Mapping[str, pa.Array]
+    texts: Mapping[str, pa.Array]
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def taking(self, which: np.ndarray) -> UsageBlock:
+        """Those of the measurements for which `which` is true."""
+        mask = pa.array(which)
+        return replace(
+            self,
+            positions=self.positions[which],
+            account_ids=self.account_ids.filter(mask),
+            uids=self.uids.filter(mask),
+            ts=self.ts.filter(mask),
+            numbers={code: column.filter(mask) for code, column in self.numbers.items()},
+            texts={code: column.filter(mask) for code, column in self.texts.items()},
+        )
+
+    def rows(self) -> Iterator[UsageRow]:
+        """The measurements one by one."""
+        numbers = {code: column.to_pylist() for code, column in self.numbers.items()}
+        texts = {code: column.to_pylist() for code, column in self.texts.items()}
+        heads = (self.positions.tolist(), self.account_ids.to_pylist(), self.uids.to_pylist(), self.ts.to_pylist())
+        for at, (position, account_id, uid, ts) in enumerate(zip(*heads, strict=True)):
+            yield UsageRow(
+                position=position,
+                organization_id=self.organization_id,
+                meter_id=self.meter_id,
+                account_id=account_id,
+                uid=uid,
+                ts=Instant.of(ts),
+                ets=None,
+                received=self.received,
+                numbers={code: tidy(column[at]) for code, column in numbers.items()},
+                texts={code: column[at] for code, column in texts.items()},
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFilter:
+    """Keep the measurements of a meter whose text field has one of the values."""
+
+    meter_id: str
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageColumn:
+    """One number per row of a usage query: a function (SUM MIN MAX COUNT LATEST MEAN UNIQUE) over a field."""
+
+    meter_id: str
+    field: str
+    function: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageGroup:
+    """How rows are split: by "ACCOUNT"; by "TIME" with a `frequency` (HOUR DAY WEEK MONTH QUARTER) laid in the time
+    zone of the query; by "DIMENSION", a text field of a meter."""
+
+    by: str
+    frequency: str | None = None
+    meter_id: str | None = None
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageQuery:
+    """A question of the data explorer. Times are UTC instants, `end` exclusive; None means unbounded or all. Only
+    measurements at or below the journal position `up_to` count, all if it is None."""
+
+    start: Instant | None
+    end: Instant | None
+    meter_ids: tuple[str, ...] | None
+    account_ids: tuple[str, ...] | None
+    filters: tuple[UsageFilter, ...]
+    columns: tuple[UsageColumn, ...]
+    groups: tuple[UsageGroup, ...]
+    limit: int
+    zone: str
+    up_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnswer:
+    """One row of a usage query with columns: the group values (account id, period start as Instant, or text; None where
+    a measurement has no such field) and, per column, exact (total, count) or None where nothing was measured.
+    For MEAN the value is total / count, for all else it is total."""
+
+    groups: tuple[str | Instant | None, ...]
+    values: tuple[tuple[Decimal, int] | None, ...]
+
+
+class OrganizationUsage(Protocol):
+    """Measurements of one organisation: reading."""
+
+    def measure(self, question: Question) -> Iterable[Measured]:
+        """The exact answer, one row per account (and segment) that had measurements with the field."""
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
+        """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
+        position above `after` and at most `up_to`; with the earliest timestamp of those."""
+
+    def query(self, query: UsageQuery) -> list[UsageAnswer]:
+        """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says
+        that there is more)."""
+
+    def raw(self, query: UsageQuery) -> list[UsageRow]:
+        """The measurements of a query without columns: latest first, at most `limit + 1`."""
+
+
+class UsageStore(Protocol):
+    """Measurements as columns, aggregated on demand. A projection of the journal: it can be rebuilt from it."""
+
+    def organization(self, id: str) -> OrganizationUsage: ...
+
+    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
+        """Keep rows, and those of blocks, and record that the store holds the journal up to `mark`. After a crash in
+        between, adding the same rows again counts nothing twice. Called by one thread."""
+
+    @property
+    def mark(self) -> int:
+        """The journal position up to which the store is complete."""
+
+    def close(self) -> None: ...
