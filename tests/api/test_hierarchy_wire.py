@@ -74,3 +74,53 @@ def test_the_account_plan_says_how_children_are_billed(
     for bill in bills.values():
         assert len([line for line in bill.line_items if line.line_item_type == "USAGE"]) == 1
         assert read(http.get(f"/bills/{bill.id}/verification"))["verified"] is True
+
+
+@pytest.mark.parametrize(
+    ("order", "drawn"),
+    [
+        ("CHILD_FIRST", [("east wallet Consumed", -10), ("acme wallet Consumed", -11.5)]),
+        ("PARENT_FIRST", [("acme wallet Consumed", -21.5)]),
+    ],
+)
+def test_the_account_plan_says_whose_wallet_pays_first(
+    client: M3ter, http: httpx.Client, family: Storefront, order: str, drawn: list[tuple[str, float]]
+) -> None:
+    """East is billed by itself, by the contract of its parent: 20.00 and 6 bytes at 0.25. Its own wallet has 10, and is
+    for that contract only; its parent's has 100."""
+    acme = family.ids["/accounts"]
+    (east,) = [each.id for each in client.accounts.list_children(acme).data if each.code == "east"]
+    year = {"start_date": "2025-01-01", "end_date": "2026-01-01"}
+    contract = client.contracts.create(account_id=acme, name="Year", **year).id
+    plan = client.account_plans.retrieve(family.ids["/accountplans"])
+    assert plan.start_date is not None
+    client.account_plans.update(
+        plan.id,
+        account_id=acme,
+        plan_id=plan.plan_id or "",
+        start_date=plan.start_date,
+        child_billing_mode="CHILD",
+        contract_id=contract,
+        version=plan.version or 0,
+        extra_body={"childCreditOrder": order},
+    )
+    kept = client.account_plans.retrieve(plan.id).model_extra
+    assert kept is not None
+    assert kept["childCreditOrder"] == order
+    kind = family.ids["/picklists/transactiontypes"]
+    for account, code, amount, of in ((acme, "acme", 100, None), (east, "east", 10, contract)):
+        linked = {"contract_id": of} if of else {}
+        wallet = client.balances.create(
+            account_id=account,
+            code=code,
+            name=f"{code} wallet",
+            currency="USD",
+            start_date="2025-01-01T00:00:00Z",
+            end_date="2026-01-01T00:00:00Z",
+            **linked,
+        ).id
+        client.balances.transactions.create(wallet, amount=amount, transaction_type_id=kind)
+    bill = run(client)["east"]
+    lines = [(line.description, line.subtotal) for line in bill.line_items if line.line_item_type == "BALANCE_CONSUMED"]
+    assert (lines, bill.bill_total) == (drawn, 0)
+    assert read(http.get(f"/bills/{bill.id}/verification"))["verified"] is True
