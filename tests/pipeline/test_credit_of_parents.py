@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from billing_desk import NOVEMBER, Desk
-from ledger_desk import top_up
+from ledger_desk import month, top_up
 from test_hierarchy import bill_of, group_world, require_verified
 
 from billing_world import World, id_of
@@ -96,6 +96,23 @@ def test_one_wallet_is_drawn_once_by_all(open_desk: Opener) -> None:
     before = desk.bodies()
     desk.run(**NOVEMBER)
     assert desk.bodies() == before
+    require_verified(desk)
+
+
+def test_one_wallet_is_drawn_once_whichever_bill_comes_first(open_desk: Opener) -> None:
+    """30.00 a month for two bills of 20.00 of the same month, made in one run: 10.00 a month are left to pay, whether
+    the parent's bill or the child's is the first in the order of the ledger."""
+    world = group_world("east", fee="0", mode=ChildBillingMode.CHILD)
+    world.account_plan(account="group", start="2023-01-01", child_billing_mode=ChildBillingMode.CHILD)
+    balance(world, "group wallet", code="group", account_id=GROUP)
+    desk = open_desk(world)
+    for number in range(1, 7):
+        top_up(desk, 30, f"2023-{number:02}-01", id_of("balance", "group wallet"), "group")
+        for account in ("group", "east"):
+            desk.use(account, f"2023-{number:02}-05", calls=200)
+        month(desk, number)
+        due = sum(each.bill_total for each in desk.bills() if each.start_date.month == number)
+        assert (number, due) == (number, 10)
     require_verified(desk)
 
 

@@ -359,7 +359,7 @@ class Drawing:
     def _later(self) -> set[Place]:
         """The bills, not locked, after one of their account or of its parent whose credit was drawn otherwise."""
         first = min(self._since.values())
-        children = self._write.every(Account, Where(equal={"parent_account_id": sorted(self._since)}))
+        children = list(self._write.every(Account, Where(equal={"parent_account_id": sorted(self._since)})))
         accounts = sorted({*self._since, *(each.id for each in children)})
         ended = {"end_date": ((first[0] - timedelta(days=1)).date().isoformat(), None)}
         by_account = DocumentWhere(equal={"account_id": accounts, "locked": ("false",)}, between=ended)
@@ -367,7 +367,13 @@ class Drawing:
         if drawing := self._book.later_bills(self._credits, first):
             found += every_document(self._write, KIND, DocumentWhere(equal={"id": sorted(drawing)}))
         places = {(Instant.parse(each.sort), each.id): each.keys["account_id"] for each in found}
-        return {place for place, account in places.items() if place > self._since.get(account, first)}
+        parents = {each.id: each.value.parent_account_id or "" for each in children}
+
+        def since(account: str) -> Place:
+            marks = [self._since[each] for each in (account, parents.get(account, "")) if each in self._since]
+            return min(marks, default=first)
+
+        return {place for place, account in places.items() if place > since(account)}
 
     def _again(self, id: str) -> None:
         """Draw anew for a stored bill, with the prices and the usage that it was made of. One that another version of
