@@ -20,8 +20,9 @@ from tallystick.control.schedule_runs import balances_to_top_up, run_schedules, 
 from tallystick.control.statement_jobs import STATEMENTS, jobs_to_run
 from tallystick.control.statement_jobs import run_job as run_statement_job
 from tallystick.core.bill_job import BillFailure
+from tallystick.errors import Refusal
 from tallystick.pipeline.bill_clock import SCHEDULER, start_due_job
-from tallystick.pipeline.bill_job import read_kept, unfinished_jobs
+from tallystick.pipeline.bill_job import fail_job, read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
 from tallystick.pipeline.mediate import project
 from tallystick.pipeline.watch import live_values
@@ -30,6 +31,19 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.2  # how often an idle thread looks whether it shall stop
 PAUSE_SECONDS = 1.0  # before what failed is tried again
+ATTEMPTS = 4  # of a bill job that fails by itself, with pauses of 1, 2 and 4 seconds between them
+REASON_LENGTH = 500
+# What goes wrong in the calculation or in what is stored, unlike what a store or its disk answers.
+OWN_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    Refusal,
+    TypeError,
+    ValueError,
+)
 CLOCK_SECONDS = 1.0  # how often the clock is looked at
 STATEMENT_SECONDS = 0.5  # how often it is looked for statements that were asked for
 TOP_UP_SECONDS = 3.0  # how often balances that fill themselves up are looked at
@@ -43,6 +57,7 @@ class Worker:
         self._app = app
         self._stopping = threading.Event()
         self._projected = threading.Condition()
+        self._attempts: dict[str, int] = {}  # failed ones, by bill job
         self._threads = [
             threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
             for name, step in (
@@ -101,10 +116,26 @@ class Worker:
             return
         try:
             self._run(job)
-        except Exception:
-            app.jobs.put(job)
+        except Exception as problem:
+            self._try_again(job, problem)
             raise
+        self._attempts.pop(job.job_id, None)
         self._top_up_in(job.organization_id)
+
+    def _try_again(self, job: JobToRun, problem: Exception) -> None:
+        """Put a job back, each time after a longer pause; what fails by itself again and again is given up. A store
+        that does not answer or has no room is waited for: that is no fault of the job."""
+        app, id_ = self._app, job.job_id
+        if isinstance(problem, OWN_FAULTS) and not (isinstance(problem, Refusal) and problem.code.retry):
+            attempt = self._attempts[id_] = self._attempts.get(id_, 0) + 1
+            if attempt >= ATTEMPTS:
+                reason = f"given up after {ATTEMPTS} attempts: {type(problem).__name__}: {problem}"[:REASON_LENGTH]
+                records = app.records.organization(job.organization_id)
+                fail_job(records, id_, reason=reason, now=app.clock.now(), by=SCHEDULER.id)
+                del self._attempts[id_]
+                return
+            self._stopping.wait(PAUSE_SECONDS * (2 ** (attempt - 1) - 1))
+        app.jobs.put(job)
 
     def _do_what_is_due(self) -> None:
         """In every organisation: start scheduled bill jobs, run schedules of balances, approve bills after their grace

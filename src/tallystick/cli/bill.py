@@ -16,7 +16,7 @@ from tallystick.cli.printing import JsonOption, print_json, print_table, progres
 
 POLL_SECONDS = 0.1
 SLOWEST_POLL_SECONDS = 2.0
-ENDED = {"COMPLETE", "CANCELLED"}
+ENDED = {"COMPLETE", "CANCELLED", "FAILED"}
 UUID_LENGTH = 36
 MAX_DECIMALS = 18  # what a quantity may have; more comes from a division
 SHOWN_DECIMALS = 6

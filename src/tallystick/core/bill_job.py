@@ -17,18 +17,20 @@ FIRST_YEAR, LAST_YEAR = 1970, 2261  # where there can be measurements
 
 
 class BillJobStatus(StrEnum):
-    """There is no failed status: an account that cannot be billed is named in the job's `failures`."""
+    """An account that cannot be billed is named in the job's `failures`, and the job goes on. FAILED, which is ours, is
+    a job that cannot go on at all."""
 
     PENDING = "PENDING"
     INITIALIZING = "INITIALIZING"
     RUNNING = "RUNNING"
     COMPLETE = "COMPLETE"
     CANCELLED = "CANCELLED"
+    FAILED = "FAILED"
 
     @property
     def active(self) -> bool:
         """Whether there is still something to do."""
-        return self not in {BillJobStatus.COMPLETE, BillJobStatus.CANCELLED}
+        return self not in {BillJobStatus.COMPLETE, BillJobStatus.CANCELLED, BillJobStatus.FAILED}
 
 
 class BillJobType(StrEnum):

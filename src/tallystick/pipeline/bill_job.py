@@ -108,6 +108,16 @@ def cancel_job(records: OrganizationRecords, id: str, *, actor: Actor, now: date
     return read_job(records, id)
 
 
+def fail_job(records: OrganizationRecords, id: str, *, reason: str, now: datetime, by: str) -> None:
+    """Give a job up that cannot go on, and say why among its failures; the bills it has made stay."""
+    with records.transaction() as write:
+        kept = read_kept(write, id)
+        if kept.job.status.active:
+            failure = BillFailure(account_id="", code="job_failed", message=reason, period_key="")
+            kept = msgspec.structs.replace(kept, failures=(*kept.failures, failure))
+            put_job(write, kept, status=BillJobStatus.FAILED, now=Instant.of(now), by=by)
+
+
 def read_job(records: OrganizationRecords, id: str) -> BillJob:
     """A job with the bills it has made so far and what it could not bill. Refusal `not_found`."""
     return whole_job(records, read_kept(records, id))
