@@ -233,8 +233,15 @@ class TestDamage:
         content = bytearray(oldest.read_bytes())
         content[len(MAGIC) + HEAD.size + 30] ^= 1
         oldest.write_bytes(content)
+        last = opened.last
+        assert opened.damage is None
         with pytest.raises(JournalDamaged, match="checksum"):
             list(opened.read(0))
+        assert opened.damage is not None
+        assert "restore this file from a backup" in opened.damage
+        with pytest.raises(Refusal, match=r"damaged: .*nothing more is taken until then"):
+            opened.append([block(b"more")])
+        assert opened.last == last
         opened.close()
 
     def test_a_file_that_is_no_journal_is_not_touched(self, directory: Path) -> None:

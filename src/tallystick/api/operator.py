@@ -84,8 +84,10 @@ class OpenRoute:
     summary: str
 
 
-def health(_: OpenCall) -> object:
-    """Answers once everything is open."""
+def health(call: OpenCall) -> object:
+    """Answers once everything is open. Refusal `busy` once the journal is found damaged, with what to do."""
+    if call.app.journal.damage is not None:
+        raise Refusal("busy", call.app.journal.damage)
     return {"status": "ready", "version": __version__}
 
 

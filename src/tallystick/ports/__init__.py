@@ -275,6 +275,10 @@ class Journal(Protocol):
     def last(self) -> int:
         """The highest durable position; 0 when empty."""
 
+    @property
+    def damage(self) -> str | None:
+        """What was found damaged of what was acknowledged, and what to do: from then on nothing is appended."""
+
     def close(self) -> None: ...
 
 

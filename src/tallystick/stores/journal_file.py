@@ -88,6 +88,7 @@ class FileJournal:
             os.close(self._lock)
             raise
         self._dirty = False  # a failed append may have left bytes after the end
+        self._damage: str | None = None
         self._resume = (0, 0, 0)  # where the last read stopped: position, segment, offset
 
     @property
@@ -95,11 +96,19 @@ class FileJournal:
         """The highest durable position; 0 when empty."""
         return self._end.last
 
+    @property
+    def damage(self) -> str | None:
+        """What a read found damaged, and what to do."""
+        return self._damage
+
     def append(self, blocks: Sequence[Block]) -> list[Block]:
         """Write the blocks as one frame and return them with positions once they are on disk.
 
-        Refusal `busy` when the disk does not take them (full, or failing): then nothing is kept.
+        Refusal `busy` when the disk does not take them (full, or failing), or when what was acknowledged before has
+        been found damaged: then nothing is kept.
         """
+        if self._damage is not None:
+            raise Refusal("busy", f"{self._damage}; nothing more is taken until then")
         placed: list[Block] = []
         first = self._end.last + 1
         for block in blocks:
@@ -160,7 +169,9 @@ class FileJournal:
                     wanted = frame.first + frame.held - 1 > after
                     blocks = _blocks(_checked(file.fileno(), frame)) if wanted else []
                 except _Broken as problem:
-                    raise _damage(path, offset, problem) from None
+                    damaged = _damage(path, offset, problem)
+                    self._damage = str(damaged)
+                    raise damaged from None
                 offset = frame.end
                 # Set before the blocks go out: a reader that stops after the last of them comes back right here.
                 self._resume = (frame.first + frame.held - 1, segment, offset)
