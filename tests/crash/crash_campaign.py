@@ -90,7 +90,7 @@ class Stage:
         while not self._healthy():
             if not self.alive():
                 said = self.log.read_text(errors="replace").rpartition("serving ")[2]
-                if self._failpoint and "could not start" not in said:
+                if self._failpoint and "startup failed" not in said:
                     return False
                 raise DidNotStart(said)
             if time.monotonic() > until:

@@ -112,7 +112,7 @@ def application() -> server.Front:
 def main() -> None:
     """Fork a child for each line, until stdin is closed."""
     pa.array([], pa.string())  # these load what each server would load when it first uses them
-    Litestar([])
+    Litestar([], logging_config=None)
     # Orphans come here and are reaped at once, so that a group is gone when its processes are.
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

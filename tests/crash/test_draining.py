@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from pathlib import Path
 from subprocess import Popen
@@ -10,6 +11,7 @@ from crash_campaign import begin
 from crash_sender import Pace
 
 from tallystick.app import build
+from tallystick.cli.launch import HOST
 from tallystick.control.desk import new_id
 from tallystick.control.organizations import create_organization
 from tallystick.core.bill_job import BillJobRequest
@@ -30,6 +32,35 @@ def test_a_server_that_is_stopped_again_and_again_under_load_loses_nothing(tmp_p
             assert stage.stop(STOP_SECONDS) < STOP_SECONDS
             stage.start()
             assert stage.wait_until_ready()
+        assert campaign.check() == []
+    finally:
+        stage.kill()
+
+
+def test_a_client_that_stalls_does_not_hold_up_the_stop_and_one_that_goes_on_is_answered(
+    tmp_path: Path, starter: Popen[str]
+) -> None:
+    campaign = begin(tmp_path, starter, seed=2, accounts=1)
+    stage = campaign.stage
+    body = b'{"measurements":[{"uid":"late","meter":"llm","account":"account-000","ts":"2025-05-01T00:00:00Z"}]}'
+    head = (
+        f"POST {campaign.shop.path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {campaign.shop.token}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    ).encode()
+    try:
+        with (
+            socket.create_connection((HOST, stage.port)) as goes_on,
+            socket.create_connection((HOST, stage.port)) as stalls,
+        ):
+            stalls.sendall(head[:20])
+            goes_on.sendall(head + body[:30])
+            campaign.wait_for(50)
+            threading.Timer(1, goes_on.sendall, (body[30:],)).start()
+            assert stage.stop(STOP_SECONDS) < STOP_SECONDS
+            assert goes_on.recv(100).startswith(b"HTTP/1.1 200")
+        assert "did not come to its end" in stage.log.read_text()
+        stage.start()
+        assert stage.wait_until_ready()
         assert campaign.check() == []
     finally:
         stage.kill()

@@ -6,12 +6,15 @@ measurements the short way in: no router, no thread, only the group commit that 
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import multiprocessing
 import os
 import re
+import signal
 import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -43,6 +46,7 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MEASUREMENTS = re.compile(r"/organizations/([^/]+)/measurements/?")
+DRAIN_SECONDS = 8  # after SIGTERM, for requests that are not finished; service managers often wait for 10 s
 SLASHES = re.compile("//+")
 FILES = [
     (route.method, re.compile(re.sub(r"\\{.*?\\}", "[^/]+", re.escape(PREFIX + route.path))), route.file_bytes)
@@ -76,6 +80,7 @@ class Front:
         self._worker: Worker | None = None
         self._routed: Litestar | None = None
         self._door: Door | None = None
+        self._closing = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -99,6 +104,8 @@ class Front:
             log.exception("the server could not start")
             await send({"type": "lifespan.startup.failed", "message": str(problem)})
             return
+        if threading.current_thread() is threading.main_thread():
+            self._stop_in_time()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.close()
@@ -115,10 +122,27 @@ class Front:
 
     def close(self) -> None:
         """Finish what was begun, then close the stores."""
-        if self._app is not None and self._worker is not None:
-            self._worker.stop()
-            self._app.close()
-            self._app = None
+        with self._closing:
+            if self._app is not None and self._worker is not None:
+                self._worker.stop()
+                self._app.close()
+                self._app = None
+
+    def _stop_in_time(self) -> None:
+        """Bound the drain: Granian waits for every connection with an unfinished request, however long that takes, and
+        its main process then kills this one. SIGTERM starts the clock here, and SIGINT starts Granian's own drain."""
+
+        def asked() -> None:
+            threading.Thread(target=self._end_late, name="end late", daemon=True).start()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked)
+
+    def _end_late(self) -> None:
+        time.sleep(DRAIN_SECONDS)
+        log.warning("a request did not come to its end within %d s of the stop: ending without it", DRAIN_SECONDS)
+        self.close()
+        os._exit(0)
 
     async def _measurements(self, organization_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         app, door = self._app, self._door
