@@ -42,7 +42,7 @@ class Settings:
     idle_seconds: int = 60
     connections: int = 1_024
     waiting_measurements: int = 200_000
-    project_rows: int = 20_000
+    project_rows: int = 100_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 500
 

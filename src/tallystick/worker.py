@@ -47,7 +47,11 @@ OWN_FAULTS = (
 CLOCK_SECONDS = 1.0  # how often the clock is looked at
 STATEMENT_SECONDS = 0.5  # how often it is looked for statements that were asked for
 TOP_UP_SECONDS = 3.0  # how often balances that fill themselves up are looked at
-GATHER_SECONDS = 0.05  # new measurements are gathered this long, so that the usage store gets fewer, larger inserts
+# New measurements are gathered this long, so that the usage store gets fewer, larger inserts, which it need not merge
+# again; longer while many come.
+GATHER_SECONDS = 0.05
+GATHER_MANY_SECONDS = 0.25
+MANY = 2_000
 
 
 class Worker:
@@ -102,8 +106,9 @@ class Worker:
         app = self._app
         if not app.claimer.wait_for_more(app.usage.mark, IDLE_SECONDS):
             return
-        if app.journal.last - app.usage.mark < app.settings.project_rows:
-            self._stopping.wait(GATHER_SECONDS)
+        new = app.journal.last - app.usage.mark
+        if new < app.settings.project_rows:
+            self._stopping.wait(GATHER_SECONDS if new < MANY else GATHER_MANY_SECONDS)
         project(app.journal, app.usage, app.records, app.settings.project_rows, app.tail)
         with self._projected:
             self._projected.notify_all()

@@ -69,16 +69,32 @@ class NotCounted(NamedTuple):
         return parts
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
-    """Where and when failures are written down."""
+class Notes(NamedTuple):
+    """What is written down of some requests: failed measurements by their places, and events."""
 
-    records: OrganizationRecords
+    queue: dict[int, Document]
+    events: list[Document]
+
+
+def write(records: OrganizationRecords, notes: Sequence[Notes]) -> None:
+    """Keep everything in one transaction."""
+    queue = [document for each in notes for document in each.queue.values()]
+    with records.transaction() as transaction:
+        if queue:
+            transaction.put_documents(FAILED, queue)
+        transaction.put_documents(EVENT, [document for each in notes for document in each.events])
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """Says for whom and when requests are noted down."""
+
+    organization_id: str
     received: Instant
     new_id: Callable[[], str]
 
-    def write(self, requests: Sequence[NotCounted]) -> dict[int, str]:
-        """Keep everything in one transaction; gives place → id of the failed measurement for what now waits."""
+    def note(self, requests: Sequence[NotCounted]) -> Notes:
+        """What there is to write down of requests that came together."""
         queue: dict[int, Document] = {}
         events: list[Document] = []
         for failed, repeated in requests:
@@ -92,11 +108,7 @@ class Log:
                 events.append(self._failure_event(each, event_id, file))
             if repeated:
                 events.append(self._repeated_event(repeated))
-        with self.records.transaction() as write:
-            if queue:
-                write.put_documents(FAILED, list(queue.values()))
-            write.put_documents(EVENT, events)
-        return {place: document.id for place, document in queue.items()}
+        return Notes(queue, events)
 
     def _queue_entry(self, failed: Failed, rejection: Rejection, event_id: str) -> Document:
         text, in_base64 = as_text(failed.original)
@@ -142,7 +154,7 @@ class Log:
             self.received,
             code,
             reason,
-            organization_id=self.records.organization_id,
+            organization_id=self.organization_id,
             file=quote(file, safe=""),
             about=about,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
@@ -22,12 +22,13 @@ import msgspec
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest.claim import Claimer, Outcome
-from tallystick.pipeline.ingest.failures import Log
+from tallystick.pipeline.ingest.failures import Scribe
 from tallystick.pipeline.ingest.known import Directory, Known
+from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
 from tallystick.pipeline.ingest.splitting import split
 from tallystick.pipeline.ingest.verdicts import Reply, not_counted, verdicts
-from tallystick.ports import Clock, Records
+from tallystick.ports import Clock, Document, Records
 
 AT_WORK = 2  # how many gatherings of an organisation are at work before further requests wait for the next …
 ENOUGH = 500  # … unless so many of their members wait
@@ -79,7 +80,7 @@ class Intake:
     def __init__(
         self, records: Records, claimer: Claimer, clock: Clock, new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     ) -> None:
-        self._records = records
+        self._recorder = Recorder(records)
         self._claimer = claimer
         self._clock = clock
         self._new_id = new_id
@@ -118,8 +119,12 @@ class Intake:
         if batch.places:
             outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
         found = not_counted(batch, members, known, outcomes)
-        waiting = self._log(organization_id, received).write([found]) if record and found else {}
-        return Reply(measurements=verdicts(batch, outcomes, waiting, range(len(members))))
+        queue: Mapping[int, Document] = {}
+        if record and found:
+            notes = self._scribe(organization_id, received).note([found])
+            self._recorder.record_in_thread(organization_id, notes)
+            queue = notes.queue
+        return Reply(measurements=verdicts(batch, outcomes, queue, range(len(members))))
 
     # ------------------------------------------------------------------------------------------------ gathering
 
@@ -161,12 +166,14 @@ class Intake:
         if batch.places:
             outcomes = await self._claimer.claim(organization_id, received, batch.candidates)
         found = not_counted(batch, members, known, outcomes)
-        waiting: dict[int, str] = {}
+        queue: Mapping[int, Document] = {}
         if found:
             ends = list(accumulate(len(each.members) for each in requests))
-            waiting = await asyncio.to_thread(self._log(organization_id, received).write, found.split(ends))
+            notes = self._scribe(organization_id, received).note(found.split(ends))
+            await self._recorder.record(organization_id, notes)
+            queue = notes.queue
         indices = [index for each in requests for index in range(len(each.members))]
-        told = verdicts(batch, outcomes, waiting, indices)
+        told = verdicts(batch, outcomes, queue, indices)
         start = 0
         for request in requests:
             end = start + len(request.members)
@@ -174,8 +181,8 @@ class Intake:
                 request.answer.set_result(_REPLY.encode(Reply(measurements=told[start:end])))
             start = end
 
-    def _log(self, organization_id: str, received: Instant) -> Log:
-        return Log(self._records.organization(organization_id), received, self._new_id)
+    def _scribe(self, organization_id: str, received: Instant) -> Scribe:
+        return Scribe(organization_id, received, self._new_id)
 
     def _sort_out(self, organization_id: str, members: Sequence[Member], known: Known, received: Instant) -> Batch:
         return Sorter(organization_id, known, received, self._new_id).sort_out(members)

@@ -13,6 +13,7 @@ from tallystick.pipeline.ingest.claim import Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Repeated
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.sorting import Batch, Member
+from tallystick.ports import Document
 
 REJECTED = "rejected"
 CONFLICT_REASON = "uid: counted before with other content; the first stays and this one is not counted"
@@ -59,10 +60,12 @@ def not_counted(batch: Batch, members: Sequence[Member], known: Known, outcomes:
 
 
 def verdicts(
-    batch: Batch, outcomes: Sequence[Outcome], waiting: Mapping[int, str], indices: Sequence[int]
+    batch: Batch, outcomes: Sequence[Outcome], queue: Mapping[int, Document], indices: Sequence[int]
 ) -> list[Verdict]:
-    """The verdict on every member, in order. `waiting`: place → id of the failed measurement; `indices`: place → index
-    within the request that the member came with."""
+    """The verdict on every member, in order.
+
+    `queue`: place → the failed measurement that waits there; `indices`: place → index within the member's request.
+    """
     numbers = indices if len(batch.places) == len(indices) else [indices[place] for place in batch.places]
     told = list(map(Verdict, numbers, batch.uids, outcomes))
     for at, outcome in enumerate(outcomes):
@@ -74,14 +77,14 @@ def verdicts(
                 told[at] = replace(told[at], uid_generated=True)
     if not batch.bad:
         return told
-    rejected = [_rejected(bad, batch, waiting.get(bad.place), indices[bad.place]) for bad in batch.bad]
+    rejected = [_rejected(bad, batch, queue.get(bad.place), indices[bad.place]) for bad in batch.bad]
     by_place = dict(zip(batch.places, told, strict=True)) | dict(
         zip((bad.place for bad in batch.bad), rejected, strict=True)
     )
     return [by_place[place] for place in range(len(indices))]
 
 
-def _rejected(bad: Failed, batch: Batch, waiting: str | None, index: int) -> Verdict:
+def _rejected(bad: Failed, batch: Batch, waits: Document | None, index: int) -> Verdict:
     assert bad.rejection is not None
     return Verdict(
         index=index,
@@ -91,5 +94,5 @@ def _rejected(bad: Failed, batch: Batch, waiting: str | None, index: int) -> Ver
         code=bad.rejection.code,
         reason=bad.rejection.reason,
         field=bad.rejection.field,
-        failed_measurement_id=waiting,
+        failed_measurement_id=None if waits is None else waits.id,
     )
