@@ -13,12 +13,13 @@ DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 SOAK_FLAGS ?=
 
-.PHONY: help setup check test soak demo bench docs format lock clean
+.PHONY: help setup check test fuzz soak demo bench docs format lock clean
 
 help:
 	@echo 'make demo     start a server with a month of sample traffic and bills  (DEMO_FLAGS="--exit --data DIR")'
 	@echo 'make test     run the tests                                            (PYTEST_FLAGS="-k quote")'
 	@echo 'make soak     kill the server 1,000 times under load, and compare all  (SOAK_FLAGS="--minutes 10")'
+	@echo 'make fuzz     draw 100 times as many examples in the tests that draw them    (EFFORT=1000)'
 	@echo 'make check    format, lint, types and import contracts'
 	@echo 'make bench    measure throughput, into bench/results.json              (BENCH_FLAGS=…)'
 	@echo 'make docs     write the reference pages from the code'
@@ -51,6 +52,12 @@ test: $(READY)
 
 soak: $(READY)
 	$(BIN)/python tests/crash/soak.py $(SOAK_FLAGS)
+
+# The same tests with EFFORT times as many drawn examples, other ones each time.
+EFFORT ?= 100
+FUZZED := tests/fuzz tests/pipeline/test_ingest_model.py tests/api/test_openapi.py
+fuzz: $(READY)
+	EFFORT=$(EFFORT) $(BIN)/python -m pytest $(FUZZED) $(PYTEST_FLAGS)
 
 demo: $(READY)
 	@$(BIN)/tallystick demo $(DEMO_FLAGS)

@@ -10,11 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from ingest_world import NORTH, NOW, SOUTH, World, measurement
 
+from effort import drawing
 from tallystick.control.desk import Desk
 from tallystick.control.failed_measurements import discard as discard_failed
 from tallystick.control.failed_measurements import replay as replay_failed
@@ -197,12 +198,5 @@ class IngestMachine(RuleBasedStateMachine):
 
 
 # A failing life is short enough to read as it is; to shrink it would take minutes, each step of it being a disk's.
-IngestMachine.TestCase.settings = settings(
-    max_examples=10,
-    stateful_step_count=15,
-    deadline=None,
-    derandomize=True,
-    phases=(Phase.generate,),
-    suppress_health_check=list(HealthCheck),
-)
+IngestMachine.TestCase.settings = settings(**drawing(10, shrink=False), stateful_step_count=15)
 test_ingest_does_what_the_model_says = IngestMachine.TestCase
