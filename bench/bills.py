@@ -1,7 +1,8 @@
 """A bill run over many accounts, from usage sent over HTTP to stored bills, every total held against the bench's own.
 
-Each account has a standing charge and three usage lines: tiered, volume and stairstep. What the bills must come to is
-computed here, from the numbers that were sent, by arithmetic that shares nothing with the product.
+Each account has a standing charge and three usage lines: tiered, volume and stairstep; every tenth has a commitment or
+a balance besides. What the bills must come to is computed here, from the numbers that were sent, by arithmetic that
+shares nothing with the product.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -38,6 +39,8 @@ CONNECTIONS = 8
 POLLS = 20_000  # accounts for each second between two looks at the job: looking costs the server too
 COMPLETE_WITHIN_SECONDS = 1800
 STANDING_CHARGE = Decimal("20.00")
+CREDIT_FOR = 10  # every so-manieth account holds credit: commitments and balances by turns
+CREDIT_STEP = Decimal(100)  # of which there is this much, or up to eight times as much: some pay for all of a bill
 
 Band = tuple[Decimal, Decimal, Decimal]  # lower limit, fixed price, unit price
 
@@ -92,9 +95,14 @@ class Usage:
     def __init__(self, accounts: int, month: Month, seed: int = 1) -> None:
         chance = random.Random(seed)
         self.quantities: dict[str, dict[str, Decimal]] = {}
+        self.commitments: dict[str, Decimal] = {}
+        self.balances: dict[str, Decimal] = {}
         members: list[str] = []
         for number in range(accounts):
             code = f"customer-{number:06d}"
+            if number % CREDIT_FOR == 0:
+                held = self.balances if number // CREDIT_FOR % 2 else self.commitments
+                held[code] = CREDIT_STEP * (number // CREDIT_FOR % 8 + 1)
             total = self.quantities[code] = dict.fromkeys((price.field for price in PRICES), Decimal(0))
             for part in range(MEASUREMENTS_EACH):
                 calls, jobs = chance.randint(1, 10_000), chance.randint(1, 30)
@@ -112,9 +120,14 @@ class Usage:
             for first in range(0, len(members), AT_ONCE)
         ]
 
+    def charges(self, code: str) -> Decimal:
+        """What an account is charged, before credit."""
+        return STANDING_CHARGE + sum((price.of(self.quantities[code][price.field]) for price in PRICES), Decimal(0))
+
     def bill(self, code: str) -> Decimal:
         """What the bill of an account must come to."""
-        return STANDING_CHARGE + sum((price.of(self.quantities[code][price.field]) for price in PRICES), Decimal(0))
+        charged = self.charges(code)
+        return charged - min(charged, self.commitments.get(code, self.balances.get(code, Decimal(0))))
 
 
 def bills(options: Options) -> list[Figure]:
@@ -137,7 +150,8 @@ def bills(options: Options) -> list[Figure]:
         Figure(
             name="bill run",
             workload=f"{options.accounts:,} accounts, {MEASUREMENTS_EACH} measurements each, standing charge and three "
-            "usage lines (tiered, volume, stairstep), from POST /billjobs until COMPLETE; every total checked.",
+            "usage lines (tiered, volume, stairstep), a commitment or balance for each tenth, from POST /billjobs "
+            "until COMPLETE; every total checked.",
             value=rounded(value),
             unit="bills/s",
             compared_with=(compare(value, "rating in memory, one core, no stores", pure, "bills/s"),),
@@ -193,17 +207,51 @@ def _load(tenant: Tenant, usage: Usage, plan: str, month: Month, progress: Progr
         answers = send_all(tenant, [request("POST", tenant.path("/measurements"), body, tenant.token)])
         check("usage accepted", answers[0].count(b'"verdict":"accepted"'), answers[0].count(b'"verdict":'))
         progress.advance(task)
-    accounts = [str(each["id"]) for each in tenant.client.every("/accounts")]
-    check("accounts", len(accounts), len(usage.quantities))
+    ids = {str(each["code"]): str(each["id"]) for each in tenant.client.every("/accounts")}
+    check("accounts", len(ids), len(usage.quantities))
+    _grant(tenant, usage, ids, month)
+    accounts = list(ids.values())
     task = progress.add_task("bill run: account plans", total=len(accounts))
     for first in range(0, len(accounts), AT_ONCE):
         some = accounts[first : first + AT_ONCE]
         wanted = [{"accountId": each, "planId": plan, "startDate": f"{month.first}T00:00:00Z"} for each in some]
-        send_all(
-            tenant,
-            [request("POST", tenant.path("/accountplans"), wire.encode(body), tenant.token) for body in wanted],
-        )
+        send_all(tenant, _posts(tenant, "/accountplans", wanted))
         progress.advance(task, len(some))
+
+
+def _grant(tenant: Tenant, usage: Usage, ids: dict[str, str], month: Month) -> None:
+    """Make commitments, and balances with what is in them."""
+    bodies = {
+        "/commitments": [
+            {
+                "accountId": ids[code],
+                "amount": amount,
+                "currency": "USD",
+                "startDate": str(month.first),
+                "endDate": str(month.last + timedelta(days=365)),
+            }
+            for code, amount in usage.commitments.items()
+        ],
+        "/balances": [
+            {
+                "accountId": ids[code],
+                "code": code,
+                "name": "Wallet",
+                "currency": "USD",
+                "startDate": f"{month.first}T00:00:00Z",
+                "endDate": f"{month.last + timedelta(days=365)}T00:00:00Z",
+            }
+            for code in usage.balances
+        ],
+    }
+    made = {path: send_all(tenant, _posts(tenant, path, of_path)) for path, of_path in bodies.items()}
+    balances = [str(wire.decode(dict[str, Any], each)["id"]) for each in made["/balances"]]
+    for id_, amount in zip(balances, usage.balances.values(), strict=True):
+        send_all(tenant, _posts(tenant, f"/balances/{id_}/transactions", [{"amount": amount}]))
+
+
+def _posts(tenant: Tenant, path: str, bodies: Iterable[Mapping[str, object]]) -> list[bytes]:
+    return [request("POST", tenant.path(path), wire.encode(body), tenant.token) for body in bodies]
 
 
 def send_all(tenant: Tenant, requests: list[bytes]) -> list[bytes]:
@@ -268,7 +316,7 @@ def _pure_rating(data: Path, organization_id: str, usage: Usage, month: Month) -
     lines = [rate(each, answer, 1) for each, answer in zip(terms, answers, strict=True)]
     took = perf_counter() - start
     total = sum(line.item.converted_subtotal for each in lines for line in each)
-    check("total of pure rating", total, sum(usage.bill(code) for code in usage.quantities))
+    check("total of pure rating", total, sum(usage.charges(code) for code in usage.quantities))
     return len(terms) / took
 
 

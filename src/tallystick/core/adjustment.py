@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid5
 
 import msgspec
 
 from tallystick.core.bill import EarlierBill, LineItem, LineItemType
+from tallystick.core.ids import named_id
 from tallystick.core.lines import Draft, RatedLine, finished
 from tallystick.core.period import Period, local_day
 from tallystick.core.quantity import ZERO, add, subtract, tidy
@@ -120,7 +120,7 @@ def adjustments_of(account_id: str, bill_id: str, lines: Iterable[LineItem]) -> 
             amounts.setdefault(line.referenced_bill_id, {})[line.referenced_line_item_id] = line.subtotal
     return [
         Adjustment(
-            id=str(uuid5(UUID(bill_id), f"adjustment/{of}")),
+            id=named_id(bill_id, f"adjustment/{of}"),
             account_id=account_id,
             bill_id=bill_id,
             adjusted_bill_id=of,

@@ -187,7 +187,7 @@ class EventTally(msgspec.Struct, frozen=True, kw_only=True):
     large_total: Decimal
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class Question(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What the usage store is asked: one aggregation over one window, for some accounts or for all.
 
     `filter` is a boolean expression of the calculation language over the meter's fields. Where

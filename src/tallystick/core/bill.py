@@ -10,12 +10,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
-from uuid import UUID, uuid5
 
 import msgspec
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.entity import Used
+from tallystick.core.ids import named_id
 from tallystick.core.ledger import Opening
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import Frequency, Instant, Period
@@ -23,7 +23,7 @@ from tallystick.core.wire import canonical
 from tallystick.core.working import Working
 from tallystick.errors import Refusal
 
-NAMESPACE = UUID("0b1f4ad0-2a52-5e0a-9d0c-6f1b63a4b0a5")  # of all ids that are made from what they name
+NAMESPACE = "0b1f4ad0-2a52-5e0a-9d0c-6f1b63a4b0a5"  # of all ids that are made from what they name
 
 
 class BillStatus(StrEnum):
@@ -297,12 +297,12 @@ def period_key(account_id: str, frequency: Frequency, interval: int, period: Per
 
 def bill_id(organization_id: str, key: str) -> str:
     """The id of the bill with this period key: the same for ever, so that running again finds the same bill."""
-    return str(uuid5(NAMESPACE, f"bill/{organization_id}/{key}"))
+    return named_id(NAMESPACE, f"bill/{organization_id}/{key}")
 
 
 def line_id(of_bill: str, key: str) -> str:
     """The id of a line of a bill, from what the line is for."""
-    return str(uuid5(UUID(of_bill), key))
+    return named_id(of_bill, key)
 
 
 def document_keys(bill: Bill, grouping: str) -> dict[str, str]:

@@ -7,11 +7,11 @@ docs/decisions/0151-scheduled-bills.md).
 from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
-from uuid import uuid5
 
 import msgspec
 
 from tallystick.core.bill import NAMESPACE, Bill, BillStatus
+from tallystick.core.ids import named_id
 from tallystick.core.organization import GracePeriodUnit, OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start, local_day, require_zone
 
@@ -56,7 +56,7 @@ def _latest_slot(config: OrganizationConfig, interval: timedelta, now: Instant) 
 
 def job_id_of(organization_id: str, slot: Slot) -> str:
     """The id of the bill job of a slot: the same for whoever comes to run it, and whenever."""
-    return str(uuid5(NAMESPACE, f"scheduled/{organization_id}/{slot.at.wire()}"))
+    return named_id(NAMESPACE, f"scheduled/{organization_id}/{slot.at.wire()}")
 
 
 def periods_of(grid: Grid, slot: Slot) -> list[Period]:

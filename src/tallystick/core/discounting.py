@@ -38,6 +38,8 @@ def discount_drafts(terms: Terms, drafts: Sequence[Draft]) -> Iterator[Draft]:
     Percentages go first, then amounts; within each by start, then name. Each is of what those before it left, and takes
     no more than that.
     """
+    if not terms.agreements.discounts:
+        return
     lines = [draft for draft in drafts if draft.type in _DISCOUNTED]
     discounts = discounts_on(terms)
     stretches = [each for draft in lines for each in _stretches(terms, draft, discounts)]

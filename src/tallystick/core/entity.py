@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal, InvalidOperation
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from functools import cache
+from typing import Annotated, Any, ClassVar, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -51,7 +52,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     filters: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
+        for name in _numbers(type(self)):
             value = getattr(self, name)
             if isinstance(value, Decimal):
                 require_number(value, wire_name(type(self), name))
@@ -62,6 +63,15 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 V = TypeVar("V", bound=Value)
+
+
+@cache
+def _numbers(of: type[Value]) -> tuple[str, ...]:
+    """The fields of a kind of value that may hold a number."""
+    hints = get_type_hints(of)
+    return tuple(
+        name for name in of.__struct_fields__ if hints[name] in {Decimal, Any} or Decimal in get_args(hints[name])
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +87,7 @@ class Entity(Generic[V]):
     modified_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(msgspec.Struct, frozen=True, order=True, cache_hash=True):
     """One entity version that a calculation used, so that it can be read again for a replay."""
 
     kind: str

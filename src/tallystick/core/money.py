@@ -16,6 +16,7 @@ from decimal import (
     InvalidOperation,
 )
 from enum import StrEnum
+from functools import cache
 
 import msgspec
 
@@ -90,7 +91,7 @@ def round_money(amount: Decimal, rounding: Rounding = DEFAULT_ROUNDING) -> Decim
     is UNNECESSARY and the amount has more decimals. The trace of a division does not count: a third of a unit at 0.03
     is 0.01 in every mode, although the digits of the third end somewhere.
     """
-    context, step = _CONTEXTS[rounding.mode], Decimal((0, (1,), -rounding.decimals))
+    context, step = _CONTEXTS[rounding.mode], _step(rounding.decimals)
     try:
         rounded = _without_trace(amount, step).quantize(step, context=context)
     except Inexact:
@@ -101,8 +102,17 @@ def round_money(amount: Decimal, rounding: Rounding = DEFAULT_ROUNDING) -> Decim
     return rounded or rounded.copy_abs()
 
 
+@cache
+def _step(decimals: int) -> Decimal:
+    """One of the last decimal."""
+    return Decimal((0, (1,), -decimals))
+
+
 def _without_trace(amount: Decimal, step: Decimal) -> Decimal:
     """The amount, or the multiple of half a step that it misses by no more than the trace of a division."""
+    text = str(amount)
+    if len(text) <= -_TRACE_EXPONENT and "E" not in text:
+        return amount  # too short to have a trace: this is almost every amount, and costs least to find out
     exponent = amount.as_tuple().exponent
     assert isinstance(exponent, int), f"{amount} is no amount"
     if exponent >= _TRACE_EXPONENT:

@@ -62,12 +62,18 @@ class Instant(datetime):
 
     def wire(self) -> str:
         """ISO 8601 with milliseconds and `Z`; microseconds only where there are any."""
-        digits = "microseconds" if self.microsecond % 1000 else "milliseconds"
-        return self.isoformat(timespec=digits).removesuffix("+00:00") + "Z"
+        return _wire(self)
 
     def stamp(self) -> str:
         """ISO 8601 of fixed width: sorts as text in the order of time."""
         return self.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+@lru_cache(maxsize=16_384)
+def _wire(moment: Instant) -> str:
+    """Kept, because bills share their instants: those of a run say the same few over and over."""
+    digits = "microseconds" if moment.microsecond % 1000 else "milliseconds"
+    return moment.isoformat(timespec=digits).removesuffix("+00:00") + "Z"
 
 
 class Period(NamedTuple):
@@ -142,6 +148,7 @@ def _end_of_gap(before: datetime, after: datetime, tz: ZoneInfo) -> datetime:
     return before + timedelta(seconds=high)
 
 
+@lru_cache(maxsize=8192)
 def local_day(instant: Instant, zone: str) -> date:
     """The calendar day an instant belongs to in a time zone: day_start(day) <= instant < day_start(day + 1).
 
@@ -180,7 +187,7 @@ def _days(period: Period, zone: str) -> int:
     return (local_day(period.end, zone) - local_day(period.start, zone)).days
 
 
-class Grid(msgspec.Struct, frozen=True, kw_only=True):
+class Grid(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """The billing periods of one frequency: every `interval` days, weeks, months or years from the epoch, in both
     directions (source: reference 3.5).
 
@@ -214,7 +221,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
     def period(self, number: int) -> Period:
         """Period `number`, any integer: 0 starts on the epoch."""
-        return Period(self._start(number), self._start(number + 1))
+        return _period(self, number)
 
     def index_of_day(self, day: date) -> int:
         """The number of the period that a calendar day is in."""
@@ -226,7 +233,7 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
 
     def index_of(self, instant: Instant) -> int:
         """The number of the period that holds an instant."""
-        return self.index_of_day(local_day(instant, self.zone))
+        return _index_of(self, instant)
 
     def period_at(self, instant: Instant) -> Period:
         """The period that holds an instant."""
@@ -265,13 +272,23 @@ class Grid(msgspec.Struct, frozen=True, kw_only=True):
                 yield period
             number += 1
 
-    def _start(self, number: int) -> Instant:
-        return day_start(self.first_day(number), self.zone)
-
     def _index(self, period: Period) -> int:
         number = self.index_of(period.start)
         assert self.period(number) == period, f"{period} is not a period of {self}"
         return number
+
+
+# Accounts share billing grids: a run asks for the same few periods for each of them.
+
+
+@lru_cache(maxsize=8192)
+def _period(grid: Grid, number: int) -> Period:
+    return Period(day_start(grid.first_day(number), grid.zone), day_start(grid.first_day(number + 1), grid.zone))
+
+
+@lru_cache(maxsize=8192)
+def _index_of(grid: Grid, instant: Instant) -> int:
+    return grid.index_of_day(local_day(instant, grid.zone))
 
 
 def _plus_months(day: date, months: int) -> date:

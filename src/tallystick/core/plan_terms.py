@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -90,7 +91,7 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
         return segmented_fields([each.aggregation.value for each in self.inputs])
 
 
-class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
+class PlanTerms(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One plan with its template: what is set on the plan overrides the template (source: reference 3.4)."""
 
     plan: Entity[Plan]
@@ -100,6 +101,16 @@ class PlanTerms(msgspec.Struct, frozen=True, kw_only=True):
     minimum_spend_product: Entity[Product]
     prices: tuple[PriceTerms, ...]
     counter_prices: tuple[CounterPriceTerms, ...] = ()
+
+    @cached_property
+    def worked_out(self) -> dict[Hashable, Any]:
+        """What was worked out from these terms and from the key alone, kept for the next account that has the plan."""
+        return {}
+
+    @cached_property
+    def spans(self) -> bool:
+        """Whether the bands of some pricing span the life of an account plan."""
+        return any(price.pricing.value.tiers_span_plan for price in self.prices)
 
     @property
     def standing_charge(self) -> Decimal:

@@ -88,7 +88,7 @@ def tidy(value: Decimal) -> Decimal:
     if not value:
         return ZERO
     plainest = EXACT.normalize(value)
-    whole = plainest.to_integral_value(context=EXACT)
+    whole = EXACT.to_integral_value(plainest)
     return EXACT.quantize(whole, ONE) if whole == plainest else plainest
 
 

@@ -94,10 +94,7 @@ def _drafts(
     conversion = terms.conversion(account_plan.plan.template.value.currency)
     found = [_recurring(account_plan, conversion, charge) for charge in standing_charges(terms, account_plan)]
     usage = [
-        msgspec.structs.replace(
-            _cut(_usage(conversion, window, counting), window, counting, answers),
-            portions=portions(window, counting.segment, answers),
-        )
+        _shared(_cut(_usage(conversion, window, counting), window, counting, answers), window, answers)
         for window in of_plan
         for counting in countings(window, answers)
     ]
@@ -207,6 +204,11 @@ def _cut(draft: Draft, window: Window, counting: Counting, answers: Answers) -> 
     return msgspec.structs.replace(draft, parts=tuple(parts))
 
 
+def _shared(draft: Draft, window: Window, answers: Answers) -> Draft:
+    """The line with what each account of a pool has used of it, where it will be broken down."""
+    return msgspec.structs.replace(draft, portions=portions(window, draft.segment, answers)) if window.shares else draft
+
+
 def _usage_order(draft: Draft) -> tuple[str, str, tuple[str, ...], Period, str]:
     assert draft.price is not None, "usage has a price"
     priced = draft.price.priced
@@ -283,6 +285,8 @@ def _divided(price: PriceTerms, counting: Counting) -> Divided:
 def _capped(drafts: Sequence[Draft]) -> list[Draft]:
     """Credits give back at most what there is: a product credit the lines of its product, a global one the rest of
     the bill. Product credits go first; within a kind, in the order of the lines (source: reference 3.2)."""
+    if not any(draft.credit for draft in drafts):
+        return list(drafts)
     left: dict[str, Decimal] = {}
     for draft in drafts:
         if not draft.credit:

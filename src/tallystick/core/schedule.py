@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, time
-from uuid import UUID, uuid5
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from tallystick.core.charge import Charge, ChargeEntityType, ChargeLineItemType
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
+from tallystick.core.ids import named_id
 from tallystick.core.ledger import CreditKind, LedgerCause, LedgerEntry
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, local_days, require_zone
@@ -138,4 +138,4 @@ def scheduled_charge(
 
 def run_id(schedule_id: str, run: Instant) -> str:
     """The id of what a schedule makes at a moment: always the same."""
-    return str(uuid5(UUID(schedule_id), run.wire()))
+    return named_id(schedule_id, run.wire())

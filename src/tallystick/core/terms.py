@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ from tallystick.core.quantity import ONE, multiply
 from tallystick.errors import Refusal
 
 
-class AccountPeriod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class AccountPeriod(msgspec.Struct, frozen=True, kw_only=True, rename="camel", dict=True):
     """One bill to make: an account, a billing frequency, one of its periods, and what the job asks for besides."""
 
     account_id: str
@@ -36,7 +37,7 @@ class AccountPeriod(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     parameters: BillParameters = BillParameters()
     grouping: str = ""  # which of the account's bills of the period, by contract or grouping key
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What makes the bill unique in its organisation."""
         return period_key(self.account_id, self.frequency, self.interval, self.period, self.grouping)
@@ -98,10 +99,12 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
 
     def converted(self, exact: Decimal) -> Decimal:
         """An exact amount of the plan's currency as money in the currency of the bill. Refusal `rounding_forbidden`."""
+        if self.from_currency == self.to_currency:
+            return self.money(exact)
         return _money(multiply(exact, self.rate), self.to_rounding, self.to_currency)
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Everything that the bill of one account for one period depends on, apart from usage."""
 
     organization_id: str
@@ -135,12 +138,12 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
         """The time zone whose days count."""
         return self.parameters.timezone or self.config.value.timezone
 
-    @property
+    @cached_property
     def bill_id(self) -> str:
         """The id that the bill has, whenever it is made."""
         return bill_id(self.organization_id, self.of.key)
 
-    @property
+    @cached_property
     def currency(self) -> str:
         """The currency of the bill: the job's, the account's or the organisation's (source: reference 3.3)."""
         return self.parameters.target_currency or self.account.value.currency or self.config.value.currency
@@ -173,13 +176,20 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
         Refusal `missing_conversion_rate` when neither the job nor the organisation has the rate.
         """
-        return Conversion(
-            from_currency=from_,
-            to_currency=to,
-            rate=ONE if from_ == to else self._rate(from_, to),
-            from_rounding=self.rounding(from_),
-            to_rounding=self.rounding(to),
-        )
+        if (from_, to) not in self._exchanges:
+            self._exchanges[from_, to] = Conversion(
+                from_currency=from_,
+                to_currency=to,
+                rate=ONE if from_ == to else self._rate(from_, to),
+                from_rounding=self.rounding(from_),
+                to_rounding=self.rounding(to),
+            )
+        return self._exchanges[from_, to]
+
+    @cached_property
+    def _exchanges(self) -> dict[tuple[str, str], Conversion]:
+        """The conversions that were asked for already, by both currencies."""
+        return {}
 
     def _conversions(self) -> tuple[CurrencyConversion, ...]:
         return *(self.parameters.currency_conversions or ()), *self.config.value.currency_conversions

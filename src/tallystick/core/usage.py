@@ -6,7 +6,7 @@ also about the time before, back to the start of the plan (and of the pricing).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -103,26 +103,48 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
 def windows(terms: Terms, up_to: int) -> Iterator[Window]:
     """Every window of every pricing in the billing period, in the order of the bill's lines."""
     for account_plan in terms.account_plans:
-        active = intersect(account_plan.period, account_plan.life)
-        decisions = _decisions(account_plan, active, up_to)
-        for price in account_plan.plan.prices:
-            for piece in _by_stretch(account_plan, clip(price.pieces, active)):
-                asked = Asked(piece, _questions(account_plan, price, piece, up_to))
-                before = _before(account_plan, price, piece.window.start, up_to)
-                cut = (piece._replace(window=Period(piece.window.start, at)) for at in _cuts(terms, piece.window))
-                cuts = tuple(Asked(part, _questions(account_plan, price, part, up_to)) for part in cut)
-                rivals = (decisions[id_] for id_, _ in piece.contested if id_ in decisions)
-                own = [decisions[price.pricing.id]] if price.condition else []
-                shares = _shares(account_plan, asked)
-                yield Window(account_plan, price, asked, before, cuts, (*own, *rivals), shares)
+        for window in _shared_windows(terms, account_plan, up_to):
+            yield msgspec.structs.replace(window, account_plan=account_plan)
 
 
-def _cuts(terms: Terms, window: Period) -> list[Instant]:
-    """The moments inside a window up to which its usage is asked too: where credit or a discount begins or ends."""
-    found = set(cuts_of(terms.credits, window))
+def _shared_windows(terms: Terms, account_plan: AccountPlanTerms, up_to: int) -> Sequence[Window]:
+    """The windows of an account plan, which are the same for every account that has the plan for the same time: they
+    are worked out once (and have the account plan that they were worked out for)."""
+    active = intersect(account_plan.period, account_plan.life)
+    if active is None:
+        return ()
+    cuts = _cuts(terms, active)
+    if account_plan.pool or account_plan.usage_filters:
+        return tuple(_windows(account_plan, active, cuts, up_to))
+    began = account_plan.life.start if account_plan.plan.spans else None
+    key = (active, account_plan.grid, account_plan.period, began, cuts, up_to)
+    kept: dict[Hashable, tuple[Window, ...]] = account_plan.plan.worked_out
+    if key not in kept:
+        kept[key] = tuple(_windows(account_plan, active, cuts, up_to))
+    return kept[key]
+
+
+def _windows(account_plan: AccountPlanTerms, active: Period, cuts: Sequence[Instant], up_to: int) -> Iterator[Window]:
+    decisions = _decisions(account_plan, active, up_to)
+    for price in account_plan.plan.prices:
+        for piece in _by_stretch(account_plan, clip(price.pieces, active)):
+            start, end = piece.window
+            asked = Asked(piece, _questions(account_plan, price, piece, up_to))
+            before = _before(account_plan, price, start, up_to)
+            parts = (piece._replace(window=Period(start, at)) for at in cuts if start < at < end)
+            of_parts = tuple(Asked(part, _questions(account_plan, price, part, up_to)) for part in parts)
+            rivals = (decisions[id_] for id_, _ in piece.contested if id_ in decisions)
+            own = [decisions[price.pricing.id]] if price.condition else []
+            shares = _shares(account_plan, asked)
+            yield Window(account_plan, price, asked, before, of_parts, (*own, *rivals), shares)
+
+
+def _cuts(terms: Terms, active: Period) -> tuple[Instant, ...]:
+    """The moments up to which usage is asked too: where credit or a discount begins or ends."""
+    found = set(cuts_of(terms.credits, active))
     for discount in terms.agreements.discounts_on(terms.account.id, terms.period):
-        found |= {at for at in discount.value.cuts if window.start < at < window.end}
-    return sorted(found)
+        found |= {at for at in discount.value.cuts if active.start < at < active.end}
+    return tuple(sorted(found))
 
 
 def _by_stretch(account_plan: AccountPlanTerms, pieces: Sequence[Piece]) -> list[Piece]:
@@ -139,12 +161,12 @@ def _shares(account_plan: AccountPlanTerms, asked: Asked) -> tuple[Question, ...
     return tuple(msgspec.structs.replace(each, pooled=False) for each in asked.questions if each.pooled)
 
 
-def _decisions(account_plan: AccountPlanTerms, active: Period | None, up_to: int) -> dict[str, Decision]:
+def _decisions(account_plan: AccountPlanTerms, active: Period, up_to: int) -> dict[str, Decision]:
     """What decides the conditions of an account plan's pricings, by their ids: the whole billing period, as far as the
     account plan is in force."""
     found = {}
     for price in account_plan.plan.prices:
-        if price.condition and active:
+        if price.condition:
             asked = tuple(question_of(account_plan, each, active, up_to) for each in price.condition.inputs)
             found[price.pricing.id] = Decision(price.pricing.id, price.condition, active, asked)
     return found
@@ -178,7 +200,7 @@ def countings(window: Window, answers: Answers) -> list[Counting]:
         left_alone = fixed is None or any(matches(each, fixed) for each in taken if fixed)
         segments = [] if left_alone or fixed is None else [fixed]
     decided = window.decision.inputs(answers) if window.decision else ()
-    counted = (
+    counted = [
         _counting(
             window,
             segment,
@@ -187,8 +209,8 @@ def countings(window: Window, answers: Answers) -> list[Counting]:
             input_values(window.price.inputs, window.now.questions, answers, segment) if window.price.compound else (),
         )
         for segment in segments
-    )
-    return [msgspec.structs.replace(each, decided=decided) for each in counted]
+    ]
+    return [msgspec.structs.replace(each, decided=decided) for each in counted] if decided else counted
 
 
 def _taken(window: Window, answers: Answers) -> list[Pattern] | None:

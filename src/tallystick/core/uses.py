@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from tallystick.core.ad_hoc import accounting_product
 from tallystick.core.counter import levels_used
 from tallystick.core.discounting import discounts_on
 from tallystick.core.entity import Entity, Used
-from tallystick.core.period import intersect, stretch
+from tallystick.core.period import Period, intersect, stretch
+from tallystick.core.plan_terms import PlanTerms
 from tallystick.core.terms import AccountPlanTerms, Terms
 
 
@@ -26,7 +28,8 @@ def uses_of(terms: Terms) -> tuple[Used, ...]:
         note(*commitment.credit.billing)
     note(*(terms.currencies[code] for code in terms.all_currencies if code in terms.currencies))
     for each in terms.account_plans:
-        note(*_of_plan(terms, each))
+        note(*_of_account_plan(terms, each))
+        found |= _of_plans(each)
     for discount in discounts_on(terms):
         note(discount, terms.agreements.products.get(discount.value.accounting_product_id or ""))
     agreements = terms.agreements
@@ -37,11 +40,10 @@ def uses_of(terms: Terms) -> tuple[Used, ...]:
     for memo in agreements.memos:
         value = memo.value
         note(memo, agreements.products.get(value.product_id), agreements.products.get(value.accounting_product_id))
-    return tuple(sorted(found, key=lambda used: (used.kind, used.id, used.version)))
+    return tuple(sorted(found))
 
 
-def _of_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
-    plan = each.plan
+def _of_account_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
     found: list[Entity[Any] | None] = [each.account_plan, each.contract, terms.agreements.grouping_key(each.contract)]
     found += each.considered
     if each.group:
@@ -49,12 +51,26 @@ def _of_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] | None]:
         found += [each.group, *terms.agreements.links.get(each.group.id, ())]
         found.append(products.get(value.standing_charge_accounting_product_id or ""))
         found.append(products.get(value.minimum_spend_accounting_product_id or ""))
-    for one in (plan, *each.siblings):
+    return [*found, *levels_used(terms, each)]
+
+
+def _of_plans(each: AccountPlanTerms) -> frozenset[Used]:
+    """What the plan of an account plan, and its siblings, are made of: the same for all accounts that have them."""
+    horizon = stretch(each.life.start, each.grid.next(each.period).end)
+    kept: dict[Hashable, frozenset[Used]] = each.plan.worked_out
+    key = ("uses", horizon, tuple(one.plan.id for one in each.siblings))
+    if key not in kept:
+        found = _of_plan(each.plan, each.siblings, horizon)
+        kept[key] = frozenset(Used(one.value.kind, one.id, one.version) for one in found)
+    return kept[key]
+
+
+def _of_plan(plan: PlanTerms, siblings: tuple[PlanTerms, ...], horizon: Period) -> list[Entity[Any]]:
+    found: list[Entity[Any]] = []
+    for one in (plan, *siblings):
         found += [one.plan, one.template, one.product, one.standing_charge_product, one.minimum_spend_product]
     for counter_price in plan.counter_prices:
         found += [counter_price.pricing, counter_price.counter, counter_price.accounting_product]
-    found += levels_used(terms, each)
-    horizon = stretch(each.life.start, each.grid.next(each.period).end)
     for price in plan.prices:
         if intersect(stretch(price.pricing.value.start_date, price.pricing.value.end_date), horizon):
             inputs = (*price.inputs, *(price.condition.inputs if price.condition else ()))

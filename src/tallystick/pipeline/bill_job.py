@@ -7,7 +7,6 @@ Bill ids and failures are with the chunks, so that progress costs the same whate
 from __future__ import annotations
 
 from datetime import datetime
-from uuid import UUID, uuid5
 
 import msgspec
 
@@ -22,6 +21,7 @@ from tallystick.core.bill_job import (
     BillRecalculateRequest,
 )
 from tallystick.core.bill_schedule import Slot
+from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
 from tallystick.core.terms import AccountPeriod
 from tallystick.errors import Refusal
@@ -219,7 +219,7 @@ def read_kept(records: OrganizationRecords, id: str) -> KeptJob:
 
 
 def chunk_id(job_id: str, number: int) -> str:
-    return str(uuid5(UUID(job_id), f"chunk/{number}"))
+    return named_id(job_id, f"chunk/{number}")
 
 
 def chunk_document(chunk: JobChunk) -> Document:

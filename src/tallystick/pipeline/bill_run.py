@@ -12,13 +12,13 @@ period that ends with that day; without it, of each billing grid the latest peri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from uuid import UUID, uuid5
 
 import msgspec
 
 from tallystick.core.bill import bill_id
 from tallystick.core.bill_job import BillFailure, BillJob, BillJobRequest, BillJobStatus, BillJobType
 from tallystick.core.bill_schedule import Slot, periods_of
+from tallystick.core.ids import named_id
 from tallystick.core.ingest_failure import Event
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
@@ -211,7 +211,7 @@ def _put_events(write: Transaction, job: BillJob, failures: Sequence[BillFailure
     """Tell of each account period that could not be billed, once per job, whatever is run again."""
     events = []
     for failure in failures:
-        id_ = str(uuid5(UUID(job.id), f"failure/{failure.account_id}/{failure.period_key}"))
+        id_ = named_id(job.id, f"failure/{failure.account_id}/{failure.period_key}")
         details = {
             "eventName": EVENT_NAME,
             "billJobId": job.id,

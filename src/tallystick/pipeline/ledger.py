@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid5
 
 from tallystick.core import wire
 from tallystick.core.bill import Bill
@@ -19,6 +18,7 @@ from tallystick.core.credit import Credit
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.drawing import Draw
 from tallystick.core.entity import Entity
+from tallystick.core.ids import named_id
 from tallystick.core.ledger import LedgerCause, LedgerEntry, Opening, document_keys, place_of
 from tallystick.core.period import Instant
 from tallystick.core.quantity import ZERO, add, negate, tidy, total
@@ -60,8 +60,9 @@ class Book:
 
     def __init__(self, entries: Iterable[LedgerEntry], fixed: Collection[str], credit_ids: Iterable[str] = ()) -> None:
         self._entries: dict[str, dict[str, LedgerEntry]] = {id_: {} for id_ in credit_ids}
+        self._drawn: dict[str, dict[str, LedgerEntry]] = {}  # the draws among them, by bill
         for entry in entries:
-            self._entries.setdefault(entry.credit_id, {})[entry.id] = entry
+            self._keep(entry)
         self._fixed = set(fixed)
         self._changed: dict[str, LedgerEntry | None] = {}
 
@@ -73,6 +74,8 @@ class Book:
         """Add the entries of more credits, as they are stored."""
         assert not self._entries.keys() & other._entries.keys(), "what is in the book may have been changed already"
         self._entries |= other._entries
+        for bill_id, draws in other._drawn.items():
+            self._drawn.setdefault(bill_id, {}).update(draws)
         self._fixed |= other._fixed
 
     def is_fixed(self, bill_id: str) -> bool:
@@ -107,12 +110,7 @@ class Book:
 
     def drawn_by(self, bill_id: str) -> dict[str, LedgerEntry]:
         """The entries of a bill, by id."""
-        return {
-            each.id: each
-            for of_credit in self._entries.values()
-            for each in of_credit.values()
-            if each.entity_type is LedgerCause.BILL and each.entity_id == bill_id
-        }
+        return dict(self._drawn.get(bill_id, {}))
 
     def later_bills(self, credit_ids: Collection[str], place: Place) -> set[str]:
         """The bills after a place that draw from credits and whose draws are not fixed."""
@@ -133,12 +131,17 @@ class Book:
             credit_id = (new or before[id_]).credit_id
             if old is None or new is None or old.amount != new.amount:
                 touched.add(credit_id)
-            of_credit = self._entries.setdefault(credit_id, {})
-            of_credit.pop(id_, None)
+            self._entries.setdefault(credit_id, {}).pop(id_, None)
+            self._drawn.get(bill_id, {}).pop(id_, None)
             if new is not None:
-                of_credit[id_] = new
+                self._keep(new)
             self._changed[id_] = new
         return touched
+
+    def _keep(self, entry: LedgerEntry) -> None:
+        self._entries.setdefault(entry.credit_id, {})[entry.id] = entry
+        if entry.entity_type is LedgerCause.BILL:
+            self._drawn.setdefault(entry.entity_id, {})[entry.id] = entry
 
     def write(self, write: Transaction) -> None:
         """Write what was changed."""
@@ -175,7 +178,7 @@ def entries_of(bill: Bill, draws: Sequence[Draw], owners: Mapping[str, str]) -> 
     """What a bill draws as entries of the ledger. `owners` has the account of each credit."""
     return [
         LedgerEntry(
-            id=str(uuid5(UUID(bill.id), f"draw/{draw.credit_id}/{draw.from_rollover}")),
+            id=named_id(bill.id, f"draw/{draw.credit_id}/{draw.from_rollover}"),
             credit_kind=draw.kind,
             credit_id=draw.credit_id,
             account_id=owners[draw.credit_id],
