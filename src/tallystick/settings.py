@@ -44,7 +44,7 @@ class Settings:
     waiting_measurements: int = 200_000
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
-    bill_chunk: int = 500
+    bill_chunk: int = 1_000
 
     @property
     def directory(self) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from billing_desk import NOVEMBER, Desk, calls_world
+from msgspec.structs import replace
 
 from billing_world import World, at, bands, id_of
 from tallystick.core.account import AccountPlan

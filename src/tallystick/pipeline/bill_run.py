@@ -40,7 +40,7 @@ from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, ac
 from tallystick.pipeline.rate import rate_accounts
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
-CHUNK = 500  # account periods that are settled in one transaction
+CHUNK = 1_000  # account periods that are settled in one transaction
 EVENT_NAME = "billing.bill.failed"
 EVENT_TYPE = "BillingFailure"
 

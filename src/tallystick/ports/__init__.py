@@ -142,7 +142,7 @@ class OrganizationRecords(Protocol):
         """One stored document."""
 
     def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
-        """One page of the documents that match, in falling order of (sort, id)."""
+        """One page of the documents that match, in falling order of sort; of equal sort the latest added first."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Write: all or nothing, one writer at a time in an organisation; what is read inside stays true."""

@@ -28,12 +28,12 @@ def document(run: Run, organization_id: str, kind: str, id: str) -> Document | N
 
 
 def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
-    """One page of the documents that match, in falling order of (sort, id)."""
+    """One page of the documents that match, in falling order of sort, then of when they were added."""
     assert page.size > 0, "a page has at least one row"
     parameters: dict[str, Any] = {"organization_id": organization_id, "size": page.size + 1}
     if page.token:
         place = read_token(page.token, DocumentPlace)
-        parameters |= {"last_sort": place.sort, "last_id": place.id}
+        parameters |= {"last_sort": place.sort, "last_sequence": place.sequence}
     equal, between = [], []
     for name, wanted in (where.equal or {}).items():
         values = [value for value in dict.fromkeys(wanted) if storable(value)]
@@ -51,7 +51,7 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     rows = run(_listing(kind, tuple(equal), tuple(between), bool(page.token)), parameters)
     shown = [_document(kind, row) for row in rows[: page.size]]
     more = len(rows) > page.size
-    return Found(tuple(shown), write_token(DocumentPlace(shown[-1].sort, shown[-1].id)) if more else None)
+    return Found(tuple(shown), _place(rows[page.size - 1]) if more else None)
 
 
 def put_documents(connection: Connection, organization_id: str, kind: str, documents: Sequence[Document]) -> None:
@@ -110,10 +110,10 @@ def _listing(
             statement = statement.where(table.c[name] <= bindparam(f"high_{name}"))
     if goes_on:
         last_sort: BindParameter[str] = bindparam("last_sort")
-        last_id: BindParameter[str] = bindparam("last_id")
-        # The same as (sort, id) < (last_sort, last_id), in the form that lets SQLite use the index of a key.
-        statement = statement.where(table.c.sort <= last_sort, or_(table.c.sort < last_sort, table.c.id < last_id))
-    return statement.order_by(table.c.sort.desc(), table.c.id.desc()).limit(bindparam("size", type_=INTEGER))
+        before = table.c.sequence < bindparam("last_sequence", type_=INTEGER)
+        # The same as (sort, sequence) < (last_sort, last_sequence), in the form that lets SQLite use a key's index.
+        statement = statement.where(table.c.sort <= last_sort, or_(table.c.sort < last_sort, before))
+    return statement.order_by(table.c.sort.desc(), table.c.sequence.desc()).limit(bindparam("size", type_=INTEGER))
 
 
 @cache
@@ -123,7 +123,9 @@ def _put(kind: str, dialect: str) -> Insert:
     build = postgresql.insert if dialect == "postgresql" else sqlite.insert
     statement = build(table)
     changed = {
-        name: statement.excluded[name] for column in table.c if (name := column.name) not in {"organization_id", "id"}
+        name: statement.excluded[name]
+        for column in table.c
+        if (name := column.name) not in {"sequence", "organization_id", "id"}
     }
     return statement.on_conflict_do_update(index_elements=["organization_id", "id"], set_=changed)
 
@@ -143,8 +145,8 @@ def _table(kind: str) -> Table:
 
 
 def _columns(table: Table) -> list[Any]:
-    """Every column but the organisation, in the order id, sort, keys, body."""
-    return list(table.c)[1:]
+    """Every column but the organisation, in the order sequence, id, sort, keys, body."""
+    return [column for column in table.c if column.name != "organization_id"]
 
 
 def _row(organization_id: str, kind: str, new: Document) -> dict[str, Any]:
@@ -161,9 +163,14 @@ def _row(organization_id: str, kind: str, new: Document) -> dict[str, Any]:
 
 
 def _document(kind: str, row: Any) -> Document:
-    id_, sort, *texts, body = row
+    _, id_, sort, *texts, body = row
     keys = {name: text for name, text in zip(DOCUMENT_KINDS[kind], texts, strict=True) if text is not None}
     return Document(id=id_, sort=sort, keys=keys, body=body.encode())
+
+
+def _place(row: Any) -> str:
+    """The token of the page that goes on after a row."""
+    return write_token(DocumentPlace(row.sort, row.sequence))
 
 
 def _broken(kind: str, error: IntegrityError) -> str:

@@ -19,10 +19,10 @@ class EntityPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_f
 
 
 class DocumentPlace(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Where a list of documents goes on: below this (sort, id)."""
+    """Where a list of documents goes on: below this (sort, sequence number)."""
 
     sort: str
-    id: str
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 Place = TypeVar("Place", EntityPlace, DocumentPlace)

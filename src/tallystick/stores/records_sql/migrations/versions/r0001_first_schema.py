@@ -143,17 +143,18 @@ def _references() -> None:
 def _documents(kind: str, keys: tuple[str, ...]) -> None:
     op.create_table(
         kind,
+        sa.Column("sequence", INTEGER, primary_key=True, autoincrement=True),
         _of_organization(),
         _text("id"),
         _text("sort"),
         *(_text(key, nullable=True) for key in keys),
         _text("body"),
-        sa.PrimaryKeyConstraint("organization_id", "id"),
+        sa.UniqueConstraint("organization_id", "id", name=f"{kind}_by_id"),
         sqlite_strict=True,
     )
-    op.create_index(f"{kind}_by_sort", kind, ["organization_id", "sort", "id"])
+    op.create_index(f"{kind}_by_sort", kind, ["organization_id", "sort", "sequence"])
     for key in keys:
         if key == "period_key":
             op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key], unique=True)
         else:
-            op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key, "sort", "id"])
+            op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key, "sort", "sequence"])
