@@ -187,7 +187,7 @@ class EventTally(msgspec.Struct, frozen=True, kw_only=True):
     large_total: Decimal
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+class Question(msgspec.Struct, frozen=True, gc=False, kw_only=True, cache_hash=True):
     """What the usage store is asked: one aggregation over one window, for some accounts or for all.
 
     `filter` is a boolean expression of the calculation language over the meter's fields. Where
@@ -230,7 +230,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
         return self.gauge or (self.correlation is not None and self.correlation.window is not None)
 
 
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
+class Measured(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One answer: exact `total` and `count`. The value is total / count for MEAN, and `total` for all else but
     time-weighted methods, whose total adds up value × microseconds held: theirs is total / `time_unit`."""
 

@@ -15,7 +15,7 @@ from tallystick.core.catalog import PricingBand
 from tallystick.core.quantity import ZERO, add, multiply, negate, subtract, tidy, total
 
 
-class BandShare(msgspec.Struct, frozen=True, kw_only=True):
+class BandShare(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What one band contributed: `subtotal` = `fixed_subtotal` + `unit_subtotal`.
 
     `band` is its index in the price list; `lower_limit`, `fixed_price` and `unit_price` are copied from there.
@@ -33,7 +33,7 @@ class BandShare(msgspec.Struct, frozen=True, kw_only=True):
     subtotal: Decimal
 
 
-class Priced(msgspec.Struct, frozen=True, kw_only=True):
+class Priced(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The price of a quantity, and the bands it was made of, in rising order: their subtotals add up to it."""
 
     subtotal: Decimal

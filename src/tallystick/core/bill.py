@@ -10,6 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
+from operator import attrgetter
 
 import msgspec
 
@@ -19,7 +20,7 @@ from tallystick.core.ids import named_id
 from tallystick.core.ledger import Opening
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import Frequency, Instant, Period
-from tallystick.core.wire import canonical
+from tallystick.core.wire import encode
 from tallystick.core.working import Working
 from tallystick.errors import Refusal
 
@@ -53,7 +54,7 @@ class LineItemType(StrEnum):
     MANUAL_ADJUSTMENT = "MANUAL_ADJUSTMENT"
 
 
-class BandUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class BandUsage(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """What one price band contributed to a line. The band subtotals are exact; only the line is rounded."""
 
     pricing_band_id: str | None = None
@@ -68,7 +69,7 @@ class BandUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     credit_type_id: str | None = None
 
 
-class LineItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class LineItem(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """One line of a bill. `subtotal` is in `currency`, `converted_subtotal` in the currency of the bill.
 
     The service period is half open: its end does not belong to it.
@@ -117,7 +118,7 @@ class LineItem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     additional: dict[str, str] | None = None
 
 
-class Bill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+class Bill(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
     """What one account owes for one period of one billing frequency. `end_date` is exclusive."""
 
     id: str
@@ -159,7 +160,7 @@ class Bill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     locked_by: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Answer(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """A question that a bill asked of the usage store for its account, and the rows it got, in order of segment."""
 
     question: Question
@@ -215,7 +216,7 @@ class EarlierBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     ahead_until: Instant | None = None
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Evidence(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """What a bill was computed from, complete enough to compute it again.
 
     `up_to` is the journal position read up to, `uses` every configured thing with its version, `digest` the SHA-256
@@ -236,7 +237,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     late_levels: str = ""  # the counter adjustments until its end that it reckons with (see core.late_levels)
 
 
-class BillRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class BillRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """A bill as it is stored: document kind `bill`, the body being this in JSON. `workings` is by line id."""
 
     bill: Bill
@@ -282,9 +283,38 @@ def calculated_content(bill: Bill, workings: dict[str, Working]) -> dict[str, ob
     return content
 
 
-def digest_of(bill: Bill, workings: dict[str, Working]) -> str:
-    """SHA-256, in hexadecimal, of the calculated content in canonical JSON."""
-    return sha256(canonical(calculated_content(bill, workings))).hexdigest()
+class Written(msgspec.Struct, frozen=True):
+    """The lines of a bill and their workings as JSON: by far the most of it, written once for its digest and for its
+    stored form."""
+
+    line_items: msgspec.Raw
+    workings: msgspec.Raw
+
+
+def written(bill: Bill, workings: dict[str, Working]) -> Written:
+    """The lines and the workings of a bill as they are stored."""
+    return Written(msgspec.Raw(encode(bill.line_items)), msgspec.Raw(encode(workings)))
+
+
+# What is calculated of a bill besides its lines, in the order of its fields.
+_CALCULATED = attrgetter(*(name for name in Bill.__struct_fields__ if name not in {*_STATE_FIELDS, "line_items"}))
+
+
+def digest_of(bill: Bill, workings: dict[str, Working], as_written: Written | None = None) -> str:
+    """SHA-256, in hexadecimal, of what was calculated: the other calculated fields as a JSON array in their order, then
+    the lines, then the workings, as they are stored (`as_written`, where they have been written already)."""
+    parts = as_written or written(bill, workings)
+    digest = sha256(encode(_CALCULATED(bill)))
+    digest.update(parts.line_items)
+    digest.update(parts.workings)
+    return digest.hexdigest()
+
+
+def body_of(record: BillRecord, as_written: Written | None = None) -> bytes:
+    """A bill as it is stored: `BillRecord` in JSON."""
+    parts = as_written or written(record.bill, record.workings)
+    bill = msgspec.structs.replace(record.bill, line_items=parts.line_items)
+    return encode(msgspec.structs.replace(record, bill=bill, workings=parts.workings))
 
 
 def period_key(account_id: str, frequency: Frequency, interval: int, period: Period, grouping: str = "") -> str:

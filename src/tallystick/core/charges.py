@@ -6,7 +6,7 @@ advance on the bill before it, if there was anything to bill then, else on its o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -14,16 +14,17 @@ import msgspec
 
 from tallystick.core.bill import LineItemType
 from tallystick.core.catalog import Product
+from tallystick.core.conversion import Conversion
 from tallystick.core.entity import Entity
 from tallystick.core.period import Grid, Period, day_share, intersect
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract, tidy
 from tallystick.core.scope import clip
-from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
+from tallystick.core.terms import AccountPlanTerms, Terms
 from tallystick.core.working import Prorated, Refunded, Steps, ToppedUp
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
+class Charge(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An exact amount in the plan's currency that is due for a service period, before it becomes a line."""
 
     type: LineItemType
@@ -34,7 +35,7 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     accounting_product: Entity[Product] | None
 
 
-class Share(msgspec.Struct, frozen=True):
+class Share(msgspec.Struct, frozen=True, gc=False):
     """The part of a billing period that is served: from the first to the last instant, and its days of all days."""
 
     whole: Period
@@ -100,9 +101,36 @@ def in_advance(*flags: bool | None) -> bool:
 def standing_charges(terms: Terms, account_plan: AccountPlanTerms) -> list[Charge]:
     """The standing charges of an account plan that stand on this bill."""
     advance = _standing_in_advance(terms, account_plan)
-    shares = billed_on(account_plan.period, [account_plan.life], account_plan.grid, in_advance=advance)
-    charges = (standing_charge(account_plan, share) for share in shares)
-    return [charge for charge in charges if charge]
+
+    def work_out() -> list[Share]:
+        return billed_on(account_plan.period, [account_plan.life], account_plan.grid, in_advance=advance)
+
+    return _shared_charges(account_plan, "in advance" if advance else "in arrears", work_out)
+
+
+def standing_charges_now(account_plan: AccountPlanTerms) -> list[Charge]:
+    """The standing charge for this very period, whichever bill it stands on; none or one."""
+
+    def work_out() -> list[Share]:
+        own = share_of(account_plan.period, [account_plan.life], account_plan.grid.zone)
+        return [own] if own else []
+
+    return _shared_charges(account_plan, "now", work_out)
+
+
+def _shared_charges(account_plan: AccountPlanTerms, which: str, shares: Callable[[], list[Share]]) -> list[Charge]:
+    """The standing charges for shares: worked out once for all accounts that have the plan for the same time, as far as
+    that can be seen from the billing periods before and after."""
+    plan, grid, life = account_plan.plan, account_plan.grid, account_plan.life
+    if plan.template.value.standing_charge_interval == 1 and not plan.template.value.standing_charge_offset:
+        near = Period(grid.previous(account_plan.period).start, grid.next(account_plan.period).end)
+        life = Period(max(life.start, near.start), min(life.end, near.end))
+    key = (which, account_plan.period, life, grid)
+    kept: dict[Hashable, list[Charge]] = plan.worked_out
+    if key not in kept:
+        charges = (standing_charge(account_plan, share) for share in shares())
+        kept[key] = [charge for charge in charges if charge]
+    return kept[key]
 
 
 def standing_charge_ahead(terms: Terms, account_plan: AccountPlanTerms) -> Charge | None:

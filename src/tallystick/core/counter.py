@@ -17,13 +17,14 @@ from tallystick.core.bands import Priced as BandPrice
 from tallystick.core.bands import price_bands
 from tallystick.core.bill import LineItemType
 from tallystick.core.charges import Share, prorated
+from tallystick.core.conversion import Conversion
 from tallystick.core.counter_terms import CounterPriceTerms
 from tallystick.core.counter_types import CounterAdjustment, CounterPricing
 from tallystick.core.entity import Entity
 from tallystick.core.lines import Draft
 from tallystick.core.period import Period, day_share, day_start, intersect, local_day
 from tallystick.core.quantity import ZERO, subtract, tidy
-from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
+from tallystick.core.terms import AccountPlanTerms, Terms
 from tallystick.core.working import Priced, PricedBand, Steps
 from tallystick.core.working_agreed import Changed, Held
 

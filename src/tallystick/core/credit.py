@@ -24,7 +24,7 @@ LAST = 1 << 31  # the priority of a balance that has none
 _KIND_OF = {CreditType.PREPAYMENT: CreditKind.COMMITMENT, CreditType.BALANCE: CreditKind.BALANCE}
 
 
-class Credit(msgspec.Struct, frozen=True, kw_only=True):
+class Credit(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A commitment or balance of an account, with the products that its lines are booked on.
 
     It pays for what is served in `window`, and a balance that is carried over, up to its limit, in `rollover`.

@@ -14,6 +14,7 @@ import msgspec
 
 from tallystick.core.bill import LineItem, LineItemType, line_id
 from tallystick.core.catalog import Product
+from tallystick.core.conversion import Conversion
 from tallystick.core.credit import Credit, pays_for
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import CreditKind, Opening
@@ -23,7 +24,7 @@ from tallystick.core.overage import overage_lines
 from tallystick.core.period import Period
 from tallystick.core.portion import Portion, net, portions_of
 from tallystick.core.quantity import ONE, ZERO, add, divide, negate, subtract, tidy, total
-from tallystick.core.terms import Conversion, Terms
+from tallystick.core.terms import Terms
 from tallystick.core.wire import encode
 from tallystick.core.working import Drawn, DrawnCharge
 

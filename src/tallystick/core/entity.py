@@ -87,7 +87,7 @@ class Entity(Generic[V]):
     modified_by: str
 
 
-class Used(msgspec.Struct, frozen=True, order=True, cache_hash=True):
+class Used(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=True):
     """One entity version that a calculation used, so that it can be read again for a replay."""
 
     kind: str

@@ -12,11 +12,12 @@ import msgspec
 
 from tallystick.core.bill import LineItemType
 from tallystick.core.charges import prorated, share_of
+from tallystick.core.conversion import Conversion
 from tallystick.core.lines import Draft
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.quantity import ZERO, add, subtract, tidy, total
 from tallystick.core.scope import clip
-from tallystick.core.terms import AccountPlanTerms, Conversion
+from tallystick.core.terms import AccountPlanTerms
 from tallystick.core.working import Steps
 from tallystick.core.working_forms import Limited, OverMaximum
 
@@ -27,6 +28,8 @@ def limited(account_plan: AccountPlanTerms, usage: Sequence[Draft]) -> list[Draf
     Earlier lines take first. What lines give back makes room for the others, wherever they stand. It is counted in
     money, so that rounding cannot carry the sum above the maximum. The maximum is prorated by days, as a minimum is.
     """
+    if not account_plan.plan.limits:
+        return list(usage)
     spent: dict[str, Decimal] = {}
     result = []
     for draft in usage:

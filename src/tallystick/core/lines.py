@@ -7,7 +7,7 @@ finished; there it is rounded, once, in the currency it is priced in and, conver
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,17 +16,18 @@ import msgspec
 from tallystick.core.account import Account
 from tallystick.core.bill import BandUsage, LineItem, LineItemType, line_id
 from tallystick.core.catalog import PricingType, Product
+from tallystick.core.conversion import Conversion
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant, Period
 from tallystick.core.plan_terms import PriceTerms
-from tallystick.core.quantity import ONE, ZERO, divide, multiply, tidy
+from tallystick.core.quantity import ONE, ZERO, divide, multiply, tidy, tidy_setting
 from tallystick.core.scope import segment_map
-from tallystick.core.terms import AccountPlanTerms, Conversion
+from tallystick.core.terms import AccountPlanTerms
 from tallystick.core.wire import encode
 from tallystick.core.working import Converted, Rounded, Steps, Working
 
 
-class UpTo(msgspec.Struct, frozen=True, kw_only=True):
+class UpTo(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What a line would come to if its service ended at a moment inside it: exact, in the line's currency."""
 
     until: Instant
@@ -52,7 +53,7 @@ class Portion(msgspec.Struct, frozen=True, kw_only=True):
         return self.units if self.fee is None else self.fee
 
 
-class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
+class RatedLine(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A line of a bill and the steps that made it.
 
     `parts` says what usage comes to up to each moment at which credit or a discount begins or ends, in order; a line
@@ -67,7 +68,7 @@ class RatedLine(msgspec.Struct, frozen=True, kw_only=True):
     counts_as: LineItemType | None = None
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A line before it becomes money: `exact` is in the currency that `conversion` starts from; `bands` are not
     converted yet.
 
@@ -84,7 +85,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     accounting_product: Entity[Product] | None
     account_plan: AccountPlanTerms | None = None
     of: str = ""
-    fields: Mapping[str, Any] = {}
+    fields: dict[str, Any] = {}
     quantity: Decimal = ONE
     units: Decimal = ONE
     unit: str = ""
@@ -117,14 +118,6 @@ def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:
     """Where a line becomes money: the one rounding. `number` is its place on the bill `of_bill` (an id)."""
     conversion = draft.conversion
     subtotal, converted = conversion.money(draft.exact), conversion.converted(draft.exact)
-    fields: dict[str, Any] = {}
-    if draft.price:
-        fields |= price_fields(draft.price)
-        fields["segment"] = segment_map(draft.price.segmented_fields, draft.segment)
-    if draft.account_plan:
-        fields["plan_id"] = draft.account_plan.plan.plan.id
-        fields["contract_id"] = draft.account_plan.account_plan.value.contract_id
-        fields["plan_group_id"] = draft.account_plan.group.id if draft.account_plan.group else None
     item = LineItem(
         id=line_id(of_bill, draft.key),
         line_item_type=draft.type,
@@ -135,21 +128,29 @@ def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:
         subtotal=subtotal,
         average_unit_price=divide(subtotal, draft.units) if draft.units else ZERO,
         currency=conversion.from_currency,
-        conversion_rate=tidy(conversion.rate),
+        conversion_rate=tidy_setting(conversion.rate),
         converted_subtotal=converted,
         sequence_number=number,
         service_period_start_date=draft.service.start,
         service_period_end_date=draft.service.end,
         usage_per_pricing_band=_converted_bands(draft.bands, conversion.rate),
-        **(
-            product_fields(draft.product)
-            | product_fields(draft.accounting_product, "accounting_product")
-            | fields
-            | dict(draft.fields)
-        ),
+        **_fields(draft),
     )
     working = (*draft.working, *money_steps(draft.exact, conversion, item))
     return RatedLine(item=item, working=working, exact=draft.exact, parts=draft.parts, counts_as=draft.counts_as)
+
+
+def _fields(draft: Draft) -> dict[str, Any]:
+    """What a line is for, as the fields of a line item."""
+    fields = product_fields(draft.product) | product_fields(draft.accounting_product, "accounting_product")
+    if draft.price:
+        fields |= price_fields(draft.price)
+        fields["segment"] = segment_map(draft.price.segmented_fields, draft.segment)
+    if draft.account_plan:
+        fields["plan_id"] = draft.account_plan.plan.plan.id
+        fields["contract_id"] = draft.account_plan.account_plan.value.contract_id
+        fields["plan_group_id"] = draft.account_plan.group.id if draft.account_plan.group else None
+    return fields | draft.fields if draft.fields else fields
 
 
 def price_fields(price: PriceTerms) -> dict[str, Any]:
@@ -197,8 +198,8 @@ def money_steps(exact: Decimal, conversion: Conversion, item: LineItem) -> tuple
 
 
 def _converted_bands(bands: tuple[BandUsage, ...] | None, rate_: Decimal) -> tuple[BandUsage, ...] | None:
-    if bands is None:
-        return None
+    if bands is None or rate_ == ONE:
+        return bands
     return tuple(
         msgspec.structs.replace(band, converted_band_subtotal=tidy(multiply(band.band_subtotal, rate_)))
         for band in bands

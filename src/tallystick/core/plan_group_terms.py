@@ -25,11 +25,12 @@ from tallystick.core.charges import (
     share_of,
     topped_up,
 )
+from tallystick.core.conversion import Conversion
 from tallystick.core.entity import Entity
 from tallystick.core.lines import Draft
 from tallystick.core.plan_group import PlanGroup
 from tallystick.core.quantity import ZERO, total
-from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
+from tallystick.core.terms import AccountPlanTerms, Terms
 
 
 class _Group(msgspec.Struct, frozen=True, kw_only=True):

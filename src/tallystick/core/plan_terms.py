@@ -11,7 +11,7 @@ import msgspec
 
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.attributes import custom_in
-from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingType, Product
 from tallystick.core.compound import PREFIX, CompoundAggregation, codes_in
 from tallystick.core.counter_terms import CounterPriceTerms, counter_prices
 from tallystick.core.counter_types import Counter, CounterPricing
@@ -44,7 +44,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[Input, ...]
 
 
-class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
+class PriceTerms(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One pricing, what it prices, and the pieces of time in which it holds among its rivals.
 
     `inputs` is what is measured for it: the aggregation, or those that the compound aggregation's calculation names.
@@ -62,13 +62,13 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
     # The unit price by the values of the dimensions, in the order of the segmented fields, where it has rates.
     rates: Mapping[tuple[str, ...], Decimal] = {}
 
-    @property
+    @cached_property
     def dimensions(self) -> tuple[str, ...]:
         """The fields that rates are by, in the order of the segmented fields."""
         rates = self.pricing.value.rates
         return tuple(name for name in self.segmented_fields if rates and name in rates[0].dimensions)
 
-    @property
+    @cached_property
     def compound(self) -> CompoundAggregation | None:
         """The compound aggregation that is priced; None where a simple one is."""
         return self.priced.value if isinstance(self.priced.value, CompoundAggregation) else None
@@ -85,7 +85,7 @@ class PriceTerms(msgspec.Struct, frozen=True, kw_only=True):
         assert self.compound is None, "a compound aggregation is measured by its inputs"
         return self.inputs[0].meter
 
-    @property
+    @cached_property
     def segmented_fields(self) -> tuple[str, ...]:
         """The fields that what is priced is split by."""
         return segmented_fields([each.aggregation.value for each in self.inputs])
@@ -106,6 +106,17 @@ class PlanTerms(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def worked_out(self) -> dict[Hashable, Any]:
         """What was worked out from these terms and from the key alone, kept for the next account that has the plan."""
         return {}
+
+    @cached_property
+    def minimums(self) -> tuple[PriceTerms, ...]:
+        """The pricings that have a minimum spend and charge something."""
+        own = (each for each in self.prices if each.pricing.value.minimum_spend)
+        return tuple(each for each in own if each.pricing.value.type is PricingType.DEBIT)
+
+    @cached_property
+    def limits(self) -> bool:
+        """Whether some pricing has a maximum spend."""
+        return any(price.pricing.value.maximum_spend is not None for price in self.prices)
 
     @cached_property
     def spans(self) -> bool:

@@ -19,7 +19,7 @@ from tallystick.core.bill import BandUsage
 from tallystick.core.catalog import Pricing, PricingBand
 from tallystick.core.per_event import priced_events
 from tallystick.core.plan_terms import PriceTerms
-from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract, tidy, to_units
+from tallystick.core.quantity import ZERO, divide, multiply, negate, subtract, tidy, tidy_setting, to_units
 from tallystick.core.usage import Counting, Window
 from tallystick.core.working import Priced, PricedBand, Spanned, Steps
 from tallystick.core.working_forms import Allowed, LookedUp, Packaged, ShareOf
@@ -29,7 +29,7 @@ _NOTHING = BandPrice(subtotal=ZERO, bands=())
 _HUNDRED = Decimal(100)
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
+class Cost(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """What units cost: the price, the bands it was made of (none of events by themselves), and the steps. `free` units
     were not charged."""
 
@@ -160,9 +160,9 @@ def _spanned(
 def _bands_step(priced: BandPrice, units: Decimal, *, cumulative: bool) -> Priced:
     bands = tuple(
         PricedBand(
-            lower_limit=tidy(share.lower_limit),
+            lower_limit=tidy_setting(share.lower_limit),
             units=share.quantity,
-            unit_price=tidy(share.unit_price),
+            unit_price=tidy_setting(share.unit_price),
             fixed=share.fixed_subtotal,
             amount=share.subtotal,
         )
@@ -172,8 +172,8 @@ def _bands_step(priced: BandPrice, units: Decimal, *, cumulative: bool) -> Price
 
 
 def band_usage(price: PriceTerms, cost: Cost, quantity: Decimal, *, is_credit: bool) -> tuple[BandUsage, ...]:
-    """The bands as on the wire. Their quantities add up to the line's: the last one has what the others leave. Free
-    units are a band of their own, without a price."""
+    """The bands as on the wire, not converted yet. Their quantities add up to the line's: the last one has what the
+    others leave. Free units are a band of their own, without a price."""
     per_unit, left = price.priced.value.quantity_per_unit, quantity
     found = []
     if cost.free:
@@ -183,17 +183,18 @@ def band_usage(price: PriceTerms, cost: Cost, quantity: Decimal, *, is_credit: b
     for index, share in enumerate(cost.priced.bands):
         of_band = left if index == len(cost.priced.bands) - 1 else tidy(multiply(share.quantity, per_unit))
         left = subtract(left, of_band)
+        subtotal = negate(share.subtotal) if is_credit else share.subtotal
         found.append(
             BandUsage(
                 pricing_band_id=cost.bands[share.band].id if cost.bands else None,
-                lower_limit=tidy(share.lower_limit),
-                fixed_price=tidy(share.fixed_price),
-                unit_price=tidy(share.unit_price),
+                lower_limit=tidy_setting(share.lower_limit),
+                fixed_price=tidy_setting(share.fixed_price),
+                unit_price=tidy_setting(share.unit_price),
                 band_quantity=tidy(of_band),
                 band_units=share.quantity,
                 unit_subtotal=negate(share.unit_subtotal) if is_credit else share.unit_subtotal,
-                band_subtotal=negate(share.subtotal) if is_credit else share.subtotal,
-                converted_band_subtotal=ZERO,
+                band_subtotal=subtotal,
+                converted_band_subtotal=subtotal,
                 credit_type_id=cost.bands[share.band].credit_type_id if cost.bands else None,
             )
         )

@@ -18,6 +18,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from functools import lru_cache
 
 from tallystick.core.aggregation import UnitRounding
 
@@ -90,6 +91,10 @@ def tidy(value: Decimal) -> Decimal:
     plainest = EXACT.normalize(value)
     whole = EXACT.to_integral_value(plainest)
     return EXACT.quantize(whole, ONE) if whole == plainest else plainest
+
+
+# The same of prices and limits, which are configured once and appear on every bill.
+tidy_setting = lru_cache(maxsize=4096)(tidy)
 
 
 def plain(value: Decimal) -> str:

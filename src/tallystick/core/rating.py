@@ -23,12 +23,12 @@ from tallystick.core.charges import (
     minimum_charges,
     plan_minimum,
     price_minimum,
-    share_of,
-    standing_charge,
     standing_charge_ahead,
     standing_charges,
+    standing_charges_now,
     topped_up,
 )
+from tallystick.core.conversion import Conversion
 from tallystick.core.counter import counter_charges, counter_drafts, counters_ahead
 from tallystick.core.custom_terms import custom_of
 from tallystick.core.discounting import discount_drafts
@@ -42,9 +42,9 @@ from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.pool import portions
 from tallystick.core.pricing import band_usage, cost_of
 from tallystick.core.protection import protection_drafts
-from tallystick.core.quantity import ZERO, add, divide, negate, tidy, total
+from tallystick.core.quantity import ZERO, add, divide, negate, tidy_setting, total
 from tallystick.core.scope import named, segment_map
-from tallystick.core.terms import AccountPlanTerms, Conversion, Terms
+from tallystick.core.terms import AccountPlanTerms, Terms
 from tallystick.core.usage import Answers, Counting, Window, countings, questions, windows
 from tallystick.core.working import (
     Chosen,
@@ -103,11 +103,10 @@ def _drafts(
     found += counter_drafts(terms, account_plan, conversion)
     charges = [conversion.money(draft.exact) for draft in usage if not draft.credit]
     charges += counter_charges(terms, account_plan, conversion)
-    charges.append(_standing_of(account_plan, conversion))
-    for price in account_plan.plan.prices:
+    charges += [conversion.money(charge.exact) for charge in standing_charges_now(account_plan)]
+    for price in account_plan.plan.minimums:
         minimum = price_minimum(account_plan, price)
-        if minimum is None or price.pricing.value.type is not PricingType.DEBIT:
-            continue  # a credit has nothing to top up
+        assert minimum is not None, "a pricing of these has a minimum"
         own = total(conversion.money(draft.exact) for draft in usage if draft.price is price)
         charges.append(topped_up(minimum, account_plan.period, account_plan.grid, own, conversion))
         for charge in minimum_charges(minimum, account_plan.period, account_plan.grid, own, conversion):
@@ -136,13 +135,6 @@ def _due_ahead(terms: Terms) -> list[Draft]:
             found += [_recurring(each, conversion, ahead, price)] if ahead else []
         found += counters_ahead(terms, each, conversion)
     return [*found, *groups_ahead(terms)]
-
-
-def _standing_of(account_plan: AccountPlanTerms, conversion: Conversion) -> Decimal:
-    """The standing charge for this very period as money, whichever bill it stands on."""
-    share = share_of(account_plan.period, [account_plan.life], account_plan.grid.zone)
-    charge = standing_charge(account_plan, share) if share else None
-    return conversion.money(charge.exact) if charge else ZERO
 
 
 def _recurring(
@@ -272,7 +264,7 @@ def _divided(price: PriceTerms, counting: Counting) -> Divided:
     priced = price.priced.value
     return Divided(
         value=counting.value,
-        quantity_per_unit=tidy(priced.quantity_per_unit),
+        quantity_per_unit=tidy_setting(priced.quantity_per_unit),
         rounding=priced.rounding,
         units=counting.units,
         unit=priced.unit,

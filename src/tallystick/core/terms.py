@@ -15,15 +15,16 @@ from tallystick.core.agreements import Agreements, period_limits
 from tallystick.core.bill import BillParameters, BillRecord, bill_id, period_key
 from tallystick.core.catalog import PlanTemplate, Product
 from tallystick.core.contract import Contract, UsageFilter
+from tallystick.core.conversion import Conversion, money
 from tallystick.core.credit import Credit
 from tallystick.core.entity import Entity
 from tallystick.core.family import Family, Stretch, own_plans, stretches, without
-from tallystick.core.money import Rounding, round_money, rounding_for
+from tallystick.core.money import Rounding, rounding_for
 from tallystick.core.organization import Currency, CurrencyConversion, OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, stretch
 from tallystick.core.plan_group import PlanGroup
 from tallystick.core.plan_terms import PlanTerms
-from tallystick.core.quantity import ONE, multiply
+from tallystick.core.quantity import ONE
 from tallystick.errors import Refusal
 
 
@@ -43,7 +44,7 @@ class AccountPeriod(msgspec.Struct, frozen=True, kw_only=True, rename="camel", d
         return period_key(self.account_id, self.frequency, self.interval, self.period, self.grouping)
 
 
-class AccountPlanTerms(msgspec.Struct, frozen=True, kw_only=True):
+class AccountPlanTerms(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A plan in force for the account, and the billing periods it is counted in."""
 
     account: Entity[Account]  # that is billed
@@ -82,26 +83,6 @@ class CommitmentTerms(msgspec.Struct, frozen=True, kw_only=True):
     credit: Credit
     grid: Grid | None
     in_advance: bool
-
-
-class Conversion(msgspec.Struct, frozen=True, kw_only=True):
-    """How amounts of a plan become amounts of the bill."""
-
-    from_currency: str
-    to_currency: str
-    rate: Decimal
-    from_rounding: Rounding
-    to_rounding: Rounding
-
-    def money(self, exact: Decimal) -> Decimal:
-        """An exact amount as money in the currency of the plan. Refusal `rounding_forbidden`."""
-        return _money(exact, self.from_rounding, self.from_currency)
-
-    def converted(self, exact: Decimal) -> Decimal:
-        """An exact amount of the plan's currency as money in the currency of the bill. Refusal `rounding_forbidden`."""
-        if self.from_currency == self.to_currency:
-            return self.money(exact)
-        return _money(multiply(exact, self.rate), self.to_rounding, self.to_currency)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -165,7 +146,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def billed(self, amount: Decimal) -> Decimal:
         """An amount of the bill with the decimals of its currency."""
-        return _money(amount, self.rounding(self.currency), self.currency)
+        return money(amount, self.rounding(self.currency), self.currency)
 
     def conversion(self, pricing_currency: str) -> Conversion:
         """From the currency of a plan to that of the bill. Refusal `missing_conversion_rate`."""
@@ -401,10 +382,3 @@ def line_order(account_plans: Iterable[AccountPlanTerms]) -> tuple[AccountPlanTe
         return product.name, product.code, plan.name, plan.code, start, each.account_plan.id
 
     return tuple(sorted(account_plans, key=order))
-
-
-def _money(exact: Decimal, rounding: Rounding, currency: str) -> Decimal:
-    try:
-        return round_money(exact, rounding)
-    except ValueError as error:
-        raise Refusal("rounding_forbidden", f"currency {currency}: {error}", field="roundingMode") from error

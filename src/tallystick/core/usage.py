@@ -12,30 +12,25 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.core.account import ChildBillingMode
-from tallystick.core.aggregation import Aggregation, Correlation, EventTally, Measured, Method, Question, TimeUnit
+from tallystick.core.aggregation import Aggregation, EventTally, Measured, Question
+from tallystick.core.asking import adds_up, question_of
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.credit import cuts_of
 from tallystick.core.custom_terms import custom_of
 from tallystick.core.formula import base_value, computed, holds
 from tallystick.core.per_event import bounds_of
-from tallystick.core.period import Instant, Period, intersect, microseconds
+from tallystick.core.period import Instant, Period, intersect
 from tallystick.core.plan_terms import Condition, Input, PriceTerms
 from tallystick.core.quantity import ZERO, add, subtract, tidy, to_units, total
 from tallystick.core.scope import Pattern, Piece, Priceable, charges, clip, covers, matches, named
 from tallystick.core.terms import AccountPlanTerms, Terms
-from tallystick.core.usage_filters import narrowed
 from tallystick.core.working import NamedValue
 
 Answers = Mapping[Question, Sequence[Measured]]  # of one account
 Rows = Mapping[tuple[str, ...], Measured]  # by segment
 
-# Methods whose values over two windows add up to the value over both.
-_ADDITIVE = frozenset({Method.SUM, Method.COUNT})
-# Units of time that are equally long in every window: sums over them add up as well.
-_MICROSECONDS = {TimeUnit.HOUR: 3_600_000_000, TimeUnit.DAY: 86_400_000_000}
 
-
-class Asked(msgspec.Struct, frozen=True):
+class Asked(msgspec.Struct, frozen=True, gc=False):
     """One window of a pricing with its questions, one per input. `piece` says which segments are charged in it."""
 
     piece: Piece
@@ -59,7 +54,7 @@ class Decision(msgspec.Struct, frozen=True):
         return holds(self.condition.formula, self.inputs(answers), "the condition of a pricing")
 
 
-class Window(msgspec.Struct, frozen=True):
+class Window(msgspec.Struct, frozen=True, gc=False):
     """A pricing within one billing period: what is asked about it, and, for bands that span the plan, before it.
 
     `cuts` asks about its start up to each moment at which credit or a discount begins or ends. `decisions` are about
@@ -80,7 +75,11 @@ class Window(msgspec.Struct, frozen=True):
         return next((each for each in self.decisions if each.pricing_id == self.price.pricing.id), None)
 
 
-class Counting(msgspec.Struct, frozen=True, kw_only=True):
+# All of a window but the account plan.
+WindowOf = tuple[PriceTerms, Asked, tuple[Asked, ...], tuple[Asked, ...], tuple[Decision, ...], tuple[Question, ...]]
+
+
+class Counting(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One number that a pricing prices: measured, or the aggregation's default (count 0).
 
     `units` are what this window adds; with bands that span the plan they take the units from `units_before` (None as
@@ -103,13 +102,13 @@ class Counting(msgspec.Struct, frozen=True, kw_only=True):
 def windows(terms: Terms, up_to: int) -> Iterator[Window]:
     """Every window of every pricing in the billing period, in the order of the bill's lines."""
     for account_plan in terms.account_plans:
-        for window in _shared_windows(terms, account_plan, up_to):
-            yield msgspec.structs.replace(window, account_plan=account_plan)
+        for asked in _shared_windows(terms, account_plan, up_to):
+            yield Window(account_plan, *asked)
 
 
-def _shared_windows(terms: Terms, account_plan: AccountPlanTerms, up_to: int) -> Sequence[Window]:
-    """The windows of an account plan, which are the same for every account that has the plan for the same time: they
-    are worked out once (and have the account plan that they were worked out for)."""
+def _shared_windows(terms: Terms, account_plan: AccountPlanTerms, up_to: int) -> Sequence[WindowOf]:
+    """The windows of an account plan. They are the same for every account that has the plan for the same time, and are
+    worked out once."""
     active = intersect(account_plan.period, account_plan.life)
     if active is None:
         return ()
@@ -118,13 +117,13 @@ def _shared_windows(terms: Terms, account_plan: AccountPlanTerms, up_to: int) ->
         return tuple(_windows(account_plan, active, cuts, up_to))
     began = account_plan.life.start if account_plan.plan.spans else None
     key = (active, account_plan.grid, account_plan.period, began, cuts, up_to)
-    kept: dict[Hashable, tuple[Window, ...]] = account_plan.plan.worked_out
+    kept: dict[Hashable, tuple[WindowOf, ...]] = account_plan.plan.worked_out
     if key not in kept:
         kept[key] = tuple(_windows(account_plan, active, cuts, up_to))
     return kept[key]
 
 
-def _windows(account_plan: AccountPlanTerms, active: Period, cuts: Sequence[Instant], up_to: int) -> Iterator[Window]:
+def _windows(account_plan: AccountPlanTerms, active: Period, cuts: Sequence[Instant], up_to: int) -> Iterator[WindowOf]:
     decisions = _decisions(account_plan, active, up_to)
     for price in account_plan.plan.prices:
         for piece in _by_stretch(account_plan, clip(price.pieces, active)):
@@ -136,7 +135,7 @@ def _windows(account_plan: AccountPlanTerms, active: Period, cuts: Sequence[Inst
             rivals = (decisions[id_] for id_, _ in piece.contested if id_ in decisions)
             own = [decisions[price.pricing.id]] if price.condition else []
             shares = _shares(account_plan, asked)
-            yield Window(account_plan, price, asked, before, of_parts, (*own, *rivals), shares)
+            yield price, asked, before, of_parts, (*own, *rivals), shares
 
 
 def _cuts(terms: Terms, active: Period) -> tuple[Instant, ...]:
@@ -266,65 +265,12 @@ def _questions(account_plan: AccountPlanTerms, price: PriceTerms, piece: Piece, 
     return tuple(msgspec.structs.replace(each, event_bounds=bounds) for each in asked) if bounds else tuple(asked)
 
 
-def question_of(
-    account_plan: AccountPlanTerms, measured: Input, window: Period, up_to: int, split: tuple[str, ...] = ()
-) -> Question:
-    """What is asked about an aggregation over a window, split by fields or as one."""
-    aggregation, members = measured.aggregation.value, account_plan.members_at(window.start)
-    return Question(
-        accounts=tuple(each.id for each in members) or None,
-        pooled=bool(members),
-        meter_id=aggregation.meter_id,
-        method=aggregation.aggregation,
-        field=aggregation.target_field,
-        period=window,
-        up_to=up_to,
-        percentile=aggregation.percentile,
-        filter=narrowed(aggregation.filter, account_plan.usage_filters, measured.meter.value),
-        segmented_fields=split,
-        gauge=aggregation.gauge,
-        gauge_field=aggregation.gauge_field,
-        time_unit=_time_unit(account_plan, aggregation, window),
-        correlation=_correlation(aggregation),
-    )
-
-
-def _correlation(aggregation: Aggregation) -> Correlation | None:
-    if aggregation.correlation_field is None or aggregation.success_filter is None:
-        return None
-    seconds = aggregation.window_seconds
-    return Correlation(
-        field=aggregation.correlation_field,
-        success=aggregation.success_filter,
-        window=None if seconds is None else seconds * 1_000_000,
-    )
-
-
-def _time_unit(account_plan: AccountPlanTerms, aggregation: Aggregation, window: Period) -> int | None:
-    """How many microseconds a value of 1 must hold to be 1 in the answer; None where time plays no part."""
-    if aggregation.aggregation is Method.TIME_WEIGHTED_MEAN:
-        return microseconds(window)
-    if aggregation.time_unit is TimeUnit.PERIOD:
-        return microseconds(account_plan.grid.period_at(window.start))
-    return None if aggregation.time_unit is None else _MICROSECONDS[aggregation.time_unit]
-
-
-def _adds_up(priced: Priceable) -> bool:
-    """Whether the time before a window can be asked about as one: a default value counts in every period anew, and
-    so may whatever a calculation adds."""
-    if not isinstance(priced, Aggregation) or priced.default_value is not None:
-        return False
-    if priced.aggregation is Method.CORRELATED_COUNT:  # a unit that may go on from one window to the next counts once
-        return priced.window_seconds is not None
-    return priced.aggregation in _ADDITIVE or priced.time_unit in _MICROSECONDS
-
-
 def _before(account_plan: AccountPlanTerms, price: PriceTerms, start: Instant, up_to: int) -> tuple[Asked, ...]:
     """What is asked about the time before a window: as one where values add up, else billing period by period."""
     if not price.pricing.value.tiers_span_plan or start <= account_plan.life.start:
         return ()
     pieces = _by_stretch(account_plan, clip(price.pieces, Period(account_plan.life.start, start)))
-    if not _adds_up(price.priced.value):
+    if not adds_up(price.priced.value):
         pieces = [
             part
             for piece in pieces
@@ -347,7 +293,7 @@ def _counting(
     value_before = units_before = None
     if not before:
         units = after = units_of(priced, value)
-    elif _adds_up(priced):
+    elif adds_up(priced):
         value_before = tidy(total(before))
         units_before, after = units_of(priced, value_before), units_of(priced, tidy(add(value_before, value)))
         units = tidy(subtract(after, units_before))

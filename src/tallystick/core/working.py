@@ -47,7 +47,7 @@ class Counted(Step, frozen=True, kw_only=True, tag="counted"):
     window_seconds: int | None = None  # … and that long at most after the first; None: all of the window
 
 
-class NamedValue(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class NamedValue(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """An aggregation inside a calculation: its exact base value over `count` measurements; null when it has none."""
 
     name: str  # aggregation.<code>
@@ -121,7 +121,7 @@ class Protected(Step, frozen=True, kw_only=True, tag="protected"):
     amount: Decimal
 
 
-class PricedBand(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PricedBand(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel"):
     """The arithmetic of one band: units x unitPrice + fixed = amount. `fixed` is what is charged of the fixed price."""
 
     lower_limit: Decimal

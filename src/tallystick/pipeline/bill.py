@@ -19,9 +19,12 @@ from tallystick.core.bill import (
     BillRecord,
     BillStatus,
     Evidence,
+    Written,
     bill_id,
+    body_of,
     digest_of,
     document_keys,
+    written,
 )
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.ledger import LedgerEntry
@@ -110,8 +113,14 @@ def remove_bill(records: OrganizationRecords, id: str, *, actor_id: str, at: Ins
 
 def bill_of(rated: Rated, run: Run) -> BillRecord:
     """A new bill of rated lines, with its working and its evidence."""
+    return made_of(rated, run)[0]
+
+
+def made_of(rated: Rated, run: Run) -> tuple[BillRecord, Written]:
+    """A new bill of rated lines, with its working and its evidence; and what of it is written already."""
     bill = _bill(rated, run)
     workings = {line.item.id: line.working for line in rated.lines}
+    as_written = written(bill, workings)
     evidence = Evidence(
         engine_version=ENGINE_VERSION,
         up_to=rated.up_to,
@@ -124,9 +133,9 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
         before=rated.terms.agreements.before,
         earlier=rated.earlier,
         late_levels=rated.late_levels,
-        digest=digest_of(bill, workings),
+        digest=digest_of(bill, workings, as_written),
     )
-    return BillRecord(bill=bill, workings=workings, evidence=evidence)
+    return BillRecord(bill=bill, workings=workings, evidence=evidence), as_written
 
 
 def _bill(rated: Rated, run: Run) -> Bill:
@@ -180,14 +189,14 @@ def _dates(terms: Terms, next_day: date) -> tuple[date, date, date]:
     return bill_date, asked.due_date or bill_date + timedelta(days=days), asked.external_invoice_date or invoiced
 
 
-def document_of(record: BillRecord) -> Document:
+def document_of(record: BillRecord, as_written: Written | None = None) -> Document:
     """A bill as it is stored: listed by the end of its period, latest first."""
     sort = record.bill.end_date_time_utc.wire()
     return Document(
         id=record.bill.id,
         sort=sort,
         keys=document_keys(record.bill, record.evidence.grouping),
-        body=wire.encode(record),
+        body=body_of(record, as_written),
     )
 
 
@@ -210,6 +219,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
     failures: list[BillFailure] = []
     changed: list[BillRecord] = []
     empty: list[BillRecord] = []
+    texts: dict[str, Written] = {}
     for each in results:
         if isinstance(each, BillFailure):
             failures.append(each)
@@ -222,7 +232,7 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
             continue
         try:
             drawn = drawing.draw(each)
-            fresh = bill_of(drawn, run)
+            fresh, as_written = made_of(drawn, run)
             require_open(fresh.bill, lock_date)
             require_free(write, fresh.bill.id, charges_on(fresh.bill))
         except Refusal as refusal:
@@ -235,8 +245,10 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         after = fresh if before is None else renewed(before, fresh, run)
         if after is not before:
             changed.append(numbered(write, each.terms.config.value, after, taken_back))
+            if after.bill.line_items is fresh.bill.line_items:
+                texts[after.bill.id] = as_written
             drawing.book(after, drawn)
-    write.put_documents(KIND, [document_of(record) for record in changed])
+    write.put_documents(KIND, [document_of(each, texts.get(each.bill.id)) for each in changed])
     keep_adjustments(write, changed)
     keep_empty(write, empty, changed)
     done_looking(write, rated, changed)

@@ -48,7 +48,7 @@ from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
 V = TypeVar("V", bound=Value)
 
 
-class Rated(msgspec.Struct, frozen=True, kw_only=True):
+class Rated(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One account period, rated: its terms, its lines, and what the usage store answered up to `up_to`.
 
     Once credit is drawn (`with_draws`), also what was there to draw and what of it was drawn.
