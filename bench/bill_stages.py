@@ -111,7 +111,7 @@ class World:
             accounts_by_code = self._accounts(write, plan)
         for code, amount in self.usage.balances.items():
             desk = Desk(records=records, actor=BENCH, now=NOW)
-            balance_transactions.transact(desk, _id(Balance, code), BalanceTransaction(amount=amount))
+            balance_transactions.transact(desk, entity_id(Balance, code), BalanceTransaction(amount=amount))
         rows = list(self._rows(meter, accounts_by_code))
         usage.add(rows, len(rows))
         self.up_to = len(rows)
@@ -119,16 +119,16 @@ class World:
     def _catalogue(self, write: Transaction) -> tuple[str, str]:
         """The meter and the plan of `bills.py`; gives their ids."""
         first = Instant.midnight(self.month.first)
-        product = _keep(write, "product", Product(name="Cloud", code="cloud"))
+        product = keep(write, "product", Product(name="Cloud", code="cloud"))
         fields = tuple(
             DataField(code=each.field, name=each.field, category=Category.MEASURE, unit="1") for each in PRICES
         )
-        meter = _keep(
+        meter = keep(
             write,
             "meter",
             Meter(product_id=product, name="usage", code="usage", data_fields=fields, derived_fields=()),
         )
-        template = _keep(
+        template = keep(
             write,
             "template",
             PlanTemplate(
@@ -140,9 +140,9 @@ class World:
                 standing_charge=STANDING_CHARGE,
             ),
         )
-        plan = _keep(write, "plan", Plan(plan_template_id=template, name="Standard", code="standard"))
+        plan = keep(write, "plan", Plan(plan_template_id=template, name="Standard", code="standard"))
         for price in PRICES:
-            aggregation = _keep(
+            aggregation = keep(
                 write,
                 price.field,
                 Aggregation(
@@ -158,11 +158,14 @@ class World:
             )
             bands = tuple(
                 PricingBand(
-                    id=_id(Pricing, f"{price.field}/{lower}"), lower_limit=lower, fixed_price=fixed, unit_price=unit
+                    id=entity_id(Pricing, f"{price.field}/{lower}"),
+                    lower_limit=lower,
+                    fixed_price=fixed,
+                    unit_price=unit,
                 )
                 for lower, fixed, unit in price.bands
             )
-            _keep(
+            keep(
                 write,
                 price.field,
                 Pricing(
@@ -180,16 +183,16 @@ class World:
         first, end = self.month.first, self.month.last + timedelta(days=365)
         ids = {}
         for code in self.usage.quantities:
-            ids[code] = _keep(write, code, Account(name=code, code=code, email_address=""))
+            ids[code] = keep(write, code, Account(name=code, code=code, email_address=""))
             start = Instant.midnight(first)
-            _keep(write, code, AccountPlan(account_id=ids[code], plan_id=plan, start_date=start))
+            keep(write, code, AccountPlan(account_id=ids[code], plan_id=plan, start_date=start))
             if code in self.usage.commitments:
                 amount = self.usage.commitments[code]
                 agreed = Commitment(account_id=ids[code], amount=amount, currency="USD", start_date=first, end_date=end)
-                _keep(write, code, agreed)
+                keep(write, code, agreed)
             if code in self.usage.balances:
                 until = Instant.midnight(end)
-                _keep(
+                keep(
                     write,
                     code,
                     Balance(
@@ -226,13 +229,13 @@ class World:
         check("totals of bills", found, {code: self.usage.bill(code) for code in self.usage.quantities})
 
 
-def _id(of: type[Value], name: str) -> str:
+def entity_id(of: type[Value], name: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"{of.kind}/{name}"))
 
 
-def _keep(write: Transaction, name: str, value: Value) -> str:
+def keep(write: Transaction, name: str, value: Value) -> str:
     """Store an entity with an id made of its name; gives the id."""
-    id_ = _id(type(value), name)
+    id_ = entity_id(type(value), name)
     by = BENCH.id
     write.insert(Entity(id=id_, version=1, value=value, created=NOW, created_by=by, modified=NOW, modified_by=by))
     return id_
@@ -277,7 +280,7 @@ def main() -> int:
             start, began = time.process_time(), time.perf_counter()
             if profile:
                 profile.enable()
-            job = _id(Product, "job")
+            job = entity_id(Product, "job")
             _run(world, usage, asked.chunk, job)
             if profile:
                 profile.disable()
