@@ -21,7 +21,7 @@ import time
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from bill_stages import BENCH, NOW, entity_id, keep
@@ -117,7 +117,8 @@ class Measurements:
         if name == "PERCENTILE":
             return round(percentile(self._latencies[:count], 95)) * CENT
         before = self._before if "span" in name else 0
-        return _tiered(before + sum(self._calls[:count])) - _tiered(before)
+        exact = _tiered(before + sum(self._calls[:count])) - _tiered(before)
+        return exact.quantize(CENT, ROUND_HALF_UP)
 
 
 def _tiered(units: int) -> Decimal:

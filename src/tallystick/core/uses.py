@@ -74,7 +74,8 @@ def _of_plan(plan: PlanTerms, siblings: tuple[PlanTerms, ...], horizon: Period) 
     for price in plan.prices:
         if intersect(stretch(price.pricing.value.start_date, price.pricing.value.end_date), horizon):
             inputs = (*price.inputs, *(price.condition.inputs if price.condition else ()))
-            found += [price.pricing, price.priced, price.accounting_product, price.defaults]
+            found += [price.pricing, price.priced, price.accounting_product]
+            found += [price.defaults] if price.defaults else []
             found += [used for each in inputs for used in (each.aggregation, each.meter)]
             found += [used for of_table in price.tables.entities.values() for used in of_table]
     return found

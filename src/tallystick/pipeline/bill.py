@@ -20,7 +20,6 @@ from tallystick.core.bill import (
     BillStatus,
     Evidence,
     Written,
-    bill_id,
     body_of,
     digest_of,
     document_keys,
@@ -28,7 +27,7 @@ from tallystick.core.bill import (
 )
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.ledger import LedgerEntry
-from tallystick.core.organization import BillConfig, ExternalInvoiceDate, OrganizationConfig
+from tallystick.core.organization import ExternalInvoiceDate, OrganizationConfig
 from tallystick.core.period import Frequency, Instant, local_day
 from tallystick.core.quantity import total
 from tallystick.core.rating import ENGINE_VERSION
@@ -39,7 +38,7 @@ from tallystick.pipeline.invoice_number import keep_number, numbered, numbers_of
 from tallystick.pipeline.late_usage import drop_adjustments, keep_adjustments, with_adjustments
 from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
 from tallystick.pipeline.lookback import done_looking
-from tallystick.pipeline.placing import charges_on, require_free, stand
+from tallystick.pipeline.placing import bill_lock_date, charges_on, require_free, stand
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.pipeline.replay import rated_then
 from tallystick.pipeline.suppressed import keep_empty
@@ -211,15 +210,15 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
     failure. Invoice numbers are given in the order of `results`.
     """
     rated = [each for each in results if isinstance(each, Rated)]
-    stored = read_bills(write, [bill_id(write.organization_id, each.terms.of.key) for each in rated])
+    stored = read_bills(write, [each.terms.bill_id for each in rated])
     taken_back = numbers_of_deleted(write, [each.terms.bill_id for each in rated if each.terms.bill_id not in stored])
-    lock_date = _lock_date(write)
+    lock_date = bill_lock_date(write)
     drawing = Drawing(write, _credits_of(rated, stored.values()), run)
     bill_ids: list[str] = []
     failures: list[BillFailure] = []
     changed: list[BillRecord] = []
     empty: list[BillRecord] = []
-    texts: dict[str, Written] = {}
+    texts: dict[str, Written | None] = {}
     for each in results:
         if isinstance(each, BillFailure):
             failures.append(each)
@@ -245,16 +244,20 @@ def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run)
         after = fresh if before is None else renewed(before, fresh, run)
         if after is not before:
             changed.append(numbered(write, each.terms.config.value, after, taken_back))
-            if after.bill.line_items is fresh.bill.line_items:
-                texts[after.bill.id] = as_written
+            texts[after.bill.id] = as_written if after.bill.line_items is fresh.bill.line_items else None
             drawing.book(after, drawn)
-    write.put_documents(KIND, [document_of(each, texts.get(each.bill.id)) for each in changed])
-    keep_adjustments(write, changed)
+    write.put_documents(KIND, [document_of(each, texts[each.bill.id]) for each in changed])
     keep_empty(write, empty, changed)
     done_looking(write, rated, changed)
-    stand(write, {each.bill.id: charges_on(each.bill) for each in changed})
+    _follow(write, changed)
     drawing.finish()
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))
+
+
+def _follow(write: Transaction, changed: Sequence[BillRecord]) -> None:
+    """Keep what these bills say of others: which they adjust, and which charges stand on them."""
+    keep_adjustments(write, changed)
+    stand(write, {each.bill.id: charges_on(each.bill) for each in changed})
 
 
 def require_open(bill: Bill, lock_date: date | None) -> None:
@@ -263,11 +266,6 @@ def require_open(bill: Bill, lock_date: date | None) -> None:
     if lock_date is not None and last_day <= lock_date:
         message = f"bills up to {lock_date} are locked, and the period of this one ended on {last_day}"
         raise Refusal("bill_locked", message)
-
-
-def _lock_date(write: Transaction) -> date | None:
-    config = write.get(BillConfig, write.organization_id)
-    return config.value.bill_lock_date if config else None
 
 
 def _keeps(terms: Terms, run: Run) -> bool:

@@ -54,7 +54,7 @@ def place(
     standing = standing_on(records, [each.id for each in charges])
     found: dict[str, AccountPeriod] = {}
     waiting = [each.id for each in charges]
-    closed_until = _lock_date(records)
+    closed_until = bill_lock_date(records)
     while waiting:
         wanted = {id_: next(ways[id_]) for id_ in waiting}
         bills = {id_: bill_id(records.organization_id, of.key) for id_, of in wanted.items()}
@@ -147,7 +147,8 @@ def is_closed(stored: Document, config: OrganizationConfig) -> bool:
     return stored.keys["locked"] == "true" or (config.adjusts_next_bill and stored.keys["status"] == "APPROVED")
 
 
-def _lock_date(records: OrganizationRecords) -> date | None:
+def bill_lock_date(records: OrganizationRecords) -> date | None:
+    """The last day of the time that is closed for good, if any is."""
     config = records.get(BillConfig, records.organization_id)
     return config.value.bill_lock_date if config else None
 
