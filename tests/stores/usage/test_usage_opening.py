@@ -12,10 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver import binding
 from usage_examples import ACCOUNT, Tenant, ask, at, block, column, numbers, stored, time_group, usage
 
 from tallystick.ports import UsageRow
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
+from tallystick.stores.usage_clickhouse.connection import Texts
 
 
 @pytest.fixture
@@ -246,3 +248,11 @@ def test_the_tables_are_told_to_reach_the_disk(opened: ClickHouseUsage) -> None:
     for _, definition in definitions:
         for setting in ("fsync_after_insert", "fsync_part_directory", "min_rows_to_fsync_after_merge"):
             assert f"{setting} = 1" in definition
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [[], [""], ["a"], ["a", "b, c"], ["it's", "a"], ["\\", "'"], ["`", "tab\there", "line\nfeed"], ["\x00", "é]"]],
+)
+def test_lists_of_texts_are_spelled_as_the_driver_spells_them(texts: list[str]) -> None:
+    assert str(Texts(texts)) == binding.format_bind_value(texts)

@@ -28,7 +28,7 @@ _INSERT_SETTINGS = {
 }
 
 
-class _Texts:
+class Texts:
     """An array of texts, spelled for the driver: it would look at each character of each text by itself, which for the
     accounts of a bill run costs more than the question. (A value of a type that it does not know it takes as spelled.)
     """
@@ -60,7 +60,7 @@ class Bindings:
         return self.bind(value, "String")
 
     def texts(self, values: Iterable[str]) -> str:
-        return self.bind(_Texts(values), "Array(String)")
+        return self.bind(Texts(values), "Array(String)")
 
     def instant(self, moment: Instant) -> str:
         """A point in time, cut to what the engine can hold."""
