@@ -314,10 +314,6 @@ def read_bills(records: OrganizationRecords, ids: Sequence[str]) -> dict[str, Bi
     return {each.id: wire.decode(BillRecord, each.body) for each in found.rows}
 
 
-def _failure(terms: Terms, code: str, message: str) -> BillFailure:
-    return BillFailure(account_id=terms.account.id, code=code, message=message, period_key=terms.of.key)
-
-
 # ------------------------------------------------------------------------------------------------------ credit
 
 
