@@ -67,7 +67,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     directory.mkdir(parents=True, exist_ok=True)
     journal = FileJournal(directory / "journal", segment_bytes=settings.segment_bytes)
     records = open_records(settings.records)
-    uids = RocksUidIndex(directory / "uids")
+    uids = RocksUidIndex(directory / "uids", gather=settings.gathered_uids)
     usage = ClickHouseUsage(directory / "usage")
     tail = Tail()
     claimer = Claimer(journal, uids, tail, max_waiting=settings.waiting_measurements)

@@ -52,6 +52,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with ExitStack() as stack:
         apart = [stack.enter_context(mounted(data / name, size)) for name, size in SIZES.items()]
         settings = {"TALLYSTICK_RECORDS_URL": f"sqlite:///{data}/records/records.sqlite", "TALLYSTICK_BILL_CHUNK": "1"}
+        settings["TALLYSTICK_GATHERED_UIDS"] = "1"
         server = stack.enter_context(launched(data, free_port(), settings))
         disks: dict[str, Disk] = {
             name: SmallDisk(data / name) if all(apart) else LimitedFiles(server, data / name) for name in SIZES
@@ -121,7 +122,9 @@ def test_what_cannot_be_kept_is_not_acknowledged(machine: Machine, tenant: Tenan
         bad = {**batch(9)[0], "meter": "none"}
         sent = [batch(1), batch(2), [*batch(3), bad]]
         answers = [send(http, each) for each in sent]
-        assert [each.status_code for each in answers[:2]] == [measured] * 2
+        # The index is written after the journal and the answer: that it cannot be is known from the next request on.
+        first = 200 if full == "uids" and not machine.together else measured
+        assert [each.status_code for each in answers[:2]] == [first, measured]
         assert answers[2].status_code == max(measured, configured), "what failed must be recorded too"
         product = {"name": "New", "code": "new"}
         assert told(http.post("/products", json=product)).status_code == configured

@@ -73,6 +73,21 @@ def test_claims_and_mark_outlive_the_process(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_claims_are_known_before_they_are_written_and_written_together(tmp_path: Path) -> None:
+    opened = RocksUidIndex(tmp_path / "uids", gather=3)
+    opened.put([key(2), key(1)], [content(1), content(2)], 1, 2)
+    assert opened.look_up([key(1), key(2), key(3)]) == {key(2): claim(1), key(1): claim(2)}
+    assert opened._store.get(key(1)) is None
+    opened.put([key(3)], [content(3)], 3, 3)
+    assert opened._store.get(key(1)) is not None
+    opened.put([key(4)], [content(4)], 4, 4)
+    del opened  # without closing, as a crash would: what was not written is not there, and the mark says so
+    opened = RocksUidIndex(tmp_path / "uids")
+    assert opened.mark == 3
+    assert opened.look_up([key(number) for number in range(5)]).keys() == {key(1), key(2), key(3)}
+    opened.close()
+
+
 def test_one_process_at_a_time(index: RocksUidIndex, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="lock"):
         RocksUidIndex(tmp_path / "uids")

@@ -297,8 +297,11 @@ class UidIndex(Protocol):
         """The claims on those of the keys (see `core.measurement.uid_key`) that have one."""
 
     def put(self, keys: Sequence[bytes], contents: Sequence[bytes], first: int, mark: int) -> None:
-        """Add claims on keys, whose positions follow each other from `first` on, and record that the index holds the
-        journal up to `mark`: one atomic write."""
+        """Add claims on keys, whose positions follow each other from `first` on, and note that the index holds the
+        journal up to `mark`. They need not be written before `flush`; claims and mark are written together."""
+
+    def flush(self) -> None:
+        """Write what was put. Refusal `busy` when the disk does not take it; then nothing is forgotten."""
 
     @property
     def mark(self) -> int:

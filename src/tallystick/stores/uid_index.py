@@ -2,11 +2,13 @@
 
 16-byte key → 16-byte digest of the content and 8-byte position. The key MARK, which is no 16 bytes long, holds the
 journal position up to which the index is complete; it is written in the same batch as the claims, so that after a
-crash index and mark agree and the tail of the journal is claimed again.
+crash index and mark agree and the tail of the journal is claimed again. Claims are gathered in memory and written in
+large sorted batches.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,42 +20,59 @@ from tallystick.errors import Refusal
 from tallystick.failpoints import reached
 from tallystick.ports import Claim
 
+log = logging.getLogger(__name__)
+
 MARK = b"mark"
 DIGEST_BYTES = 16
 CACHE_BYTES = 256 * 1024 * 1024
 POSITION_BYTES = 8
+GATHER = 20_000  # claims that are written together
 # As much as a processor's cache holds: random keys are put twice as fast as into 64 MiB.
 MEMTABLE_BYTES = 16 * 1024 * 1024
 
 
 class RocksUidIndex:
-    """`ports.UidIndex` on a directory. One process may have it open."""
+    """`ports.UidIndex` on a directory. One process may have it open; one thread looks up and puts."""
 
-    def __init__(self, directory: Path, *, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, directory: Path, *, cache_bytes: int = CACHE_BYTES, gather: int = GATHER) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._store = Rdict(str(directory), _options(cache_bytes))
         mark = self._store.get(MARK)
         self._mark = 0 if mark is None else int.from_bytes(mark, "big")
+        self._gather = gather
+        self._recent: dict[bytes, bytes] = {}  # key → value of what is not written yet
 
     def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Claim]:
         """The claims on those of the keys that have one."""
         found: list[bytes | None] = (self._store.get(list(keys)) or []) if keys else []
+        values = {key: value for key, value in zip(keys, found, strict=True) if value is not None}
+        values |= {key: self._recent[key] for key in self._recent.keys() & keys}
         return {
             key: Claim(value[:DIGEST_BYTES], int.from_bytes(value[DIGEST_BYTES:], "big"))
-            for key, value in zip(keys, found, strict=True)
-            if value is not None
+            for key, value in values.items()
         }
 
     def put(self, keys: Sequence[bytes], contents: Sequence[bytes], first: int, mark: int) -> None:
-        """Add claims, positions from `first` on, and move the mark, in one atomic write, which outlives the process but
-        perhaps not the power.
+        """Add claims, positions from `first` on, and move the mark. They are kept from here on, and written together
+        with others: see `flush`, which this may do."""
+        self._recent.update(zip(keys, _values(contents, first), strict=True))
+        self._mark = mark
+        if len(self._recent) >= self._gather:
+            self.flush()
 
-        Refusal `busy` when the disk does not take it: then neither is moved. The engine takes writes again some seconds
-        after there is room.
+    def flush(self) -> None:
+        """Write what was put, in one atomic write, which outlives the process but perhaps not the power.
+
+        Refusal `busy` when the disk does not take it: then it stays in memory. The engine takes writes again some
+        seconds after there is room.
         """
+        if not self._recent:
+            return
+        keys = sorted(self._recent)  # neighbours go to one place of the engine's memory: half the cost
         batch = WriteBatch(raw_mode=True)
-        deque(map(batch.put, keys, _values(contents, first)), maxlen=0)  # a loop that stays out of the interpreter
-        batch.put(MARK, mark.to_bytes(8, "big"))
+        # A loop that stays out of the interpreter.
+        deque(map(batch.put, keys, map(self._recent.__getitem__, keys)), maxlen=0)
+        batch.put(MARK, self._mark.to_bytes(8, "big"))
         try:
             self._store.write(batch)
         except Exception as problem:
@@ -61,7 +80,7 @@ class RocksUidIndex:
                 raise
             message = f"the uid index could not be written ({problem}); send the same again"
             raise Refusal("busy", message) from problem
-        self._mark = mark
+        self._recent = {}
         reached("uids.put")
 
     @property
@@ -70,7 +89,11 @@ class RocksUidIndex:
         return self._mark
 
     def close(self) -> None:
-        """Write out and let another process open the index."""
+        """Write out, as far as the disk takes it, and let another process open the index."""
+        try:
+            self.flush()
+        except Refusal as problem:
+            log.warning("%s; the journal has them, the next start claims them again", problem)
         self._store.close()
 
 

@@ -254,6 +254,7 @@ def recover(journal: Journal, index: UidIndex) -> int:
                 contents.append(content_digest(measurement))
         index.put(keys, contents, block.first, block.last)
         healed += len(block.entries)
+    index.flush()
     return healed
 
 
