@@ -5,9 +5,12 @@ Each lets pass only the rejections that its parser documents, and holds what was
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
+
+import msgspec
 
 from tallystick.api.encoding import unpacked
 from tallystick.core.expression import CalculationError, ExpressionError, Scalar, Type, check, evaluate, parse, render
@@ -23,9 +26,13 @@ from tallystick.core.measurement import (
     validate,
 )
 from tallystick.core.measurement_reading import JournalEntry, given_uid, pack, read_measurement, unpack
+from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.core.quantity import QUANTITY_LIMIT, parse_quantity
 from tallystick.errors import CODES, Refusal, Rejection
+from tallystick.pipeline.ingest.columns import Form, Forms
+from tallystick.pipeline.ingest.known import Known
+from tallystick.pipeline.ingest.sorting import FEW, Sorter
 from tallystick.pipeline.ingest.splitting import MAX_MEASUREMENTS, split
 
 NOW = Instant.parse("2025-06-01T12:00:00Z")
@@ -33,6 +40,17 @@ SCHEMA = Schema("10000000-0000-4000-8000-000000000001", 1, (("t", 1), ("n", 5)))
 TYPES = {"n": Type.NUMBER, "m": Type.NUMBER, "t": Type.TEXT, "b": Type.BOOLEAN, "a": Type.ANY}
 VALUES: dict[str, Scalar] = {"n": Decimal("2.5"), "m": None, "t": "eu", "b": True, "a": Decimal(-3)}
 MOST = 1_000
+GOOD = [
+    b'{"uid":"%d","account":"acme","meter":"m","ts":"2025-06-01T10:00:00Z","measure":{"n":1},"what":{"t":"x"}}' % number
+    for number in range(FEW + 2)
+]
+KNOWN = Known(
+    revision=1,
+    config=OrganizationConfig(),
+    schemas={"m": SCHEMA},
+    forms=Forms([Form("m", SCHEMA)]),
+    accounts={"acme": "acme-id", "a": "a-id"},
+)
 
 
 def member(data: bytes) -> None:
@@ -68,6 +86,37 @@ def body(data: bytes) -> None:
     for each in members:
         assert bytes(each) in data, "a member is what was sent, letter by letter"
         member(bytes(each))
+
+
+def many(data: bytes) -> None:
+    """A measurement among many, which are read column by column: it comes to what it comes to by itself."""
+    try:
+        members = split(b'{"measurements":[' + b",".join([*GOOD, data]) + b"]}")
+    except Refusal:
+        return
+    together = judged(members)
+    apart = {place: judged([members[place]]) for place in range(len(GOOD) - 1, len(members))}
+    strangers = {code for each in apart.values() if isinstance(each, set) for code in each}
+    if strangers:
+        assert together == strangers
+        return
+    assert isinstance(together, dict)
+    for place, each in apart.items():
+        assert isinstance(each, dict)
+        assert together[place] == each[0], members[place]
+
+
+def judged(members: Sequence[bytes | msgspec.Raw]) -> dict[int, object] | set[str]:
+    """What the members of a request come to, by place; or the accounts that must be looked up first."""
+    batch = Sorter("organization", KNOWN, NOW, lambda: "given").sort_out(members)
+    candidates = batch.candidates
+    if batch.strangers:
+        return set(batch.strangers)
+    good = zip(batch.uids, candidates.keys, candidates.contents, candidates.entries, strict=True)
+    return {
+        **dict(zip(batch.places, good, strict=True)),
+        **{each.place: (each.uid, each.rejection, each.original) for each in batch.bad},
+    }
 
 
 def time(data: bytes) -> None:
@@ -113,6 +162,7 @@ def packed(data: bytes) -> None:
 
 TARGETS = {
     "member": member,
+    "many": many,
     "body": body,
     "time": time,
     "quantity": quantity,

@@ -15,6 +15,7 @@ from tallystick.core.account import Account
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import UnknownAccounts
 from tallystick.errors import Refusal
+from tallystick.pipeline.ingest import known
 from tallystick.pipeline.ingest.known import PLACEHOLDER_ADDRESS
 
 
@@ -223,6 +224,21 @@ class TestAccounts:
         assert list(north.organization().every(Account)) == []
         north.add(Account(name="Acme", code="acme", email_address="a@example.com"))
         assert verdicts(north, measurement("a")) == ["accepted"]
+
+    def test_codes_that_a_client_makes_up_do_not_fill_the_memory(
+        self, north: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(known, "MOST_REFUSED", 10)
+        north.set(unknown_accounts=UnknownAccounts.QUEUE)
+        directory = known.Directory(north.records, lambda: "new")
+        for number in range(100):
+            snapshot = directory.enrol(NORTH, [f"made up {number}"], NOW)
+            assert f"made up {number}" in snapshot.refused
+            assert len(snapshot.refused) <= 10
+        assert (
+            verdicts(north, *(measurement("x", account="a" * 100_000 + str(number)) for number in range(3)))
+            == ["invalid_account"] * 3
+        )
 
     def test_a_rejected_measurement_creates_no_account(self, north: World) -> None:
         assert verdicts(north, measurement("a", measure={}), measurement("b", meter="no")) == [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from tallystick.core.account import Account
 from tallystick.core.entity import Entity
-from tallystick.core.measurement import Schema, account_code_fault, schema_of
+from tallystick.core.measurement import Schema, schema_of
 from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationConfig, UnknownAccounts
 from tallystick.core.period import Instant
@@ -24,6 +24,7 @@ from tallystick.ports import OrganizationRecords, Records, Where
 # The address of an account that nobody has filled in yet; `.invalid` can never receive mail (RFC 2606).
 PLACEHOLDER_ADDRESS = "unknown@account.invalid"
 ENROLLED_BY = "ingest"
+MOST_REFUSED = 10_000  # codes that are remembered as nobody's: a client that makes up codes must not fill the memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,14 +87,12 @@ class Directory:
         return Forms([made.get((code, schema)) or Form(code, schema) for code, schema in schemas.items()])
 
     def enrol(self, organization_id: str, codes: Collection[str], now: Instant) -> Known:
-        """A snapshot that knows each of the account codes: as an account, found or made, or as refused."""
+        """A snapshot that knows each of the well-formed account codes: as an account, found or made, or as refused."""
         known = self.refresh(organization_id)
         with self._lock(organization_id):
             records = self._records.organization(organization_id)
-            for code in codes:
-                fault = account_code_fault(code)
-                if fault is not None:
-                    known.refused[code] = fault
+            if len(known.refused) >= MOST_REFUSED:
+                known.refused.clear()
             asked = [code for code in codes if code not in known.accounts and code not in known.refused]
             wanted = self._refuse(known, records, self._find(known, records, asked))
             return self._create(known, records, wanted, now) if wanted else known

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from tallystick.core.measurement import Measurement, uid_key, uid_keys, validate
+from tallystick.core.measurement import Measurement, account_code_fault, uid_key, uid_keys, validate
 from tallystick.core.measurement_reading import JournalEntry, given_uid, pack, pack_many, read_measurement
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
@@ -169,7 +169,8 @@ class Sorter:
         if isinstance(checked, Rejection):
             return checked
         if measurement.account not in known.accounts:
-            return known.refused.get(measurement.account) or _Stranger(measurement.account)
+            code = measurement.account
+            return known.refused.get(code) or account_code_fault(code) or _Stranger(code)
         return checked.content
 
     def _give_uid(self, batch: Batch, place: int) -> str:
