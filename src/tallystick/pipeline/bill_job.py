@@ -62,6 +62,13 @@ class JobChunk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     failures: tuple[BillFailure, ...] = ()
 
 
+class _Outcome(msgspec.Struct, frozen=True, rename="camel"):
+    """The part of a settled chunk that says what became of it: whoever looks at a job reads those of all its chunks."""
+
+    bill_ids: tuple[str, ...]
+    failures: tuple[BillFailure, ...]
+
+
 # ------------------------------------------------------------------------------------------------------ asking
 
 
@@ -234,20 +241,20 @@ def read_chunk(records: OrganizationRecords, job_id: str, number: int) -> JobChu
     return wire.decode(JobChunk, document.body)
 
 
-def _chunks(records: OrganizationRecords, kept: KeptJob) -> list[JobChunk]:
-    """The chunks of a job, in their order."""
-    if not kept.chunks:
+def _outcomes(records: OrganizationRecords, kept: KeptJob) -> list[_Outcome]:
+    """What became of the settled chunks of a job, in their order."""
+    if not kept.done:
         return []
-    where = DocumentWhere(equal={"job_id": [kept.job.id]})
+    where = DocumentWhere(equal={"job_id": [kept.job.id], "status": ["SETTLED"]})
     found = records.documents(CHUNK_KIND, where, Page(size=kept.chunks))
-    return [wire.decode(JobChunk, each.body) for each in reversed(found.rows)]
+    return [wire.decode(_Outcome, each.body) for each in reversed(found.rows)]
 
 
 def whole_job(records: OrganizationRecords, kept: KeptJob) -> BillJob:
     """A job with its bills and failures, in the order they were made."""
     bill_ids: list[str] = []
     failures = list(kept.failures)
-    for chunk in _chunks(records, kept):
+    for chunk in _outcomes(records, kept):
         bill_ids += chunk.bill_ids
         failures += chunk.failures
     return msgspec.structs.replace(kept.job, bill_ids=tuple(bill_ids), failures=tuple(failures))
