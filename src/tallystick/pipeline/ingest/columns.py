@@ -15,17 +15,17 @@ verdicts, digests and rows for what is taken here (tests/pipeline/test_ingest_co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import repeat
-from operator import attrgetter
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec.structs import astuple
 
 from tallystick.core.measurement import (
     EARLIEST,
@@ -61,17 +61,12 @@ class Unusual(Exception):  # it is no error: the reference takes over
 class Columns:
     """Measurements of one meter, column by column, none of them null."""
 
-    uids: list[str]
+    uids: Sequence[str]
     contents: list[bytes]  # digests
-    codes: list[str]  # of the accounts
+    codes: Sequence[str]  # of the accounts
     ts: pa.Array
     numbers: Mapping[str, pa.Array]
     texts: Mapping[str, pa.Array]
-
-
-class _Field(NamedTuple):
-    code: str
-    value: Callable[[Row], Any]
 
 
 class Form:
@@ -84,36 +79,38 @@ class Form:
         numeric = [each for each in declared if MAPS[each[0]] not in TEXT_MAPS]
         texts = [each for each in declared if MAPS[each[0]] in TEXT_MAPS]
         self.row = _row_type(meter, declared)
-        self._numbers = [_Field(code, _getter(declared, place, code)) for place, code in numeric]
-        self._texts = [_Field(code, _getter(declared, place, code)) for place, code in texts]
+        self._texts = [code for _, code in texts]
+        self._numbers = [code for _, code in numeric]
         self._shape = content_shape(meter, numeric, texts)
 
     def columns(self, rows: Sequence[Row], latest: datetime) -> Columns:
-        """The rows as columns; Unusual when one of them has no uid, has an `ets`, or breaks a rule. No `ts` may lie
-        after `latest`."""
-        uids = [row.uid for row in rows]
-        if not all(uids) or not "".join(uids).isprintable() or [row.ets for row in rows].count(None) < len(rows):
+        """The rows, at least one, as columns; Unusual when one of them has no uid, has an `ets`, or breaks a rule. No
+        `ts` may lie after `latest`."""
+        codes, stamps, *maps, uids, ends = zip(*map(astuple, rows), strict=True)
+        if not all(uids) or not "".join(uids).isprintable() or ends.count(None) < len(rows):
             raise Unusual
-        ts = _times([row.ts for row in rows], latest)
-        numbers = [_numbers([field.value(row) for row in rows]) for field in self._numbers]
-        texts = [[field.value(row) for row in rows] for field in self._texts]
-        codes = [row.account for row in rows]
-        contents = zip(repeat(self._shape), _side_by_side(ts, numbers), codes, *texts, strict=False)
+        # The maps stand in the order of MAPS, those of texts first, and the fields of each in the order of their codes.
+        values = [column for each in maps for column in zip(*map(astuple, each), strict=True)]
+        texts, numbers = values[: len(self._texts)], values[len(self._texts) :]
+        ts = _times(stamps, latest)
+        exact = [_numbers(column) for column in numbers]
+        contents = zip(repeat(self._shape), _side_by_side(ts, exact), codes, *texts, strict=False)
         return Columns(
             uids=uids,
             contents=list(map(digest_content, contents)),
             codes=codes,
             ts=ts,
-            numbers={field.code: column for field, column in zip(self._numbers, numbers, strict=True)},
-            texts={field.code: pa.array(column, pa.string()) for field, column in zip(self._texts, texts, strict=True)},
+            numbers=dict(zip(self._numbers, exact, strict=True)),
+            texts=dict(zip(self._texts, [pa.array(column, pa.string()) for column in texts], strict=True)),
         )
 
     def takes(self, row: Row, latest: datetime) -> bool:
         """Whether `columns` takes a row: asked of each where it did not take all."""
         try:
             micros = _micros(row.ts)
-            for field in self._numbers:
-                _quantity(field.value(row))
+            maps = astuple(row)[2:-2]
+            for value in [value for each in maps for value in astuple(each)][len(self._texts) :]:
+                _quantity(value)
         except Unusual:
             return False
         return bool(row.uid and row.uid.isprintable() and row.ets is None) and micros <= (latest - EPOCH) // MICROSECOND
@@ -187,11 +184,6 @@ def _value_type(name: str) -> Any:
     if name not in TEXT_MAPS:
         return Any
     return Annotated[str, msgspec.Meta(max_length=MAX_METADATA if name == "metadata" else MAX_TEXT)]
-
-
-def _getter(declared: Sequence[tuple[int, str]], place: int, code: str) -> Callable[[Row], Any]:
-    number = [each for at, each in declared if at == place].index(code)
-    return attrgetter(f"{MAPS[place]}.f{number}")
 
 
 def _union(types: Sequence[type]) -> Any:

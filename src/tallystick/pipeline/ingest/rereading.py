@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 import numpy as np
 
 from tallystick.core.measurement import LATEST, Schema, fields_of
 from tallystick.core.measurement_reading import JournalEntry, unpack
 from tallystick.core.meter import Meter
-from tallystick.pipeline.ingest.columns import Columns, Form, Forms, Unusual
+from tallystick.pipeline.ingest.columns import Form, Forms, Unusual
 from tallystick.pipeline.ingest.tail import Appended, Reading
 from tallystick.ports import Block, UsageBlock
 
@@ -41,11 +40,11 @@ def read_block(block: Block, find_form: FindForm, after: int = 0) -> Appended:
         rows = Forms([form]).rows([entry.original for _, entry in found])
         taken = [at for at, row in enumerate(rows) if row is not None]
         try:
-            columns = _columns(form, [rows[at] for at in taken])
+            columns = form.columns([rows[at] for at in taken], LATEST) if taken else None
         except Unusual:
-            taken = [at for at in taken if form.takes(rows[at], _LATEST)]
-            columns = _columns(form, [rows[at] for at in taken])
-        if not taken:
+            taken = [at for at in taken if form.takes(rows[at], LATEST)]
+            columns = form.columns([rows[at] for at in taken], LATEST) if taken else None
+        if columns is None:
             continue
         positions = np.array([found[at][0] for at in taken], np.uint64)
         reading = Reading(form.schema.meter_id, [found[at][1].account_id for at in taken], columns)
@@ -53,10 +52,3 @@ def read_block(block: Block, find_form: FindForm, after: int = 0) -> Appended:
         read.update(positions.tolist())
     rest = [(position, packed) for position, packed, _ in entries if position not in read]
     return Appended(block.organization_id, block.received, max(block.first, after + 1), block.last, blocks, rest)
-
-
-def _columns(form: Form, rows: list[object]) -> Columns:
-    return form.columns(rows, _LATEST)
-
-
-_LATEST: datetime = LATEST  # the door has held their times against its own

@@ -107,11 +107,11 @@ class Sorter:
         accounts, latest = self.known.accounts, self._latest
         places = [place for place in places if rows[place].account in accounts]
         try:
-            columns = form.columns([rows[place] for place in places], latest)
+            columns = form.columns([rows[place] for place in places], latest) if places else None
         except Unusual:
             places = [place for place in places if form.takes(rows[place], latest)]
-            columns = form.columns([rows[place] for place in places], latest)
-        if not places:
+            columns = form.columns([rows[place] for place in places], latest) if places else None
+        if columns is None:
             return None
         schema = form.schema
         account_ids = [accounts[code] for code in columns.codes]
