@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tallystick.ports import Claim
+from tallystick.stores import uid_index
 from tallystick.stores.uid_index import RocksUidIndex
 
 
@@ -86,6 +88,51 @@ def test_claims_are_known_before_they_are_written_and_written_together(tmp_path:
     assert opened.mark == 3
     assert opened.look_up([key(number) for number in range(5)]).keys() == {key(1), key(2), key(3)}
     opened.close()
+
+
+class Syncs:
+    """An engine, and how long each write-ahead log was when the logs were last synced."""
+
+    def __init__(self, store: Any, directory: Path) -> None:
+        self._store = store
+        self._directory = directory
+        self.synced: dict[str, int] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def lengths(self) -> dict[str, int]:
+        return {path.name: path.stat().st_size for path in self._directory.glob("*.log")}
+
+    def flush_wal(self, sync: bool) -> None:
+        self._store.flush_wal(sync)
+        assert sync
+        self.synced |= self.lengths()
+
+
+@pytest.mark.parametrize(("claims", "batch"), [(1_000, 400), (uid_index.LOG_CLAIMS, 50_000)])
+def test_no_log_is_begun_before_the_one_before_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, claims: int, batch: int
+) -> None:
+    """With the constants as they are, and often with small ones: the engine never begins one by itself."""
+    monkeypatch.setattr(uid_index, "LOG_CLAIMS", claims)
+    index = RocksUidIndex(tmp_path / "uids", gather=batch)
+    store = Syncs(index._store, tmp_path / "uids")
+    index._store = store
+    seen = store.lengths()
+    begun = 0
+    for first in range(1, 7 * batch, batch):
+        names = [key(number) for number in range(first, first + batch)]
+        index.put(names, names, first, first + batch - 1)
+        now = store.lengths()
+        new = now.keys() - seen.keys()
+        if new:
+            begun += 1
+            assert all(now.get(name, length) <= store.synced[name] for name, length in seen.items())
+            assert len(new) == 1
+        seen = now
+    assert begun >= 2
+    index.close()
 
 
 def test_one_process_at_a_time(index: RocksUidIndex, tmp_path: Path) -> None:

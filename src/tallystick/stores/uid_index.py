@@ -9,6 +9,7 @@ large sorted batches.
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ POSITION_BYTES = 8
 GATHER = 20_000  # claims that are written together
 # As much as a processor's cache holds: random keys are put twice as fast as into 64 MiB.
 MEMTABLE_BYTES = 16 * 1024 * 1024
+LOG_CLAIMS = 100_000  # claims of one write-ahead log: they and a batch of 50,000 fit into the memory above
 
 
 class RocksUidIndex:
@@ -36,6 +38,8 @@ class RocksUidIndex:
 
     def __init__(self, directory: Path, *, cache_bytes: int = CACHE_BYTES, gather: int = GATHER) -> None:
         directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._logged = 0  # claims since the present write-ahead log was begun
         self._store = Rdict(str(directory), _options(cache_bytes))
         mark = self._store.get(MARK)
         self._mark = 0 if mark is None else int.from_bytes(mark, "big")
@@ -74,6 +78,8 @@ class RocksUidIndex:
         deque(map(batch.put, keys, map(self._recent.__getitem__, keys)), maxlen=0)
         batch.put(MARK, self._mark.to_bytes(8, "big"))
         try:
+            if self._logged >= LOG_CLAIMS:
+                self._begin_log()
             self._store.write(batch)
         except Exception as problem:
             if type(problem) is not Exception:  # the engine raises no class of its own
@@ -81,7 +87,24 @@ class RocksUidIndex:
             message = f"the uid index could not be written ({problem}); send the same again"
             raise Refusal("busy", message) from problem
         self._recent = {}
+        self._logged += len(keys)
         reached("uids.put")
+
+    def _begin_log(self) -> None:
+        """Make the write-ahead log durable, then begin a new one; never the other way round.
+
+        The engine would begin one by itself when its memory is full, and let the old one go when that is written out.
+        Should the power fail in between, a part of the old log could be gone while the new one is there: the index
+        would lack claims below its mark, without a sign of it (docs/decisions/0207-logs-of-the-uid-index.md).
+        """
+        self._store.flush_wal(sync=True)
+        names = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(names)
+        finally:
+            os.close(names)
+        self._store.flush(wait=False)
+        self._logged = 0
 
     @property
     def mark(self) -> int:
