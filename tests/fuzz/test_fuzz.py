@@ -31,7 +31,7 @@ MEMBERS = [
 ]
 SEEDS: dict[str, list[bytes]] = {
     "member": MEMBERS,
-    "many": MEMBERS,
+    "many": [*MEMBERS, MEMBERS[0].replace(b'"meter":"m",', b"")],
     "body": [b'{"measurements":[%b,%b]}' % (MEMBERS[0], MEMBERS[1]), b'{"x":1,"measurements":[{}, 5]}'],
     "time": [b"2025-06-01T10:00:00.123456+14:00", b"20250601T102400Z", b"2025-W22-7T10", b"2024-02-29"],
     "quantity": [b"-12.5e-7", b"99999999999999999999", b"0.000000000000000001"],

@@ -128,7 +128,7 @@ def test_what_cannot_be_kept_is_not_acknowledged(machine: Machine, tenant: Tenan
         assert answers[2].status_code == max(measured, configured), "what failed must be recorded too"
         product = {"name": "New", "code": "new"}
         assert told(http.post("/products", json=product)).status_code == configured
-        assert SIZE <= counted(http) <= 3 * SIZE, "there are still answers to questions"
+        assert counted(http) >= SIZE, "there are still answers to questions"
         acknowledged = [answer.status_code == 200 for answer in answers]
 
         machine.disks[full].free()

@@ -186,10 +186,14 @@ def _value_type(name: str) -> Any:
     return Annotated[str, msgspec.Meta(max_length=MAX_METADATA if name == "metadata" else MAX_TEXT)]
 
 
+class _NoMeter(msgspec.Struct, forbid_unknown_fields=True, tag_field="meter", tag=""):
+    """What no measurement is: beside it the meter is always asked for, as it is not of a struct that stands alone."""
+
+
 def _union(types: Sequence[type]) -> Any:
-    union: Any = None
+    union: Any = _NoMeter
     for each in types:
-        union = each if union is None else union | each
+        union |= each
     return union
 
 
