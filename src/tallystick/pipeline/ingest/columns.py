@@ -104,8 +104,18 @@ class Form:
             texts=dict(zip(self._texts, [pa.array(column, pa.string()) for column in texts], strict=True)),
         )
 
-    def takes(self, row: Row, latest: datetime) -> bool:
-        """Whether `columns` takes a row: asked of each where it did not take all."""
+    def most(self, rows: Sequence[Row], latest: datetime) -> tuple[Sequence[int], Columns | None]:
+        """Those of the rows that can be taken as columns: their places, and the columns if there are any."""
+        if not rows:
+            return (), None
+        try:
+            return range(len(rows)), self.columns(rows, latest)
+        except Unusual:
+            taken = [place for place, row in enumerate(rows) if self._takes(row, latest)]
+            return taken, self.columns([rows[place] for place in taken], latest) if taken else None
+
+    def _takes(self, row: Row, latest: datetime) -> bool:
+        """Whether `columns` takes a row."""
         try:
             micros = _micros(row.ts)
             maps = astuple(row)[2:-2]

@@ -9,7 +9,7 @@ import numpy as np
 from tallystick.core.measurement import LATEST, Schema, fields_of
 from tallystick.core.measurement_reading import JournalEntry, unpack
 from tallystick.core.meter import Meter
-from tallystick.pipeline.ingest.columns import Form, Forms, Unusual
+from tallystick.pipeline.ingest.columns import Form, Forms
 from tallystick.pipeline.ingest.tail import Appended, Reading
 from tallystick.ports import Block, UsageBlock
 
@@ -38,14 +38,11 @@ def read_block(block: Block, find_form: FindForm, after: int = 0) -> Appended:
     read: set[int] = set()
     for form, found in by_form.items():
         rows = Forms([form]).rows([entry.original for _, entry in found])
-        taken = [at for at, row in enumerate(rows) if row is not None]
-        try:
-            columns = form.columns([rows[at] for at in taken], LATEST) if taken else None
-        except Unusual:
-            taken = [at for at in taken if form.takes(rows[at], LATEST)]
-            columns = form.columns([rows[at] for at in taken], LATEST) if taken else None
+        usual = [at for at, row in enumerate(rows) if row is not None]
+        which, columns = form.most([rows[at] for at in usual], LATEST)
         if columns is None:
             continue
+        taken = [usual[at] for at in which]
         positions = np.array([found[at][0] for at in taken], np.uint64)
         reading = Reading(form.schema.meter_id, [found[at][1].account_id for at in taken], columns)
         blocks.append(reading.block(block.organization_id, block.received, positions))

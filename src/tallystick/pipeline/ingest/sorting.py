@@ -18,7 +18,7 @@ from tallystick.core.measurement import Measurement, account_code_fault, uid_key
 from tallystick.core.measurement_reading import JournalEntry, given_uid, pack, pack_many, read_measurement
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
-from tallystick.pipeline.ingest.columns import Form, Row, Unusual, partition
+from tallystick.pipeline.ingest.columns import Form, Row, partition
 from tallystick.pipeline.ingest.failures import Failed
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.tail import Candidates, Reading
@@ -104,15 +104,12 @@ class Sorter:
 
     def _part(self, form: Form, rows: Sequence[Row], places: list[int], members: Sequence[Member]) -> _Part | None:
         """Those of the rows that can be read as columns and whose accounts are known; the others stay with the rest."""
-        accounts, latest = self.known.accounts, self._latest
-        places = [place for place in places if rows[place].account in accounts]
-        try:
-            columns = form.columns([rows[place] for place in places], latest) if places else None
-        except Unusual:
-            places = [place for place in places if form.takes(rows[place], latest)]
-            columns = form.columns([rows[place] for place in places], latest) if places else None
+        accounts = self.known.accounts
+        known = [place for place in places if rows[place].account in accounts]
+        taken, columns = form.most([rows[place] for place in known], self._latest)
         if columns is None:
             return None
+        places = [known[at] for at in taken] if len(taken) < len(known) else known
         schema = form.schema
         account_ids = [accounts[code] for code in columns.codes]
         originals = [bytes(members[place]) for place in places]
