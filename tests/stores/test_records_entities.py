@@ -67,6 +67,14 @@ def test_many_are_read_by_id_at_once(organization: SqlOrganization) -> None:
     assert organization.get_many(Product, ["\0"]) == {}
 
 
+def test_codes_are_read_by_id_at_once(organization: SqlOrganization) -> None:
+    one, other, plain = keep(organization, account("acme"), account("strasse"), account_plan(new_id(), "2023-11-01"))
+    wanted = [other.id, one.id, one.id, new_id(), plain.id, "a\0b"]
+    assert organization.codes(Account, wanted) == {one.id: "acme", other.id: "strasse"}
+    assert organization.codes(AccountPlan, wanted) == {}  # has no code
+    assert organization.codes(Account, []) == organization.codes(Account, ["\0"]) == {}
+
+
 def test_more_ids_than_a_statement_has_parameters(organization: SqlOrganization) -> None:
     (kept,) = keep(organization, product("p"))
     wanted = [new_id() for _ in range(40_000)] + [kept.id]

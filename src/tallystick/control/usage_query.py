@@ -7,7 +7,6 @@ m3ter leaves the keys open).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -241,7 +240,7 @@ def _require_all(records: OrganizationRecords, of: type[V], named: dict[str, str
 def _grouped_rows(
     records: OrganizationRecords, meters: dict[str, Entity[Meter]], query: UsageQuery, answers: list[UsageAnswer]
 ) -> list[dict[str, object]]:
-    accounts = _account_codes(records, answers, query)
+    codes = _account_codes(records, answers, query)
     group_keys = _group_keys(meters, query.groups)
     several = len({column.meter_id for column in query.columns}) > 1
     keys = [
@@ -256,7 +255,7 @@ def _grouped_rows(
         for key, group, value in zip(group_keys, query.groups, answer.groups, strict=True):
             row[key] = value
             if group.by == "ACCOUNT":
-                row[ACCOUNT_CODE_KEY] = accounts(str(value))
+                row[ACCOUNT_CODE_KEY] = codes.get(str(value))
         for key, column, measured in zip(keys, query.columns, answer.values, strict=True):
             row[key] = None if measured is None else _number(column, *measured)
         rows.append(row)
@@ -285,28 +284,24 @@ def _number(column: UsageColumn, total: Decimal, count: int) -> Decimal:
     return divide(total, Decimal(count)) if column.function == Method.MEAN else total
 
 
-def _account_codes(
-    records: OrganizationRecords, answers: list[UsageAnswer], query: UsageQuery
-) -> Callable[[str], str | None]:
+def _account_codes(records: OrganizationRecords, answers: list[UsageAnswer], query: UsageQuery) -> dict[str, str]:
     places = [index for index, group in enumerate(query.groups) if group.by == "ACCOUNT"]
-    ids = {str(answer.groups[index]) for answer in answers for index in places}
-    found = records.get_many(Account, ids) if ids else {}
-    return lambda account: found[account].value.code if account in found else None
+    return records.codes(Account, {str(answer.groups[index]) for answer in answers for index in places})
 
 
 def _raw_rows(records: OrganizationRecords, found: list[UsageRow]) -> list[dict[str, object]]:
     meters = records.get_many(Meter, {row.meter_id for row in found}) if found else {}
-    accounts = records.get_many(Account, {row.account_id for row in found}) if found else {}
-    return [_raw_row(row, meters.get(row.meter_id), accounts.get(row.account_id)) for row in found]
+    codes = records.codes(Account, {row.account_id for row in found})
+    return [_raw_row(row, meters.get(row.meter_id), codes.get(row.account_id)) for row in found]
 
 
-def _raw_row(row: UsageRow, meter: Entity[Meter] | None, account: Entity[Account] | None) -> dict[str, object]:
+def _raw_row(row: UsageRow, meter: Entity[Meter] | None, account_code: str | None) -> dict[str, object]:
     shown: dict[str, object] = {
         "uid": row.uid,
         "meterId": row.meter_id,
         "meterCode": None if meter is None else meter.value.code,
         "accountId": row.account_id,
-        "accountCode": None if account is None else account.value.code,
+        "accountCode": account_code,
         "ts": row.ts,
         "dtReceived": row.received,
         "fields": {**row.texts, **row.numbers},

@@ -120,6 +120,9 @@ class OrganizationRecords(Protocol):
     def get_many(self, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
         """Those of the ids that exist, by id."""
 
+    def codes(self, of: type[Value], ids: Collection[str]) -> dict[str, str]:
+        """The codes of those of the ids that exist and have one, by id. For many: no entity is read for it."""
+
     def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
         """The entity as it stood at a version, deleted ones too: nothing that was ever in force is forgotten."""
 

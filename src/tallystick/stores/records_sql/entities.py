@@ -44,6 +44,11 @@ BY_ID = select(*_ENTITY).where(_OF_KIND, entity.c.id == bindparam("id"))
 # Those of a list of ids that exist.
 BY_IDS = select(*_ENTITY).where(_OF_KIND, matches(entity.c.id, "ids", single=False))
 
+# The codes of those of a list of ids that have one.
+CODES = select(entity.c.id, entity.c.code).where(
+    _OF_KIND, entity.c.code.is_not(None), matches(entity.c.id, "ids", single=False)
+)
+
 # One entity by its code.
 BY_CODE = select(*_ENTITY).where(_OF_KIND, entity.c.code == bindparam("code"))
 
@@ -107,6 +112,14 @@ def get_many(run: Run, organization_id: str, of: type[V], ids: Collection[str]) 
         return {}
     rows = run(BY_IDS, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})
     return {row.id: _entity(of, row) for row in rows}
+
+
+def codes(run: Run, organization_id: str, of: type[Value], ids: Collection[str]) -> dict[str, str]:
+    """The codes of those of the ids that exist and have one, by id."""
+    wanted = [each for each in dict.fromkeys(ids) if storable(each)]
+    if not wanted:
+        return {}
+    return dict(map(tuple, run(CODES, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})))
 
 
 def by_code(run: Run, organization_id: str, of: type[V], code: str) -> Entity[V] | None:

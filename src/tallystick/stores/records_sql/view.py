@@ -54,6 +54,9 @@ class SqlOrganization:
     def get_many(self, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
         return entities.get_many(self._run, self._organization_id, of, ids)
 
+    def codes(self, of: type[Value], ids: Collection[str]) -> dict[str, str]:
+        return entities.codes(self._run, self._organization_id, of, ids)
+
     def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
         return entities.at_version(self._run, self._organization_id, of, id, version)
 
