@@ -28,9 +28,13 @@ from tenant import Tenant, new_tenant
 HERE = Path(__file__).parent
 START_SECONDS = 60
 STEADY = Pace()
-REACH_SECONDS = 2.0  # a place that is not reached within this time is not waited for any longer
 ALIVE_SECONDS = 0.4  # how long a server lives at most that is killed at a random time
-SETTINGS = {"TALLYSTICK_SEGMENT_BYTES": "100000", "TALLYSTICK_PROJECT_ROWS": "2000", "TALLYSTICK_BILL_CHUNK": "7"}
+SETTINGS = {
+    "TALLYSTICK_SEGMENT_BYTES": "100000",
+    "TALLYSTICK_PROJECT_ROWS": "2000",
+    "TALLYSTICK_BILL_CHUNK": "7",
+    "TALLYSTICK_GATHERED_UIDS": "100",
+}
 
 
 class DidNotStart(Exception):
@@ -239,6 +243,7 @@ class Campaign:
     senders: list[Sender]
     chance: random.Random
     score: Score = field(default_factory=Score)
+    patience: float = 20.0  # a place that is not reached within so many seconds is not waited for any longer
     between: Callable[[Campaign], bool] = lambda _: False
 
     @property
@@ -281,7 +286,7 @@ class Campaign:
                 self.shop.reader(self.stage.port).ask(
                     "POST", "/billjobs", {"lastDateInBillingPeriod": f"{BILLED_MONTH}-31"}
                 )
-        longest = until or (REACH_SECONDS if name in POINTS else ALIVE_SECONDS * self.chance.random())
+        longest = until or (self.patience if name in POINTS else ALIVE_SECONDS * self.chance.random())
         end = time.monotonic() + longest
         while time.monotonic() < end:
             if self._failures() > failures:

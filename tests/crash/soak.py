@@ -43,6 +43,7 @@ def main() -> int:
         )
         try:
             with _progress(console) as progress:
+                campaign.patience = 2.0
                 campaign.between = _Watch(asked, progress, began)
                 campaign.run(random_plans(campaign.chance), cut_share=asked.cuts)
         finally:
