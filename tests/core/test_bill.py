@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -123,6 +124,17 @@ def test_digest_covers_what_was_calculated_and_no_state() -> None:
         {"purchase_order_number": "PO"},
     ):
         assert digest_of(msgspec.structs.replace(bill, **change), {}) != digest
+
+
+def test_digest_is_of_the_stored_json() -> None:
+    """Of the calculated fields but the lines, as an array; then the lines; then the workings, however long they are."""
+    bill = a_bill(purchase_order_number="é" * 3000)
+    calculated = (
+        f'["{bill.id}","{ACCOUNT}","acme","2023-11-01","2023-12-01","2023-11-01T00:00:00.000Z",'
+        '"2023-12-01T00:00:00.000Z","2023-12-01","2023-12-31","2023-12-01","MONTHLY",1,"UTC","USD",[],73.84,'
+        f'"{bill.purchase_order_number}"]'
+    )
+    assert digest_of(bill, {"line": ()}) == sha256(f'{calculated}[]{{"line":[]}}'.encode()).hexdigest()
 
 
 def test_bill_on_the_wire() -> None:
