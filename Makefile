@@ -1,6 +1,10 @@
 # `make demo`, `make test` and `make check` each set up what they need on a machine that has only
 # Python 3.11 or newer and make. Everything lands in .venv; `make clean` takes it away again.
 
+# Compiled modules are kept whatever the environment says (containers often set this): else each server and each command
+# that a test starts compiles all that it loads, which takes longer than the test.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

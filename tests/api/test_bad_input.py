@@ -4,6 +4,7 @@ is a 500, nothing is half kept, and the server goes on."""
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -82,6 +83,13 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def http(server: Server) -> Iterator[httpx.Client]:
+    """One organisation for all: nothing stays in it."""
+    with new_tenant(server).http() as plain:
+        yield plain
+
+
 @pytest.mark.parametrize(("body", "said"), UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_a_hostile_product_is_refused_by_name(http: httpx.Client, body: bytes, said: str) -> None:
     reply = refused(http.post("/products", content=body))
@@ -116,6 +124,7 @@ def test_what_only_looks_hostile_is_kept_letter_by_letter(
     assert {name: made[name] for name in kept} == {name: again[name] for name in kept} == kept
     if "code" in kept:
         assert [row["id"] for row in read(http.get("/products"))["data"]] == [made["id"]]
+    read(http.delete(f"/products/{made['id']}"))
 
 
 # Every field of every noun with a value of a wrong kind; what a body of the noun looks like is the storefront's.

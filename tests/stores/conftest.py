@@ -1,7 +1,8 @@
 """Records on both databases: SQLite, and a real PostgreSQL server that the session starts from a wheel and stops.
 
-Each test has a database of its own, copied from one that was migrated once. Nothing here is skipped: a platform
-without the PostgreSQL wheel fails.
+Each test has an organisation of its own: on SQLite in a copy of a database that was migrated once, on PostgreSQL, where
+a copy takes longer than most tests, in one database for all. Tests of databases as such have a copy there too. Nothing
+here is skipped: a platform without the PostgreSQL wheel fails.
 """
 
 from __future__ import annotations
@@ -151,8 +152,14 @@ def empty_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
     server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def common_postgresql(postgresql_server: Server, migrated_postgresql: str) -> str:
+    """The address of the database that tests have in common."""
+    return postgresql_server.url(postgresql_server.create(migrated_postgresql))
+
+
 @pytest.fixture
-def records_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+def own_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of a database with the present schema and nothing in it."""
     if engine == "sqlite":
         path = tmp_path / "records.sqlite"
@@ -163,6 +170,13 @@ def records_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> 
     name = server.create(request.getfixturevalue("migrated_postgresql"))
     yield server.url(name)
     server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def records_url(engine: str, request: pytest.FixtureRequest) -> str:
+    """The address of a database with the present schema."""
+    url: str = request.getfixturevalue("own_url" if engine == "sqlite" else "common_postgresql")
+    return url
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
-"""A process that runs bill jobs on shared records and may die at any step: `python drawing_process.py URL JOBS SEED`.
+"""Processes that run bill jobs on shared records and may die at any step: `python drawing_process.py URL JOBS...`.
 
-It leaves with 0 when all its jobs are done, with 9 where it died.
+One process for each list of jobs, forked from this one before it opens anything. The seed of the first is given by the
+environment's SEED, of each other one more. Prints how they ended: 0 when all jobs were done, 9 where one died.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import traceback
 from decimal import Decimal
 
 from billing_world import World, at, id_of
@@ -91,5 +93,22 @@ def main(url: str, jobs: list[str], seed: int) -> int:
     return 0
 
 
+def fork(url: str, jobs: list[str], seed: int) -> int:
+    """The id of a new process, which ends with what `main` answers."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = main(url, jobs, seed)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return child
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2].split(","), int(sys.argv[3])))
+    first = int(os.environ["SEED"])
+    started = [fork(sys.argv[1], jobs.split(","), first + place) for place, jobs in enumerate(sys.argv[2:])]
+    print(*(os.waitstatus_to_exitcode(os.waitpid(each, 0)[1]) for each in started))

@@ -83,11 +83,17 @@ def prepare(records: OrganizationRecords) -> tuple[list[str], list[str]]:
     return shared, own
 
 
-def run(url: str, jobs: list[str], seed: int) -> subprocess.Popen[bytes]:
+def run(url: str, jobs: list[list[str]], seed: int) -> list[int]:
+    """Start a process for each list of jobs; how they ended."""
     places = (TESTS, TESTS / "core", TESTS / "pipeline", TESTS / "stores")
     paths = os.pathsep.join([*map(str, places), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, str(TESTS / "stores" / "drawing_process.py"), url, ",".join(jobs), str(seed)]
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths}, stderr=subprocess.PIPE)
+    command = [sys.executable, str(TESTS / "stores" / "drawing_process.py"), url, *map(",".join, jobs)]
+    environment = os.environ | {"PYTHONPATH": paths, "SEED": str(seed)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    codes = [int(code) for code in ended.stdout.split()]
+    assert len(codes) == len(jobs), ended.stderr[-2000:]
+    assert set(codes) <= {0, DIED}, ended.stderr[-2000:]
+    return codes
 
 
 def test_each_draw_happens_once(database: str) -> None:
@@ -96,14 +102,9 @@ def test_each_draw_happens_once(database: str) -> None:
     store.add_organization(Organization(id=world.organization_id, name="Test", created=CREATED))
     records = store.organization(world.organization_id)
     shared, own = prepare(records)
-    started = [run(database, [*shared, own[number]], seed=number) for number in range(PROCESSES)]
-    ended = [(each.communicate(timeout=120)[1], each.returncode) for each in started]
-    assert {code for _, code in ended} <= {0, DIED}, b"\n".join(error for error, _ in ended).decode()[-2000:]
-    assert DIED in {code for _, code in ended}, "some processes die half way"
+    assert DIED in run(database, [[*shared, each] for each in own], seed=0), "some processes die half way"
     # Whoever comes after finishes what the dead have left.
-    last = run(database, [*shared, *own], seed=2 * PROCESSES)
-    error = last.communicate(timeout=60)[1]
-    assert last.returncode == 0, error.decode()[-2000:]
+    assert run(database, [[*shared, *own]], seed=2 * PROCESSES) == [0]
 
     assert {read_job(records, each).status for each in (*shared, *own)} == {BillJobStatus.COMPLETE}
     found = records.documents("bill", DocumentWhere(), Page(size=1_000)).rows

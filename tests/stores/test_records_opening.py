@@ -35,6 +35,11 @@ def new_organization(name: str = "Reed & Sons") -> Organization:
     return Organization(id=str(uuid.uuid4()), name=name, created=CREATED)
 
 
+@pytest.fixture
+def records_url(own_url: str) -> str:
+    return own_url
+
+
 def test_a_new_database_is_set_up_and_keeps_what_it_is_given(empty_url: str) -> None:
     tenant, kept = new_organization(), entity(product("p"))
     for opening in range(3):  # the migrations run once, and an existing database is as it was

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -32,9 +34,16 @@ def read_address(directory: Path) -> Address | None:
 def answers(url: str) -> bool:
     """Whether a server is ready at the address."""
     try:
-        return httpx.get(f"{url}/health", timeout=HEALTH_SECONDS).status_code == httpx.codes.OK
+        reply = httpx.get(f"{url}/health", timeout=HEALTH_SECONDS, verify=_certificates())
     except httpx.HTTPError:
         return False
+    return reply.status_code == httpx.codes.OK
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once: a server that starts is asked many times a second, and reading them takes longer than asking."""
+    return httpx.create_ssl_context()
 
 
 def running(directory: Path) -> str | None:
