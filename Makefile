@@ -59,7 +59,7 @@ soak: $(READY)
 
 # The same tests with EFFORT times as many drawn examples, other ones each time.
 EFFORT ?= 100
-FUZZED := tests/fuzz tests/pipeline/test_ingest_model.py tests/api/test_openapi.py
+FUZZED := $(shell grep -rlF 'drawing(' tests --include='test_*.py')
 fuzz: $(READY)
 	EFFORT=$(EFFORT) $(BIN)/python -m pytest $(FUZZED) $(PYTEST_FLAGS)
 

@@ -168,7 +168,7 @@ def _thousandths(totals: traffic.Totals) -> Decimal:
 def _batch_figure(options: Options, spec: Spec, result: Result) -> Figure:
     rate = result.requests * traffic.SIZE / result.seconds
     fsyncs = fsync_rate(options.directory)
-    seconds = max(2.0, options.seconds / 2)
+    seconds = max(0.5, options.seconds / 2)
     size = round(len(traffic.Traffic(spec.until, spec.accounts).templates[0]) / traffic.SIZE)
     raw = in_own_process("raw_insert", str(options.directory / "raw"), spec.until, str(spec.accounts), str(seconds))
     return Figure(

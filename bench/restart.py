@@ -10,9 +10,11 @@ Random uids stand for those of customers; 1,000 measurements with real content a
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -40,9 +42,10 @@ BEHIND = 500_000  # uids that a power cut takes from the index at most: what it 
 
 def restarts(options: Options) -> list[Figure]:
     """Seconds from the start of the process until a new measurement is accepted, by how much is stored."""
-    empty = _restart(options, 0, 0)
-    full = _restart(options, options.stored, 0)
-    cut = _restart(options, options.stored, min(BEHIND, options.stored // 2))
+    prepared = _prepare(options)
+    empty = _restart(options, prepared, 0, 0)
+    full = _restart(options, prepared, options.stored, 0)
+    cut = _restart(options, prepared, options.stored, min(BEHIND, options.stored // 2))
     figures = []
     for name, (seconds, processor, memory) in (
         (f"restart, {options.stored:,} journaled", full),
@@ -62,11 +65,22 @@ def restarts(options: Options) -> list[Figure]:
     return figures
 
 
-def _restart(options: Options, stored: int, behind: int) -> tuple[float, float, float]:
-    """Fill, start, write; gives seconds, processor seconds and resident MiB."""
-    data = options.directory / f"restart-{stored}-{behind}"
+@dataclass(frozen=True)
+class _Prepared:
+    """A directory with an organisation in which nothing was measured yet."""
+
+    data: Path
+    organization: str
+    account: str
+    meter: str
+    path: str
+    token: str
+
+
+def _prepare(options: Options) -> _Prepared:
+    data = options.directory / "restart"
     with tenant_on(data) as tenant:
-        tenant.create(
+        meter = tenant.create(
             "/meters",
             name="LLM",
             code="llm",
@@ -74,10 +88,16 @@ def _restart(options: Options, stored: int, behind: int) -> tuple[float, float, 
             derivedFields=[],
         )
         account = tenant.create("/accounts", name="Acme", code="acme", emailAddress="someone@example.invalid")
-        meter = str(next(iter(tenant.client.every("/meters")))["id"])
-        path, token = tenant.path("/measurements"), tenant.token
+        return _Prepared(data, tenant.id, account, meter, tenant.path("/measurements"), tenant.token)
+
+
+def _restart(options: Options, prepared: _Prepared, stored: int, behind: int) -> tuple[float, float, float]:
+    """Fill a copy, start, write; gives seconds, processor seconds and resident MiB."""
+    data = options.directory / f"restart-{stored}-{behind}"
+    shutil.copytree(prepared.data, data, ignore=shutil.ignore_patterns("usage"))  # its own, where it lies, is empty
+    path, token = prepared.path, prepared.token
     if stored:
-        arguments = [str(stored), str(behind), str(data), tenant.id, account, meter]
+        arguments = [str(stored), str(behind), str(data), prepared.organization, prepared.account, prepared.meter]
         ended = subprocess.run([sys.executable, str(HERE / "restart.py"), *arguments], check=False)
         check("the filling process", ended.returncode, -signal.SIGKILL)
     began = perf_counter()

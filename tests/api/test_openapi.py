@@ -29,7 +29,7 @@ from tallystick.core.period import Instant
 from tallystick.stores.key_file import signing_key
 from tenant import new_tenant
 
-EXAMPLES = 10  # of each kind of body and query that Schemathesis makes, per operation
+EXAMPLES = 5  # of each kind of body and query that Schemathesis makes, per operation
 
 
 @pytest.fixture(scope="module")

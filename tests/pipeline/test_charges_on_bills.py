@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_world import World, at, id_of
+from effort import drawing
 from tallystick.core.bill import Bill, BillRecord, approve, lock
 from tallystick.core.charge import ChargeEntityType, ChargeLineItemType
 from tallystick.core.credit_types import Balance
@@ -230,7 +231,7 @@ def test_a_deleted_bill_gives_its_charges_back(open_desk: Opener) -> None:
     assert [each[2] for each in billed(desk)] == [[("Set-up", "99.00")]]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(**drawing(8))
 @given(data=st.data())
 def test_every_charge_stands_on_one_bill_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

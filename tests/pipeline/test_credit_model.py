@@ -19,6 +19,7 @@ from ledger_desk import month, top_up
 
 from billing_world import World, bands, id_of
 from credit_world import balance, commitment
+from effort import drawing
 from tallystick.core.account import ChildBillingMode, ChildCreditOrder
 from tallystick.core.period import Instant
 from tallystick.pipeline.verify import verify_bill
@@ -194,7 +195,7 @@ def world_of(held: list[Held], *, parent_first: bool) -> World:
 
 
 @given(drawn=st.lists(HELD, min_size=2, max_size=5), used=USED, parent_first=st.booleans(), again=st.booleans())
-@settings(max_examples=8, deadline=None)
+@settings(**drawing(6))
 def test_bills_draw_what_the_model_draws(
     drawn: list[dict[str, Any]], used: list[tuple[str, str, int, int]], parent_first: bool, again: bool
 ) -> None:

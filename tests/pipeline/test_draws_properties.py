@@ -15,6 +15,7 @@ from ledger_desk import WALLET, entries, top_up
 
 from billing_world import ACCOUNT, World, at, bands, id_of
 from credit_world import balance, commitment, metered
+from effort import drawing
 from tallystick.core.bill import approve, lock
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.ledger import LedgerCause, LedgerEntry, summary_of
@@ -129,7 +130,7 @@ def _conserved(value: Balance, mine: list[LedgerEntry]) -> None:
     assert summary.rollover_consumed <= LIMIT
 
 
-@settings(max_examples=25, deadline=None)
+@settings(**drawing(10))
 @given(acts)
 def test_the_ledger_balances_whatever_happens(happened: list[tuple[str, int, int]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -149,7 +150,7 @@ def test_the_ledger_balances_whatever_happens(happened: list[tuple[str, int, int
             desk.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(**drawing(8))
 @given(
     st.permutations(range(1, MONTHS + 1)),
     st.lists(st.tuples(months, st.integers(1, 200)), max_size=8),

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_world import World, at, bands, id_of
+from effort import drawing
 from tallystick.core.account import ChildBillingMode
 from tallystick.core.aggregation import Method
 from tallystick.core.bill import Bill, BillRecord, approve, lock
@@ -278,7 +279,7 @@ def test_what_changed_in_the_family_since_changes_no_replay(open_desk: Opener) -
     rate=st.sampled_from(["1.37", "0.0071", "153.2"]),
     cumulative=st.booleans(),
 )
-@settings(max_examples=30, deadline=None)
+@settings(**drawing(10))
 def test_a_breakdown_adds_up_to_the_summary_to_the_last_decimal(
     tmp_path_factory: pytest.TempPathFactory,
     usage: list[tuple[str, int]],

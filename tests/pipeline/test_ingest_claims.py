@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_world import NORTH, NOW, SOUTH, World, measurement, world
 
+from effort import drawing
 from tallystick.core.measurement import uid_key
 from tallystick.core.measurement_reading import JournalEntry, pack
 from tallystick.errors import Refusal
@@ -299,7 +300,7 @@ EXAMPLES = count(1)
 
 
 @given(steps=STEPS)
-@settings(max_examples=60, deadline=None)
+@settings(**drawing(40))
 def test_uids_mean_what_the_model_says(lasting: World, steps: list[Any]) -> None:
     model, example = Model(), f"{next(EXAMPLES)}/"
     for step in steps:

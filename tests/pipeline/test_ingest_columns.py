@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_world import NORTH, NOW, body, measurement, world
 
+from effort import drawing
 from tallystick.core.measurement import Schema, fields_of
 from tallystick.core.meter import Category, DataField, DerivedField, Meter
 from tallystick.core.organization import OrganizationConfig
@@ -184,7 +185,7 @@ def members(draw: st.DrawFn) -> bytes:
 
 
 @given(sent=st.lists(members(), min_size=1, max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(**drawing(150))
 def test_many_at_once_are_as_one_by_one(sent: list[bytes]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         together = sort_out(sent, 0, patch)

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_world import World, at, bands, id_of
+from effort import drawing
 from tallystick.core.bill import Bill, LineItemType, approve, lock
 from tallystick.core.counter_types import CounterAdjustment
 from tallystick.core.explain import explain_line
@@ -166,7 +167,7 @@ def served(levels: dict[date, int], until: int) -> Fraction:
 
 
 @given(acts=ACTS, advance=st.booleans(), consolidated=st.booleans())
-@settings(max_examples=8, deadline=None)
+@settings(**drawing(5))
 def test_all_bills_together_come_to_the_seats_of_each_day(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, int, int]], advance: bool, consolidated: bool
 ) -> None:

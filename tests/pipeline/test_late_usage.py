@@ -17,6 +17,7 @@ from ledger_desk import top_up
 
 from billing_world import World, at, bands, id_of
 from credit_world import balance
+from effort import drawing
 from tallystick.core.bill import Bill, BillRecord, LineItem, LineItemType, approve, lock
 from tallystick.core.credit_types import CreditLine
 from tallystick.core.explain import explain_line
@@ -226,7 +227,7 @@ WEEKS = st.lists(
 
 
 @given(acts=WEEKS, adjusting=st.booleans(), cumulative=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(**drawing(10))
 def test_adjustments_and_bills_are_together_what_would_be_billed_today(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, int]], adjusting: bool, cumulative: bool
 ) -> None:

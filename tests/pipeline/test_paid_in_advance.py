@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_world import World, at, bands
+from effort import drawing
 from tallystick.core.bill import BillRecord, approve, lock
 from tallystick.core.catalog import Plan
 from tallystick.core.entity import Entity
@@ -245,7 +246,7 @@ def test_a_level_that_came_to_light_after_locking_changes_what_was_paid(open_des
     ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(**drawing(10))
 @given(
     ends=st.lists(st.dates(date(2023, 10, 2), date(2024, 1, 31)), max_size=3),
     locked=st.lists(st.booleans(), min_size=4, max_size=4),

@@ -30,8 +30,10 @@ from tallystick.pipeline.bill_clock import start_due_job
 from tallystick.pipeline.verify import verify_bill
 
 # Time zones, and every how many days the clock is looked at: what it has missed is made up for in one run.
-ZONES = {"Europe/Berlin": 1, "Asia/Kolkata": 2, "America/Havana": 3, "UTC": 6, "Pacific/Auckland": 7}
-AGAIN_EACH = 42  # days between runs that make the latest bills again, which must change nothing
+ZONES = {"Europe/Berlin": 4, "Asia/Kolkata": 6, "America/Havana": 7, "UTC": 12, "Pacific/Auckland": 14}
+# Each day there is one run in these weeks, with a leap day and the change of each zone's clock.
+EACH_DAY = (date(2024, 2, 28), date(2024, 4, 8))
+AGAIN_EACH = 84  # days between runs that make the latest bills again, which must change nothing
 MOMENT = timedelta(milliseconds=1)
 Key = tuple[str, Frequency]
 
@@ -168,7 +170,7 @@ def live(books: Books) -> None:
         books.use(day, chance)
         if day.day == 1:
             top_up(books.desk, 40, midnight(day, books.zone).wire(), id_of("balance", "wallet"), "wallet")
-        if number % ZONES[books.zone] == 0 or day == END:
+        if number % ZONES[books.zone] == 0 or day == END or EACH_DAY[0] <= day < EACH_DAY[1]:
             books.run(now)
             ledger_balances(books, now)
         if number % AGAIN_EACH == 0 or day == END:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from usage_examples import ACCOUNT, D, Tenant, ask, column, dimension, time_group, usage
 
+from effort import drawing
 from tallystick.core.aggregation import Correlation, Method
 from tallystick.core.period import Instant
 from tallystick.core.time_group import TimeFrequency
@@ -17,9 +18,7 @@ from tallystick.ports import UsageFilter, UsageGroup, UsageQuery, UsageRow
 from tallystick.stores.memory import MemoryUsage
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
-SETTINGS = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+SETTINGS = settings(**drawing(15))
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]
 METHODS = [method for method in Method if not method.time_weighted and method is not Method.CORRELATED_COUNT]
 ACCOUNTS = ["ada", "grace", "hedy", "Ada"]
