@@ -70,13 +70,13 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, help="how long each load lasts (10; quick: 3)")
+    parser.add_argument("--seconds", type=float, help="how long each load lasts (60; quick: 3)")
     parser.add_argument(
         "--accounts", type=int, help="accounts of the traffic and of the bill run (10,000; quick: 1,000)"
     )
     parser.add_argument("--stored", type=int, help="measurements stored before a restart (1,000,000; quick: 20,000)")
     parser.add_argument("--connections", type=int, default=8, help="connections that send batches (8)")
-    parser.add_argument("--single-connections", type=int, default=64, help="connections that send singles (64)")
+    parser.add_argument("--single-connections", type=int, default=256, help="connections that send singles (256)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these parts")
     parser.add_argument("--quick", action="store_true", help="a short run that shows it works; its figures mean little")
     parser.add_argument(
@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
     asked = parser.parse_args()
     if asked.profile is not None and not asked.profile.is_file():
         parser.error(f"--profile {asked.profile}: there is no such program; `pip install py-spy`, then give its path")
-    asked.seconds = asked.seconds or (3.0 if asked.quick else 10.0)
+    asked.seconds = asked.seconds or (3.0 if asked.quick else 60.0)
     asked.stored = asked.stored or (20_000 if asked.quick else 1_000_000)
     asked.accounts = asked.accounts or (1_000 if asked.quick else 10_000)
     return asked
