@@ -32,7 +32,7 @@ from tallystick.ports import Clock, Document, Records
 
 AT_WORK = 2  # how many gatherings of an organisation are at work before further requests wait for the next …
 ENOUGH = 500  # … unless so many of their members wait
-MOST = 5_000  # members that are sorted out together: bounds how long nothing else is answered
+MOST = 1_000  # members that are sorted out together, or one request: what a processor's cache holds, a few milliseconds
 MAX_GATHERED = 200_000  # members that may wait to be sorted out
 
 
