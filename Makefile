@@ -51,8 +51,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_tidy.py
 
+# In the order of the files, not those with few tests last: some of these take longest.
 test: $(READY)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 soak: $(READY)
 	$(BIN)/python tests/crash/soak.py $(SOAK_FLAGS)

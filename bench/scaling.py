@@ -1,5 +1,5 @@
 """What a bill costs as plans and customers grow: bill runs with 1, 10 and 100 pricings a plan, and with ten times the
-accounts. Every total is held against the bench's own.
+accounts, each in an organisation of its own on one server. Every total is held against the bench's own.
 
 A plan with 100 pricings prices 100 fields, ten of each of ten meters. The cost is the server's processor time.
 """
@@ -16,8 +16,9 @@ from connection import request
 from ingest import Options
 from results import CheckFailed, Figure, check, compare, rounded
 from rich.progress import Progress
-from stage import Tenant, Watch, tenant_on, wait_visible
+from stage import Tenant, Watch, tenant_of, wait_visible
 
+from tallystick.cli.launch import Server, free_port, launched
 from tallystick.core import wire
 
 FIELDS = 10  # of a meter
@@ -51,7 +52,8 @@ def scaling(options: Options) -> list[Figure]:
     """Processor time for each line of a bill, for each size."""
     few = max(options.accounts // MANY, 20)
     sizes = [*(Size(few, each) for each in PRICINGS), Size(few * MANY, 10)]
-    costs = {size: _cost(options, size) for size in sizes}
+    with launched(options.directory / "scaling", free_port()) as server:
+        costs = {size: _cost(options, server, size) for size in sizes}
     ten = Size(few, 10)
     return [_figure(size, costs[size], ten, costs[ten]) for size in sizes]
 
@@ -74,9 +76,9 @@ def _figure(size: Size, cost: Cost, ten: Size, cost_of_ten: Cost) -> Figure:
     )
 
 
-def _cost(options: Options, size: Size) -> Cost:
+def _cost(options: Options, server: Server, size: Size) -> Cost:
     month = Month.before(datetime.now(UTC).date())
-    with tenant_on(options.directory / f"scaling-{size.pricings}-{size.accounts}") as tenant:
+    with tenant_of(server) as tenant:
         plan, meters = _catalogue(tenant, month, size.pricings)
         owed = _load(tenant, size, len(meters), plan, month, options.progress)
         for meter in meters:

@@ -62,16 +62,20 @@ class Tenant:
 @contextmanager
 def tenant_on(directory: Path) -> Iterator[Tenant]:
     """A server on an empty directory, with one organisation; stopped in order at the end."""
-    with launched(directory, free_port()) as server:
-        with Connection(data=directory).operator() as operator:
-            body = wire.encode({"name": "Bench", "currency": "USD"})
-            made = wire.decode(
-                dict[str, str], operator.raw("POST", "/operator/organizations", body, again=False).content
-            )
-        with line.over_network() as send:
-            client = signed_in(send, server.url, made["apiKey"], made["apiSecret"])
-            client.organization = made["orgId"]
-            yield Tenant(server, client, _token(client, made["apiKey"], made["apiSecret"]), made["orgId"])
+    with launched(directory, free_port()) as server, tenant_of(server) as tenant:
+        yield tenant
+
+
+@contextmanager
+def tenant_of(server: Server) -> Iterator[Tenant]:
+    """A new organisation of a running server."""
+    with Connection(data=server.directory).operator() as operator:
+        body = wire.encode({"name": "Bench", "currency": "USD"})
+        made = wire.decode(dict[str, str], operator.raw("POST", "/operator/organizations", body, again=False).content)
+    with line.over_network() as send:
+        client = signed_in(send, server.url, made["apiKey"], made["apiSecret"])
+        client.organization = made["orgId"]
+        yield Tenant(server, client, _token(client, made["apiKey"], made["apiSecret"]), made["orgId"])
 
 
 def _token(client: Client, key: str, secret: str) -> str:
