@@ -60,7 +60,7 @@ soak: $(READY)
 
 # The same tests with EFFORT times as many drawn examples, other ones each time.
 EFFORT ?= 100
-FUZZED := $(shell grep -rlF 'drawing(' tests --include='test_*.py')
+FUZZED := $(shell grep -rl 'import drawing$$' tests --include='test_*.py')
 fuzz: $(READY)
 	EFFORT=$(EFFORT) $(BIN)/python -m pytest $(FUZZED) $(PYTEST_FLAGS)
 
