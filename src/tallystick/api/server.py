@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -213,6 +214,9 @@ def application(open_app: Callable[[Settings], App] = build) -> Front:
     # them after every few hundred costs a tenth of the throughput and finds nothing.
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    # Every thread that writes to a disk or asks an engine lets the interpreter's lock go and wants it back soon after:
+    # with the usual 5 ms it would wait most of its time.
+    sys.setswitchinterval(0.0005)
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
     return Front(read_settings(), open_app)
 
