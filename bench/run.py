@@ -13,6 +13,7 @@ from pathlib import Path
 
 import bills
 import ingest
+import queries
 import restart
 import scaling
 from results import CheckFailed, Figure, collect, show, this_machine, write
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills", "scaling", "restart")
+PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries")
 
 
 def main() -> int:
@@ -55,6 +56,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         single_connections=asked.single_connections,
         accounts=asked.accounts,
         stored=asked.stored,
+        measurements=asked.measurements,
         progress=progress,
         profiler=asked.profile,
     )
@@ -64,6 +66,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         "bills": bills.bills,
         "scaling": scaling.scaling,
         "restart": restart.restarts,
+        "queries": queries.queries,
     }
     return [figure for name in asked.only for figure in parts[name](options)]
 
@@ -75,6 +78,9 @@ def _arguments() -> argparse.Namespace:
         "--accounts", type=int, help="accounts of the traffic and of the bill run (10,000; quick: 1,000)"
     )
     parser.add_argument("--stored", type=int, help="measurements stored before a restart (1,000,000; quick: 20,000)")
+    parser.add_argument(
+        "--measurements", type=int, help="measurements stored for usage queries (20,000,000; quick: 20,000)"
+    )
     parser.add_argument("--connections", type=int, default=8, help="connections that send batches (8)")
     parser.add_argument("--single-connections", type=int, default=256, help="connections that send singles (256)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="measure only these parts")
@@ -92,6 +98,7 @@ def _arguments() -> argparse.Namespace:
         parser.error(f"--profile {asked.profile}: there is no such program; `pip install py-spy`, then give its path")
     asked.seconds = asked.seconds or (3.0 if asked.quick else 60.0)
     asked.stored = asked.stored or (20_000 if asked.quick else 1_000_000)
+    asked.measurements = asked.measurements or (20_000 if asked.quick else 20_000_000)
     asked.accounts = asked.accounts or (1_000 if asked.quick else 10_000)
     return asked
 

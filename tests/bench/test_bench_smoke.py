@@ -38,6 +38,10 @@ FIGURES = {
     "bill run, 10 pricings, 200 accounts": ["a bill of 20 accounts"],
     "restart, 20,000 journaled": ["an empty data directory"],
     "restart, 20,000 journaled, index behind": ["an empty data directory"],
+    "one account's month, 20,000 stored": ["the bare SQL, p50"],
+    "one account's month, 20,000 stored: processor time": [],
+    "fleet by account, 20,000 stored": ["the bare SQL, p50"],
+    "fleet by account, 20,000 stored: processor time": [],
 }
 WITH_PERCENTILES = {
     "ingest, batches of 1,000",
@@ -45,6 +49,8 @@ WITH_PERCENTILES = {
     "usage query, one account's month",
     "usage query, fleet by account",
     "ingest, single measurements",
+    "one account's month, 20,000 stored",
+    "fleet by account, 20,000 stored",
 }
 
 

@@ -63,6 +63,12 @@ def test_columns_of_several_meters_stand_side_by_side(busy: Tenant) -> None:
     ]
 
 
+def test_a_column_of_a_meter_that_is_not_searched_is_empty(busy: Tenant) -> None:
+    """Although the two meters have their numbers in the same place."""
+    (answer,) = busy.query(ask(column("SUM"), column("SUM", "calls", "api"), meters=("api",)))
+    assert answer.values == (None, (D(300), 2))
+
+
 def test_a_dimension_is_of_one_meter_and_others_lack_it(busy: Tenant) -> None:
     found = busy.query(ask(column("SUM"), column("SUM", "calls", "api"), by=(dimension("region"),)))
     assert [(*answer.groups, *answer.values) for answer in found] == [

@@ -31,7 +31,9 @@ def query(
     if not searched:
         return []
     where = " AND ".join(_where(organization, meters, query, searched, up_to, bindings))
-    columns = [_column(column, meters, bindings) for column in query.columns]
+    columns = [
+        _column(column, meters, alone=searched == {column.meter_id}, bindings=bindings) for column in query.columns
+    ]
     selected = [total for total, _ in columns] + [count for _, count in columns]
     groups = [
         f"{_group(connection, meters, query, group, (where, bindings))} AS group{place}"
@@ -90,8 +92,9 @@ def _filter(asked: UsageFilter, meters: Mapping[str, Fields], bindings: Bindings
     return other if column is None else f"({other} OR ifNull({column} IN {bindings.texts(asked.values)}, 0))"
 
 
-def _column(column: UsageColumn, meters: Mapping[str, Fields], bindings: Bindings) -> tuple[str, str]:
-    """A column's total, and how many measurements are in it. Meters share slots, so each column names its meter."""
+def _column(column: UsageColumn, meters: Mapping[str, Fields], *, alone: bool, bindings: Bindings) -> tuple[str, str]:
+    """A column's total, and how many measurements are in it. Meters share slots, so each column names its meter, unless
+    measurements of that `alone` are searched: the engine then need not compare it once more for each of them."""
     fields, method = meters.get(column.meter_id, Fields()), Method(column.function)
     number, text = fields.numbers.get(column.field), fields.texts.get(column.field)
     if method not in {Method.COUNT, Method.UNIQUE}:
@@ -99,7 +102,7 @@ def _column(column: UsageColumn, meters: Mapping[str, Fields], bindings: Binding
     given = " OR ".join(f"{each} IS NOT NULL" for each in (number, text) if each is not None)
     if not given:
         return "0", "0"
-    own = f"meter = {bindings.text(column.meter_id)} AND ({given})"
+    own = f"({given})" if alone else f"meter = {bindings.text(column.meter_id)} AND ({given})"
     count = f"countIf({own})"
     match method:
         case Method.COUNT:

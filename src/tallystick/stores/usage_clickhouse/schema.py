@@ -27,7 +27,8 @@ _DURABLE = "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_
 _TABLES = (
     # Measurements. Months keep a bill's question to its own parts, by the least and greatest ts of each part; years
     # outside of the present decades keep stray timestamps from making thousands of partitions. `position` is indexed so
-    # that what lies above the mark is found at once.
+    # that what lies above the mark is found at once. Granules are small, for what is read of each part for a question
+    # about one account is whole granules (docs/decisions/0253-small-granules.md).
     f"""CREATE TABLE IF NOT EXISTS {DATABASE}.measurement (
         organization LowCardinality(String),
         meter LowCardinality(String),
@@ -42,7 +43,7 @@ _TABLES = (
     ) ENGINE = MergeTree
     PARTITION BY if(toYear(ts) BETWEEN 2015 AND 2050, toYear(ts) * 100 + toMonth(ts), toYear(ts) * 100)
     ORDER BY (organization, meter, account, ts)
-    SETTINGS {_DURABLE}""",
+    SETTINGS index_granularity = 1024, {_DURABLE}""",
     # Which column holds a field: one row per organisation, meter, field code and kind ("n" or "t").
     f"""CREATE TABLE IF NOT EXISTS {DATABASE}.slot (
         organization String, meter String, field String, kind String, number UInt32
