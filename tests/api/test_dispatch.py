@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import date
 
 import pytest
 
-from tallystick.api.dispatch import query_string
+from tallystick.api.dispatch import answered, query_string
 from tallystick.api.routing import QueryString
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
@@ -109,3 +111,23 @@ def test_a_malformed_value_is_refused_by_name_and_quoted_shortly(name: str, text
     assert caught.value.field == name
     assert caught.value.code.name == "invalid_request"
     assert len(caught.value.message) < 200
+
+
+def test_one_request_after_the_other_is_run_by_the_same_thread() -> None:
+    """As the server runs them: each in a task of its own, on a loop that goes on."""
+    seen: list[threading.Thread] = []
+
+    async def serve() -> None:
+        await answered(lambda: (200, {}, str(seen.append(threading.current_thread())).encode()))
+
+    loop = asyncio.new_event_loop()
+    runner = threading.Thread(target=loop.run_forever)
+    runner.start()
+    try:
+        for _ in range(3):
+            asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        runner.join()
+        loop.close()
+    assert len(set(seen)) == 1

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-import anyio
-import anyio.to_thread
 import msgspec
 from litestar import Request
 from litestar.enums import HttpMethod
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
-THREADS = anyio.CapacityLimiter(16)  # requests that may be at work at once; the rest wait their turn
+# Requests that may be at work at once; the rest wait their turn. The threads stay: the usage store opens a handle for
+# each new one, which takes longer than most questions. (anyio's end with the task, and here each request is a task.)
+THREADS = ThreadPoolExecutor(16, thread_name_prefix="request")
 
 INTERNAL = ErrorReply(
     message="something went wrong in the server and was logged", code="internal", hint="Try again later."
@@ -48,7 +50,7 @@ def organization_handler(app: App, door: Door, route: Route) -> HTTPRouteHandler
 
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
         raw = await request.body()
-        return await _answer(partial(_run, app, door, route, request, raw))
+        return await answered(partial(_run, app, door, route, request, raw))
 
     return _handler(route.method, PREFIX + route.path, handle, route.file_bytes)
 
@@ -63,7 +65,7 @@ def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
             query = query_string(request.scope["query_string"])
             return _success(route.run(OpenCall(app, app.clock.now(), dict(request.headers), body, query)))
 
-        return await _answer(run)
+        return await answered(run)
 
     return _handler(route.method, route.path, handle, None)
 
@@ -111,8 +113,9 @@ def _handler(method: str, path: str, handle: Callable[..., Any], most: int | Non
     return handler
 
 
-async def _answer(work: Callable[[], Answer]) -> Response[bytes]:
-    status, headers, body = await anyio.to_thread.run_sync(guarded, work, limiter=THREADS)
+async def answered(work: Callable[[], Answer]) -> Response[bytes]:
+    """The response to a request, whose work is done in a thread."""
+    status, headers, body = await asyncio.get_running_loop().run_in_executor(THREADS, guarded, work)
     media_type = headers.pop("content-type", JSON)
     return Response(body, status_code=status, headers=headers, media_type=media_type)
 
