@@ -114,7 +114,7 @@ def test_a_malformed_value_is_refused_by_name_and_quoted_shortly(name: str, text
 
 
 def test_one_request_after_the_other_is_run_by_the_same_thread() -> None:
-    """As the server runs them: each in a task of its own, on a loop that goes on."""
+    """Each in a task of its own, on a loop that goes on."""
     seen: list[threading.Thread] = []
 
     async def serve() -> None:

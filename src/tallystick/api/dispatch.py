@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 # Requests that may be at work at once; the rest wait their turn. The threads stay: the usage store opens a handle for
-# each new one, which takes longer than most questions. (anyio's end with the task, and here each request is a task.)
+# each new one, which takes longer than most questions. (anyio ends those that were idle for ten seconds, and on some
+# loops each with its request.)
 THREADS = ThreadPoolExecutor(16, thread_name_prefix="request")
 
 INTERNAL = ErrorReply(
