@@ -173,6 +173,7 @@ def _plan(records: SqlRecords, statement: Select[Any]) -> str:
     [
         (entities.BY_ID, "kind=? AND id=?"),
         (entities.BY_IDS, "kind=? AND id=?"),
+        (entities.CODES, "kind=? AND id=?"),
         (entities.BY_CODE, "entity_by_code"),
         (entities.USERS_OF, "entity_reference_by_target"),
         (entities._newest_first((), False, True), "entity_by_sequence"),
