@@ -249,3 +249,20 @@ def test_an_open_consolidated_bill_is_made_again(open_desk: Opener) -> None:
     desk.run(**YEAR_END)
     assert charged(desk, "2023-12-01") == [("Month", "2023-12-01", "9.68")]
     assert all(line[2] != "-20.32" for line in charged(desk, "2024-01-01"))
+
+
+@pytest.mark.parametrize("consolidate_then", [True, False])
+def test_what_is_prolonged_is_charged_on_an_open_bill_of_before_the_switch(
+    open_desk: Opener, *, consolidate_then: bool
+) -> None:
+    world = world_of(consolidate=not consolidate_then, in_advance=True)
+    ended(world, "Month", "2023-12-01")
+    desk = open_desk(world)
+    desk.run(**NOVEMBER)
+    ended(world, "Month", "2024-01-01")
+    world.config(consolidate_bills=consolidate_then)
+    desk.save()
+    desk.run(**YEAR_END)
+    months = [line for bill in desk.bills() for line in bill.line_items if line.product_name == "Month"]
+    assert [str(line.service_period_start_date)[:10] for line in months if line.subtotal] == ["2023-12-01"]
+    assert verified(desk)

@@ -95,6 +95,11 @@ class Used(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=True):
     version: int
 
 
+def used(*entities: Entity[Any] | None) -> frozenset[Used]:
+    """The versions that these entities have; those that are absent are left out."""
+    return frozenset(Used(each.value.kind, each.id, each.version) for each in entities if each)
+
+
 def wire_name(of: type[msgspec.Struct], field: str) -> str:
     """The name a field has on the wire: `unit_price` is `unitPrice`."""
     return of.__struct_encode_fields__[of.__struct_fields__.index(field)]

@@ -8,7 +8,7 @@ from typing import Any
 from tallystick.core.ad_hoc import accounting_product
 from tallystick.core.counter import levels_used
 from tallystick.core.discounting import discounts_on
-from tallystick.core.entity import Entity, Used
+from tallystick.core.entity import Entity, Used, used
 from tallystick.core.period import Period, intersect, stretch
 from tallystick.core.plan_terms import PlanTerms
 from tallystick.core.terms import AccountPlanTerms, Terms
@@ -19,7 +19,7 @@ def uses_of(terms: Terms) -> tuple[Used, ...]:
     found: set[Used] = set()
 
     def note(*entities: Entity[Any] | None) -> None:
-        found.update(Used(each.value.kind, each.id, each.version) for each in entities if each)
+        found.update(used(*entities))
 
     note(terms.config, terms.account)
     for credit in (*terms.credits, *(each.credit for each in terms.commitments)):
@@ -61,7 +61,7 @@ def _of_plans(each: AccountPlanTerms) -> frozenset[Used]:
     key = ("uses", horizon, tuple(one.plan.id for one in each.siblings))
     if key not in kept:
         found = _of_plan(each.plan, each.siblings, horizon)
-        kept[key] = frozenset(Used(one.value.kind, one.id, one.version) for one in found)
+        kept[key] = used(*found)
     return kept[key]
 
 

@@ -1,4 +1,4 @@
-"""Find what bills charged in advance for the periods at hand, where plans have ended since.
+"""Find what bills charged in advance for the periods at hand, where plans have ended or were prolonged since.
 
 A closed bill stays as it is, and the bill of the period itself puts it right; one that is still open is made again
 (docs/decisions/0144-paid-in-advance.md). A consolidated bill has several periods, each with a closed bill before it.
@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from tallystick.core import wire
 from tallystick.core.account import AccountPlan
 from tallystick.core.bill import BillBefore, BillParameters, BillRecord, BillStatus, bill_id
 from tallystick.core.bill_job import BillFailure
+from tallystick.core.entity import Used
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.paid_ahead import owner, paid_ahead, with_before
 from tallystick.core.period import Frequency, Instant, Period, intersect, local_day
@@ -22,9 +25,21 @@ from tallystick.pipeline.family import inherited_plans
 from tallystick.pipeline.grids import Billed, billed_plans, consolidated, period_on
 from tallystick.pipeline.ledger import every_document
 from tallystick.pipeline.placing import is_closed, stored_bills
-from tallystick.ports import DocumentWhere, OrganizationRecords, Where
+from tallystick.pipeline.suppressed import KIND as EMPTY
+from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Where
 
+READ_AT_ONCE = 1_000  # bills before
 Place = tuple[str, str, str]  # of a bill: account, grouping, and where it ends
+
+
+class _Uses(msgspec.Struct, frozen=True):
+    uses: tuple[Used, ...]
+
+
+class _Made(msgspec.Struct, frozen=True):
+    """A stored bill read without its lines: what it was made of."""
+
+    evidence: _Uses
 
 
 class Owner(NamedTuple):
@@ -65,26 +80,57 @@ def periods_to_revisit(
     config: OrganizationConfig,
     parameters: BillParameters,
 ) -> Iterator[AccountPeriod]:
-    """Bills that have to do with plans that ended after the bill before had charged in advance: that bill itself where
-    it is open, else the bill of the period, also where no plan is in force in it any more. `plans` are all there are.
+    """Bills that have to do with what changed after the bill before was made, which charges these periods in advance:
+    that bill itself where it is open, else the bill of the period, also where no plan is in force in it any more.
+    `plans` are all there are.
     """
-    every = list(plans)
+    of_account: dict[str, list[Billed]] = {}
+    for plan in plans:
+        of_account.setdefault(plan.account.id, []).append(plan)
 
-    def on(plan: Billed, period: Period) -> AccountPeriod:
+    def on(plan: Billed, period: Period, *, mixed: bool = config.consolidate_bills) -> AccountPeriod:
         of = period_on(plan, period, parameters)
-        return consolidated(of, every) if config.consolidate_bills else of
+        return consolidated(of, of_account[plan.account.id]) if mixed else of
 
-    ended: dict[str, tuple[AccountPeriod, AccountPeriod]] = {}
+    forms = [form for form in (True, False) if form == config.consolidate_bills or _has_bills(records, mixed=form)]
+    asked: dict[str, list[tuple[Billed, Period, AccountPeriod]]] = {}
     for plan, period in periods:
         previous = plan.grid.previous(period)
-        if plan.life.end <= period.end and intersect(plan.life, previous):
-            pair = on(plan, previous), on(plan, period)
-            ended[bill_id(records.organization_id, pair[0].key)] = pair
-    for id_, document in stored_bills(records, ended).items():
-        bill = wire.decode(BillRecord, document.body).bill
-        if paid_ahead(bill.line_items, bill.end_date_time_utc):
-            before, own = ended[id_]
-            yield own if is_closed(document, config) else before
+        if plan.life.start < period.start and plan.bills(previous):
+            for before in (on(plan, previous, mixed=form) for form in forms):
+                asked.setdefault(bill_id(records.organization_id, before.key), []).append((plan, period, before))
+    for first in range(0, len(asked), READ_AT_ONCE):
+        ids = list(asked)[first : first + READ_AT_ONCE]
+        stored = stored_bills(records, ids)
+        for each in (*stored.values(), *every_document(records, EMPTY, DocumentWhere(equal={"id": ids}))):
+            is_open = each.id not in stored or not is_closed(each, config)
+            uses = frozenset(wire.decode(_Made, each.body).evidence.uses) if is_open else None
+            for plan, period, before in asked[each.id]:
+                if _is_paid_too_far(each, plan, period) or (uses is not None and _has_changed(plan, period, uses)):
+                    yield before if is_open else on(plan, period)
+
+
+def _has_bills(records: OrganizationRecords, *, mixed: bool) -> bool:
+    """Whether there are bills of a form, consolidated or not: the setting may have been the other one."""
+    frequencies = [each.value for each in Frequency if each is not Frequency.AD_HOC and _is_mixed(each) == mixed]
+    where = DocumentWhere(equal={"billing_frequency": frequencies})
+    return any(records.documents(kind, where, Page(size=1)).rows for kind in ("bill", EMPTY))
+
+
+def _is_paid_too_far(bill: Document, plan: Billed, period: Period) -> bool:
+    """Whether a bill charges a period in advance for a plan that ends in it, or has ended before."""
+    if plan.life.end > period.end:
+        return False
+    found = wire.decode(BillRecord, bill.body).bill
+    ahead = paid_ahead(found.line_items, found.end_date_time_utc)
+    return any(owner(line) in {plan.plan_id, plan.plan_group_id} for line in ahead)
+
+
+def _has_changed(plan: Billed, period: Period, uses: frozenset[Used]) -> bool:
+    """Whether a plan that is in force before a period and in it was another, or unknown, when the bill before was made
+    of these: it may have been charged in advance for less than its days, or not at all."""
+    lasts = plan.life.end > period.start and intersect(plan.life, plan.grid.previous(period)) is not None
+    return lasts and not plan.uses <= uses
 
 
 def _is_mixed(frequency: Frequency) -> bool:

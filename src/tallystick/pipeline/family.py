@@ -10,7 +10,7 @@ from tallystick.core.account import Account, AccountPlan, ChildBillingMode
 from tallystick.core.agreements import Agreements, period_limits
 from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate
-from tallystick.core.entity import Entity
+from tallystick.core.entity import Entity, used
 from tallystick.core.family import without
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Period, intersect, stretch
@@ -73,15 +73,15 @@ def inherited_plans(
                 life_within = intersect(life, period_limits(contract, grid.zone)) if grid else None
                 if grid and life_within:
                     taken = own.get((child.id, templates[plan_id].product_id), [])
-                    grouping = agreements.grouping(contract)
                     found += [
                         Billed(
                             account=child,
                             grid=grid,
                             life=part,
-                            grouping=grouping,
+                            grouping=agreements.grouping(contract),
                             plan_id=plan_id,
                             plan_group_id=parent.value.plan_group_id,
+                            uses=used(parent, contract),
                         )
                         for part in without(life_within, taken)
                     ]

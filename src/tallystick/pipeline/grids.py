@@ -14,7 +14,7 @@ from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.commitment import fees_on, plan_fees
 from tallystick.core.credit import commitment_credit
 from tallystick.core.credit_types import Commitment
-from tallystick.core.entity import Entity
+from tallystick.core.entity import Entity, Used, used
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Period, intersect, stretch
 from tallystick.core.quantity import tidy
@@ -38,6 +38,7 @@ class Billed(msgspec.Struct, frozen=True, kw_only=True):
     plan_id: str = ""  # none where fees are billed by it
     plan_group_id: str | None = None
     bills: Callable[[Period], bool] = always  # whether there is anything to bill in a period of the grid
+    uses: frozenset[Used] = frozenset()  # the entities that give it its life, as they are now
 
 
 def billed_plans(
@@ -60,7 +61,7 @@ def billed_plans(
             template = templates.get(plans[plan_id].value.plan_template_id) if plan_id in plans else None
             if account and template:
                 grid = grid_of(each.value, account.value, template, config, parameters)
-                found += _billed(account, each.value, plan_id, grid, agreements)
+                found += _billed(account, each, plan_id, grid, agreements)
     return found
 
 
@@ -87,7 +88,8 @@ def fee_grids(
             grouping = agreements.grouping(agreements.contract(each.value.contract_id))
             if grid:
                 bills = partial(_has_fee, each.value, life, grid, config)
-                found.append(Billed(account=account, grid=grid, life=life, grouping=grouping, bills=bills))
+                uses = used(each)
+                found.append(Billed(account=account, grid=grid, life=life, grouping=grouping, bills=bills, uses=uses))
     return found
 
 
@@ -123,12 +125,13 @@ def consolidated(of: AccountPeriod, plans: Iterable[Billed]) -> AccountPeriod:
 
 
 def _billed(
-    account: Entity[Account], account_plan: AccountPlan, plan_id: str, grid: Grid | None, agreements: Agreements
+    account: Entity[Account], account_plan: Entity[AccountPlan], plan_id: str, grid: Grid | None, agreements: Agreements
 ) -> list[Billed]:
     if grid is None:
         return []
-    contract = agreements.contract(account_plan.contract_id)
-    own = stretch(account_plan.start_date, account_plan.end_date)
+    value = account_plan.value
+    contract = agreements.contract(value.contract_id)
+    own = stretch(value.start_date, value.end_date)
     life = intersect(own, period_limits(contract, grid.zone))
     if life is None:
         return []
@@ -139,6 +142,7 @@ def _billed(
             life=life,
             grouping=agreements.grouping(contract),
             plan_id=plan_id,
-            plan_group_id=account_plan.plan_group_id,
+            plan_group_id=value.plan_group_id,
+            uses=used(account_plan, contract),
         )
     ]
