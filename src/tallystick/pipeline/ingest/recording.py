@@ -15,7 +15,7 @@ class _Waiting:
     """The notes of an organisation that wait for their transaction, and who waits for each."""
 
     notes: list[tuple[Notes, asyncio.Future[None]]] = field(default_factory=list)
-    writing: bool = False
+    writing: asyncio.Task[None] | None = None
 
 
 class Recorder:
@@ -32,18 +32,19 @@ class Recorder:
         waiting = self._waiting.setdefault(loop, {}).setdefault(organization_id, _Waiting())
         kept: asyncio.Future[None] = loop.create_future()
         waiting.notes.append((notes, kept))
-        if not waiting.writing:
-            waiting.writing = True
-            try:
-                while waiting.notes:
-                    await self._write(organization_id, waiting)
-            finally:
-                waiting.writing = False
+        if waiting.writing is None:
+            # A task of its own: a request must not go on writing for those who come after it.
+            waiting.writing = loop.create_task(self._write_all(organization_id, waiting))
         await kept
 
     def record_in_thread(self, organization_id: str, notes: Notes) -> None:
         """The same for a caller that may block."""
         write(self._records.organization(organization_id), [notes])
+
+    async def _write_all(self, organization_id: str, waiting: _Waiting) -> None:
+        while waiting.notes:
+            await self._write(organization_id, waiting)
+        waiting.writing = None
 
     async def _write(self, organization_id: str, waiting: _Waiting) -> None:
         together, waiting.notes = waiting.notes, []
