@@ -19,8 +19,9 @@ from tallystick.core.measurement import Schema, fields_of
 from tallystick.core.meter import Category, DataField, DerivedField, Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.pipeline.ingest import sorting
-from tallystick.pipeline.ingest.columns import Form, Forms
+from tallystick.pipeline.ingest.columns import FEW, Form, Forms
 from tallystick.pipeline.ingest.known import Known
+from tallystick.pipeline.ingest.rereading import forms_of, read_block
 from tallystick.pipeline.ingest.sorting import Batch, Sorter
 from tallystick.pipeline.ingest.splitting import split
 from tallystick.pipeline.ingest.tail import appended
@@ -229,6 +230,21 @@ def test_the_usual_form_is_read_as_columns_and_all_else_is_not(monkeypatch: pyte
 
 class TestProjection:
     """What the door read is projected as it is; what it did not keep is read again from the journal."""
+
+    @pytest.mark.parametrize(("entries", "columns"), [(1, 0), (FEW, 0), (FEW + 1, FEW + 1), (50, 50)])
+    def test_columns_are_set_up_for_many_only(
+        self, entries: int, columns: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def original(uid: int) -> bytes:
+            return json.dumps(measurement(str(uid), meter="bare", what=None, measure=None, income={"n": 1})).encode()
+
+        batch = sort_out([original(uid) for uid in range(entries)], 10**9, monkeypatch)
+        block = Block(
+            organization_id=NORTH, kind="measurement", received=NOW, entries=batch.candidates.entries, first=1
+        )
+        part = read_block(block, lambda *_: forms_of("bare-id", 1, METERS["bare"]))
+        assert sum(len(each) for each in part.blocks) == columns
+        assert len(part.rest) == entries - columns
 
     def test_the_tail_and_the_journal_give_the_same_rows(self, tmp_path: Path) -> None:
         with world(tmp_path) as north:

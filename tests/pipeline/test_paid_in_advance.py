@@ -203,7 +203,8 @@ def test_minimums_paid_in_advance_are_put_right_too(open_desk: Opener) -> None:
     assert verified(desk) == [None, None]
 
 
-def test_seats_paid_in_advance_are_given_back(open_desk: Opener) -> None:
+def ten_seats(open_desk: Opener) -> tuple[World, str, Desk]:
+    """Ten seats at 30 a month in advance since October, whose bill is closed; and the plan they are on."""
     world = World()
     world.template()
     plan = world.plan("Basic")
@@ -215,6 +216,11 @@ def test_seats_paid_in_advance_are_given_back(open_desk: Opener) -> None:
     desk = open_desk(world)
     desk.run(**OCTOBER)
     close(desk, "2023-10-01")
+    return world, plan, desk
+
+
+def test_seats_paid_in_advance_are_given_back(open_desk: Opener) -> None:
+    world, plan, desk = ten_seats(open_desk)
     replace(world, plan, None, "2023-11-16")
     desk.save()
     desk.run(**NOVEMBER)
@@ -226,17 +232,7 @@ def test_seats_paid_in_advance_are_given_back(open_desk: Opener) -> None:
 
 
 def test_a_level_that_came_to_light_after_locking_changes_what_was_paid(open_desk: Opener) -> None:
-    world = World()
-    world.template()
-    plan = world.plan("Basic")
-    world.counter("seats")
-    world.counter_pricing("seats", bands((0, 30)))
-    world.account()
-    world.account_plan(plan, start="2023-10-01")
-    world.level("2023-10-01", 10)
-    desk = open_desk(world)
-    desk.run(**OCTOBER)
-    close(desk, "2023-10-01")
+    world, _, desk = ten_seats(open_desk)
     world.level("2023-10-31", 12)
     desk.save()
     desk.run(**NOVEMBER)

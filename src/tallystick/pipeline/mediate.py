@@ -47,9 +47,9 @@ from tallystick.core.quantity import parse_quantity
 from tallystick.errors import Rejection
 from tallystick.failpoints import reached
 from tallystick.pipeline.ingest.claim import MEASUREMENT
-from tallystick.pipeline.ingest.columns import Form
+from tallystick.pipeline.ingest.columns import Forms
 from tallystick.pipeline.ingest.failures import EVENT, event_document
-from tallystick.pipeline.ingest.rereading import form_of, read_block
+from tallystick.pipeline.ingest.rereading import forms_of, read_block
 from tallystick.pipeline.ingest.tail import Appended, Tail
 from tallystick.pipeline.tables import read_tables
 from tallystick.ports import Document, Journal, Records, UsageRow, UsageStore
@@ -264,19 +264,19 @@ def project(
 
 def read_on(journal: Journal, find_meter: FindMeter, after: int, limit: int = BLOCK_ROWS) -> Iterator[Appended]:
     """What the journal holds above a position, read as columns as far as that goes; about `limit` rows at most."""
-    forms: dict[tuple[str, str, int], Form | None] = {}
+    forms: dict[Key, Forms | None] = {}
 
-    def find_form(organization_id: str, meter_id: str, version: int) -> Form | None:
+    def find_forms(organization_id: str, meter_id: str, version: int) -> Forms | None:
         key = (organization_id, meter_id, version)
         if key not in forms:
             meter = find_meter(*key)
-            forms[key] = None if meter.derived_fields else form_of(meter_id, version, meter)
+            forms[key] = None if meter.derived_fields else forms_of(meter_id, version, meter)
         return forms[key]
 
     rows = 0
     for block in journal.read(after):
         assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
-        yield read_block(block, find_form, after)
+        yield read_block(block, find_forms, after)
         rows += len(block.entries)
         if rows >= limit:
             return

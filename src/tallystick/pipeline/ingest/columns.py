@@ -48,6 +48,7 @@ from tallystick.core.measurement import (
 
 TIME = pa.timestamp("us", tz="UTC")
 NUMBER = pa.decimal128(38, 18)
+FEW = 8  # measurements up to which the work of setting up columns costs more than it saves
 
 Row = Any
 """A measurement as a struct of its meter: account, ts, uid, ets, and a struct for each map that has declared fields."""

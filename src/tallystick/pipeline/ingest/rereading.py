@@ -9,35 +9,36 @@ import numpy as np
 from tallystick.core.measurement import LATEST, Schema, fields_of
 from tallystick.core.measurement_reading import JournalEntry, unpack
 from tallystick.core.meter import Meter
-from tallystick.pipeline.ingest.columns import Form, Forms
+from tallystick.pipeline.ingest.columns import FEW, Form, Forms
 from tallystick.pipeline.ingest.tail import Appended, Reading
 from tallystick.ports import Block, UsageBlock
 
-FindForm = Callable[[str, str, int], Form | None]
-"""(organisation, meter id, version) → how its measurements are read as columns, if they are."""
+FindForms = Callable[[str, str, int], Forms | None]
+"""(organisation, meter id, version) → how its measurements are read as columns, if they are: its one form."""
 
 
-def form_of(meter_id: str, version: int, meter: Meter) -> Form:
+def forms_of(meter_id: str, version: int, meter: Meter) -> Forms:
     """How the measurements of a version of a meter are read."""
-    return Form(meter.code, Schema(meter_id, version, fields_of(meter)))
+    return Forms([Form(meter.code, Schema(meter_id, version, fields_of(meter)))])
 
 
-def read_block(block: Block, find_form: FindForm, after: int = 0) -> Appended:
-    """The entries of a block above a position: as columns where they are of the usual form."""
+def read_block(block: Block, find_forms: FindForms, after: int = 0) -> Appended:
+    """The entries of a block above a position: as columns where many are of the usual form."""
     entries = [
         (position, packed, unpack(packed))
         for position, packed in enumerate(block.entries, block.first)
         if position > after
     ]
-    by_form: dict[Form, list[tuple[int, JournalEntry]]] = {}
-    for position, _, entry in entries:
-        form = None if entry.uid else find_form(block.organization_id, entry.meter_id, entry.meter_version)
-        if form is not None:
-            by_form.setdefault(form, []).append((position, entry))
+    by_forms: dict[Forms, list[tuple[int, JournalEntry]]] = {}
+    for position, _, entry in entries if len(entries) > FEW else ():
+        forms = None if entry.uid else find_forms(block.organization_id, entry.meter_id, entry.meter_version)
+        if forms is not None:
+            by_forms.setdefault(forms, []).append((position, entry))
     blocks: list[UsageBlock] = []
     read: set[int] = set()
-    for form, found in by_form.items():
-        rows = Forms([form]).rows([entry.original for _, entry in found])
+    for forms, found in by_forms.items():
+        (form,) = forms.all
+        rows = forms.rows([entry.original for _, entry in found])
         usual = [at for at, row in enumerate(rows) if row is not None]
         which, columns = form.most([rows[at] for at in usual], LATEST)
         if columns is None:

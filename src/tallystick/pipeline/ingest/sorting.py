@@ -18,12 +18,10 @@ from tallystick.core.measurement import Measurement, account_code_fault, uid_key
 from tallystick.core.measurement_reading import JournalEntry, given_uid, pack, pack_many, read_measurement
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
-from tallystick.pipeline.ingest.columns import Form, Row, partition
+from tallystick.pipeline.ingest.columns import FEW, Form, Row, partition
 from tallystick.pipeline.ingest.failures import Failed
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.tail import Candidates, Reading
-
-FEW = 8  # members up to which the work of setting up columns costs more than it saves
 
 Member = bytes | msgspec.Raw
 T = TypeVar("T")
