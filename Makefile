@@ -17,11 +17,13 @@ DEMO_FLAGS ?=
 BENCH_FLAGS ?=
 SOAK_FLAGS ?=
 
-.PHONY: help setup check test fuzz soak demo bench docs format lock clean
+.PHONY: help setup check test test-browser screenshots fuzz soak demo bench docs format lock clean
 
 help:
 	@echo 'make demo     start a server with a month of sample traffic and bills  (DEMO_FLAGS="--exit --data DIR")'
 	@echo 'make test     run the tests                                            (PYTEST_FLAGS="-k quote")'
+	@echo 'make test-browser  walk the pages in Debian'"'"'s Chromium, which it installs         (PYTEST_FLAGS="-k portal")'
+	@echo 'make screenshots   pictures of the main pages, into docs/screenshots'
 	@echo 'make soak     kill the server 1,000 times under load, and compare all  (SOAK_FLAGS="--minutes 10")'
 	@echo 'make fuzz     draw 100 times as many examples in the tests that draw them    (EFFORT=1000)'
 	@echo 'make check    format, lint, types and import contracts'
@@ -54,6 +56,15 @@ check: $(READY)
 # In the order of the files, not those with few tests last: some of these take longest.
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+
+# A missing browser is a failure here, not a skip.
+test-browser: $(READY)
+	tests/browser/install.sh
+	$(BIN)/python -m pytest -m browser tests/browser $(PYTEST_FLAGS)
+
+screenshots: $(READY)
+	tests/browser/install.sh
+	$(BIN)/python tests/browser/screenshots.py
 
 soak: $(READY)
 	$(BIN)/python tests/crash/soak.py $(SOAK_FLAGS)

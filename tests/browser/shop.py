@@ -1,0 +1,178 @@
+"""A shop that has been open for two months: what the pages are looked at with. All of it is made through the API.
+
+The customer Nordwind used more of model gpt-x in the second month than in the first, so that its bill is higher; Acme
+holds prepaid credit; Beech is the child of Acme. Two bill runs are over, and the present month is open.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+from storefront import read, send
+
+from tenant import Tenant
+
+GROWN = {"nordwind": (40, 70), "acme": (30, 33), "beech": (12, 10), "cedar": (5, 5)}  # batches a day, month by month
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shop:
+    """The organisation, and the ids of what is in it by code: accounts, plans, pricings, and so on."""
+
+    tenant: Tenant
+    ids: dict[str, str]
+    months: tuple[date, date, date]  # the first days of the two billed months and of the open one
+
+
+def month_before(day: date) -> date:
+    """The first day of the month before this day's."""
+    return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+def open_shop(tenant: Tenant) -> Shop:
+    """Make everything, bill both months, and return what is where."""
+    today = datetime.now(UTC).date()
+    last = month_before(today)
+    shop = Shop(tenant=tenant, ids={}, months=(month_before(last), last, today.replace(day=1)))
+    with tenant.http() as http:
+        _catalogue(http, shop)
+        _customers(http, shop)
+        _use(http, shop, today)
+        for month in shop.months[:2]:
+            _bill(http, month)
+        _trouble(http)
+    return shop
+
+
+def _make(http: httpx.Client, shop: Shop, path: str, **body: object) -> str:
+    made: dict[str, Any] = read(send(http, "POST", path, body))
+    shop.ids[f"{path.strip('/').split('/')[-1]}:{body.get('code', '')}"] = made["id"]
+    return str(made["id"])
+
+
+def _catalogue(http: httpx.Client, shop: Shop) -> None:
+    product = _make(http, shop, "/products", name="Inference", code="inference")
+    fields = [
+        {"code": "model", "name": "Model", "category": "WHAT"},
+        {"code": "region", "name": "Region", "category": "WHERE"},
+        {"code": "tokens", "name": "Tokens", "category": "MEASURE", "unit": "{token}"},
+        {"code": "user", "name": "User", "category": "WHO"},
+    ]
+    meter = _make(
+        http, shop, "/meters", name="Completions", code="llm", productId=product, dataFields=fields, derivedFields=[]
+    )
+    common = {"meterId": meter, "rounding": "NONE"}
+    tokens = _make(
+        http, shop, "/aggregations", name="Tokens", code="tokens", targetField="tokens", aggregation="SUM",
+        quantityPerUnit=1_000_000, unit="million tokens", segmentedFields=["model"],
+        segments=[{"model": "gpt-x"}, {"model": "gpt-mini"}], **common,
+    )  # fmt: skip
+    users = _make(
+        http, shop, "/aggregations", name="Active users", code="users", targetField="user", aggregation="UNIQUE",
+        quantityPerUnit=1, unit="user", **common,
+    )  # fmt: skip
+    template = _make(
+        http, shop, "/plantemplates", name="Monthly", code="monthly", productId=product, currency="USD",
+        billFrequency="MONTHLY", standingCharge=49, standingChargeDescription="Platform fee",
+    )  # fmt: skip
+    plan = _make(http, shop, "/plans", name="Team", code="team", planTemplateId=template)
+    start = f"{shop.months[0].isoformat()}T00:00:00Z"
+    prices: list[tuple[str, dict[str, str], list[tuple[int, str]]]] = [
+        (tokens, {"model": "gpt-x"}, [(0, "12.00"), (10, "9.50")]),
+        (tokens, {"model": "gpt-mini"}, [(0, "0.80")]),
+        (users, {}, [(0, "1.50"), (5, "1.25")]),
+    ]
+    for number, (aggregation, segment, bands) in enumerate(prices):
+        priced = [{"lowerLimit": low, "fixedPrice": 0, "unitPrice": Decimal(unit)} for low, unit in bands]
+        body: dict[str, object] = {"segment": segment} if segment else {}
+        _make(
+            http, shop, "/pricings", code=f"price-{number}", planId=plan, aggregationId=aggregation, startDate=start,
+            pricingBands=priced, cumulative=True, **body,
+        )  # fmt: skip
+
+
+def _customers(http: httpx.Client, shop: Shop) -> None:
+    start = f"{shop.months[0].isoformat()}T00:00:00Z"
+    plan = shop.ids["plans:team"]
+    names = {"nordwind": "Nordwind Analytics", "acme": "Acme Robotics", "beech": "Beech & Söhne", "cedar": HOSTILE}
+    for code, name in names.items():
+        parent: dict[str, object] = {"parentAccountId": shop.ids["accounts:acme"]} if code == "beech" else {}
+        account = _make(http, shop, "/accounts", name=name, code=code, emailAddress=f"{code}@example.com", **parent)
+        _make(http, shop, "/accountplans", code=f"plan-{code}", accountId=account, planId=plan, startDate=start)
+    _make(
+        http, shop, "/balances", accountId=shop.ids["accounts:acme"], name="Prepaid", code="prepaid", currency="USD",
+        startDate=start, endDate=f"{shop.months[0].year + 3}-01-01T00:00:00Z",
+    )  # fmt: skip
+    balance = shop.ids["balances:prepaid"]
+    read(send(http, "POST", f"/balances/{balance}/transactions", {"amount": 2000, "description": "Paid by wire"}))
+
+
+def _use(http: httpx.Client, shop: Shop, today: date) -> None:
+    batch: list[dict[str, object]] = []
+    for measurement in _measurements(shop, today):
+        batch.append(measurement)
+        if len(batch) == 1000:
+            _send(http, batch)
+            batch = []
+    if batch:
+        _send(http, batch)
+
+
+def _measurements(shop: Shop, today: date) -> Iterator[dict[str, object]]:
+    """From a rule, not from chance: 20,000 tokens a measurement of gpt-x, 30,000 of gpt-mini, in turns by hour."""
+    for index, month in enumerate(shop.months):
+        days = monthrange(month.year, month.month)[1] if index < 2 else max(today.day - 1, 1)
+        for code, grown in GROWN.items():
+            for day in range(days):
+                for number in range(grown[min(index, 1)]):
+                    ts = datetime(month.year, month.month, day + 1, number % 24, number // 24 * 7, tzinfo=UTC)
+                    large = number % 4 != 3
+                    yield {
+                        "uid": f"{code}-{ts:%Y%m%d%H%M}-{number}",
+                        "meter": "llm",
+                        "account": code,
+                        "ts": ts.isoformat(),
+                        "what": {"model": "gpt-x" if large else "gpt-mini"},
+                        "where": {"region": "eu" if number % 3 else "us"},
+                        "who": {"user": f"user-{(day + number) % 9}"},
+                        "measure": {"tokens": 20_000 if large else 30_000},
+                    }
+
+
+def _send(http: httpx.Client, batch: list[dict[str, object]]) -> None:
+    verdicts = read(send(http, "POST", "/measurements", {"measurements": batch}))
+    assert verdicts["result"] == "accepted", verdicts
+
+
+def _bill(http: httpx.Client, month: date) -> None:
+    last = month.replace(day=monthrange(month.year, month.month)[1])
+    job = read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": last.isoformat()}))
+    while job["status"] in {"PENDING", "INITIALIZING", "RUNNING"}:
+        job = read(http.get(f"/billjobs/{job['id']}"))
+    assert job["status"] == "COMPLETE", job
+
+
+def _trouble(http: httpx.Client) -> None:
+    """Measurements that did not count: an unknown account, and a number that is none."""
+    wrong = {
+        "uid": "wrong-1",
+        "meter": "llm",
+        "account": "nobody",
+        "ts": "2025-01-01T00:00:00Z",
+        "measure": {"tokens": 5},
+    }
+    worse = {
+        "uid": "wrong-2",
+        "meter": "llm",
+        "account": "acme",
+        "ts": "2025-01-01T00:00:00Z",
+        "measure": {"tokens": "x"},
+    }
+    send(http, "POST", "/measurements", {"measurements": [wrong, worse]})
