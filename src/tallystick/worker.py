@@ -14,9 +14,11 @@ from queue import Empty
 from tallystick import failpoints
 from tallystick.app import App, JobToRun
 from tallystick.control.auto_approval import approve_due_bills
+from tallystick.control.bills import last_approved
 from tallystick.control.desk import Desk
 from tallystick.control.ledger import entries_of
 from tallystick.control.schedule_runs import balances_to_top_up, run_schedules, top_up
+from tallystick.control.spend_alerts import active_alerts, look_at
 from tallystick.control.statement_jobs import STATEMENTS, jobs_to_run
 from tallystick.control.statement_jobs import run_job as run_statement_job
 from tallystick.core.bill_job import BillFailure
@@ -25,6 +27,7 @@ from tallystick.pipeline.bill_clock import SCHEDULER, start_due_job
 from tallystick.pipeline.bill_job import fail_job, read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
 from tallystick.pipeline.mediate import project
+from tallystick.pipeline.spend import standings
 from tallystick.pipeline.watch import live_values
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ OWN_FAULTS = (
 )
 CLOCK_SECONDS = 1.0  # how often the clock is looked at
 STATEMENT_SECONDS = 0.5  # how often it is looked for statements that were asked for
+ALERT_SECONDS = 2.0  # how often it is looked whether a spend alert is due
+ALERTS_AT_ONCE = 500  # accounts whose spend is computed together
 TOP_UP_SECONDS = 3.0  # how often balances that fill themselves up are looked at
 # New measurements are gathered this long, so that the usage store gets fewer, larger inserts, which it need not merge
 # again; longer while many come.
@@ -62,6 +67,7 @@ class Worker:
         self._stopping = threading.Event()
         self._projected = threading.Condition()
         self._attempts: dict[str, int] = {}  # failed ones, by bill job
+        self._looked: dict[str, tuple[int, int, str]] = {}  # what spend alerts were last looked at with
         self._threads = [
             threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
             for name, step in (
@@ -70,6 +76,7 @@ class Worker:
                 ("clock", self._do_what_is_due),
                 ("top-ups", self._top_up),
                 ("statements", self._make_statements),
+                ("spend alerts", self._watch_spend),
             )
         ]
 
@@ -210,6 +217,33 @@ class Worker:
                 log.warning("balance %s is not topped up: %s; it is tried again", balance.id, worth.message)
             elif top_up(desk, balance.id, worth.value, entries[balance.id]):
                 log.info("balance %s of organization %s was topped up", balance.id, organization_id)
+
+    def _watch_spend(self) -> None:
+        """In every organisation: fire the spend alerts that are due, where anything has changed since the last look."""
+        for organization in self._app.records.organizations():
+            try:
+                self._watch_spend_in(organization.id)
+            except Exception:
+                log.exception("spend alerts of organization %s failed; they are tried again", organization.id)
+        self._stopping.wait(ALERT_SECONDS)
+
+    def _watch_spend_in(self, organization_id: str) -> None:
+        app = self._app
+        records, now, up_to = app.records.organization(organization_id), app.clock.now(), app.usage.mark
+        seen = (up_to, records.revision, f"{now:%Y-%m-%dT%H}")  # a billing period begins at a full hour somewhere
+        if self._looked.get(organization_id) == seen:
+            return
+        desk = Desk(records=records, actor=SCHEDULER, now=now)
+        alerts = active_alerts(records)
+        watched = sorted(alerts)
+        for start in range(0, len(watched), ALERTS_AT_ONCE):
+            accounts = watched[start : start + ALERTS_AT_ONCE]
+            last = {each: last_approved(records, each) for each in accounts}
+            stand = standings(records, app.usage.organization(organization_id), last, now=now, up_to=up_to)
+            fired = sum(look_at(desk, alerts[each], standing) for each, standing in stand.items())
+            if fired:
+                log.info("%d spend alerts of organization %s fired", fired, organization_id)
+        self._looked[organization_id] = seen
 
     def _run(self, job: JobToRun) -> None:
         app = self._app

@@ -161,6 +161,12 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "startDate": "2090-01-01T00:00:00Z",
         "endDate": "2091-01-01T00:00:00Z",
     },
+    "/spendalerts": lambda ids: {
+        "accountId": ids["/accounts"],
+        "type": "BALANCE_BELOW",
+        "balanceId": ids["/balances"],
+        "threshold": 100,
+    },
     "/statementdefinitions": lambda _: {
         "name": "Weekly",
         "aggregationFrequency": "WEEK",

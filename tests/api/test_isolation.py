@@ -5,6 +5,7 @@ The cases are made from the routes themselves, so that a new route is held to th
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,8 @@ SCHEDULES: dict[str, dict[str, object]] = {
 }
 
 
+SQUARE = b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>'
+LOGO = {"mediaType": "image/svg+xml", "content": base64.b64encode(SQUARE).decode()}
 LOOKUP_FIELDS = [{"name": "key", "type": "STRING"}, {"name": "value", "type": "NUMBER"}]
 LOOKUP_REVISION = "/lookuptables/{lookupTableId}/revisions/{lookupTableRevisionId}"
 
@@ -61,6 +64,7 @@ class Estate:
         self.tenant = tenant
         self.http = http
         store = Storefront(http)
+        read(send(http, "PUT", "/portalsettings/logo", LOGO))
         store.measure(measurement("one", 1), measurement("two", 2))
         lost = {**measurement("lost", 1), "meter": "nothing"}
         rejected = read(send(http, "POST", "/measurements", {"measurements": [lost]}))["measurements"][0]
@@ -76,6 +80,9 @@ class Estate:
             "/bills": self.bill["id"],
             "/lineitems": self.bill["lineItems"][0]["id"],
             "/statementjobs": self.statement_job(),
+            "/portalsessions": read(http.post(f"/accounts/{store.ids['/accounts']}/portalsessions", content=b"{}"))[
+                "id"
+            ],
             **self.lookup_rows(store.ids["/lookuptables"]),
             **{f"/{kind}lineitems": self.memo(kind, store.ids) for kind in ("credit", "debit")},
             **{f"/{noun}": self.schedule(noun, body, store.ids) for noun, body in SCHEDULES.items()},

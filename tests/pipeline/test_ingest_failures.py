@@ -207,4 +207,4 @@ class TestEvents:
         told = {name for each in north.documents("event") for name in each["m3terEvent"]}
         assert listed <= told
         assert event_fields("no.such.event") == {}
-        assert set(event_fields(None)) == {"ingest.validation.failure"}
+        assert set(event_fields(None)) == {"ingest.validation.failure", "spendalert.fired"}

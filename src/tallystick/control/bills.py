@@ -99,6 +99,12 @@ def get_bill(records: OrganizationRecords, id: str) -> BillRecord:
     return wire.decode(BillRecord, document.body)
 
 
+def last_approved(records: OrganizationRecords, account_id: str) -> Bill | None:
+    """The account's approved bill of the latest period, if it has one."""
+    wanted = BillFilter(account_ids=(account_id,), status=BillStatus.APPROVED)
+    return next(iter(list_bills(records, wanted, Page(size=1)).rows), None)
+
+
 def latest_bill(records: OrganizationRecords, account_id: str) -> Bill:
     """The account's bill of the latest period; Refusal `not_found` when it has none."""
     found = list_bills(records, BillFilter(account_ids=(account_id,)), Page(size=1))

@@ -109,6 +109,9 @@ LABELS: Mapping[str, str] = {
     "lookuptable": "lookup table",
     "lookuptablerevision": "lookup table revision",
     "lookupdata": "rows of a lookup table revision",
+    "portalsettings": "portal settings",
+    "portallogo": "logo",
+    "spendalert": "spend alert",
 }
 
 

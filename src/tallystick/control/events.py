@@ -11,6 +11,7 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.ingest_failure import EVENT_NAME, Event
 from tallystick.core.period import Instant
+from tallystick.core.spend_alert import EVENT_NAME as SPEND_ALERT
 from tallystick.errors import Refusal
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
 
@@ -28,6 +29,17 @@ EVENT_FIELDS: dict[str, dict[str, str]] = {
         "new.account": "String",
         "new.count": "Number",
         "new.getDownloadUrl": "String",
+    },
+    SPEND_ALERT: {
+        "new.alertId": "String",
+        "new.accountId": "String",
+        "new.type": "String",
+        "new.threshold": "Number",
+        "new.value": "Number",
+        "new.currency": "String",
+        "new.balanceId": "String",
+        "new.name": "String",
+        "new.email": "String",
     },
 }
 

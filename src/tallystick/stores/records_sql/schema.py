@@ -51,6 +51,8 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "statement": ("bill_id",),
     "statementjob": ("bill_id", "status", "active"),
     "lookupjob": ("revision_id", "type"),
+    "portalsession": ("account_id",),
+    "spendalertstate": ("account_id",),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys of which an organisation has each value at most once.

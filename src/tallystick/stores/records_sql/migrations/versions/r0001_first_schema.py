@@ -42,6 +42,8 @@ DOCUMENTS = {
     "statement": ("bill_id",),
     "statementjob": ("bill_id", "status", "active"),
     "lookupjob": ("revision_id", "type"),
+    "portalsession": ("account_id",),
+    "spendalertstate": ("account_id",),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 
