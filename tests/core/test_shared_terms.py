@@ -61,6 +61,7 @@ def test_each_account_is_billed_as_if_it_were_alone(template: dict[str, Any], pr
     world = world_of(template, pricing)
     catalogue = catalogue_of(world.entities.values())
     plan = cache(lambda id_: plan_terms(catalogue, id_))
+    kept = []
     for up_to in (7, 9):
         for code in [*LIVES, *reversed(LIVES)]:
             alone = world.terms("2023-11-06", code)
@@ -68,6 +69,8 @@ def test_each_account_is_billed_as_if_it_were_alone(template: dict[str, Any], pr
             shared = msgspec.structs.replace(alone, account_plans=tuple(own))
             assert lines_of(shared, summing(USED), up_to) == lines_of(alone, summing(USED), up_to)
             assert uses_of(shared) == uses_of(alone)
+        kept.append(sum(len(each.plan.worked_out) for each in shared.account_plans))
+    assert kept[0] == kept[1] > 0, "another journal position leaves nothing behind"
 
 
 @pytest.mark.parametrize("name", ["", "bill", "äöü \U0001f9fe", "x" * 1000])

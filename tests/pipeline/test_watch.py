@@ -55,6 +55,8 @@ def worth(desk: Desk, now: str, credit: str = WALLET) -> LiveValue:
     assert entity is not None
     (found,) = live_values(desk.records, desk.usage, (entity,), now=at(now), up_to=10**9)
     assert isinstance(found, LiveValue), found
+    with desk.records.transaction() as anew:  # in which nothing is remembered
+        assert live_values(anew, desk.usage, (entity,), now=at(now), up_to=10**9) == [found]
     return found
 
 

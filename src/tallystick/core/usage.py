@@ -116,11 +116,13 @@ def _shared_windows(terms: Terms, account_plan: AccountPlanTerms, up_to: int) ->
     if account_plan.pool or account_plan.usage_filters:
         return tuple(_windows(account_plan, active, cuts, up_to))
     began = account_plan.life.start if account_plan.plan.spans else None
-    key = (active, account_plan.grid, account_plan.period, began, cuts, up_to)
-    kept: dict[Hashable, tuple[WindowOf, ...]] = account_plan.plan.worked_out
-    if key not in kept:
-        kept[key] = tuple(_windows(account_plan, active, cuts, up_to))
-    return kept[key]
+    key = (active, account_plan.grid, account_plan.period, began, cuts)
+    # Those of the last journal position only: terms may be looked at for as long as nobody changes them.
+    kept: dict[Hashable, tuple[int, tuple[WindowOf, ...]]] = account_plan.plan.worked_out
+    last = kept.get(key)
+    if last is None or last[0] != up_to:
+        last = kept[key] = (up_to, tuple(_windows(account_plan, active, cuts, up_to)))
+    return last[1]
 
 
 def _windows(account_plan: AccountPlanTerms, active: Period, cuts: Sequence[Instant], up_to: int) -> Iterator[WindowOf]:

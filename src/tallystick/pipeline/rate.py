@@ -5,7 +5,7 @@ Bills, previews, dashboards and verification all come through `rate_terms`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -46,6 +46,8 @@ from tallystick.pipeline.tables import read_tables
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
 
 V = TypeVar("V", bound=Value)
+
+FEW = 16  # bills, or plans: what is made of so many records is remembered until they change
 
 
 class Rated(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -120,8 +122,17 @@ def failure_of(of: AccountPeriod, refusal: Refusal) -> BillFailure:
 # ------------------------------------------------------------------------------------------------------ reading
 
 
-def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -> list[Terms | BillFailure]:
-    """What the accounts have agreed to, as configured now; read in bulk, answered in the order asked."""
+def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -> Sequence[Terms | BillFailure]:
+    """What the accounts have agreed to, as configured now; read in bulk, answered in the order asked.
+
+    Terms of a few bills, which somebody looks at and may look at again, are remembered.
+    """
+    if len(periods) > FEW:
+        return _load_terms(records, periods)
+    return records.remembered(("terms", *periods), lambda reading: _load_terms(reading, periods))
+
+
+def _load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -> list[Terms | BillFailure]:
     ids = sorted({each.account_id for each in periods})
     accounts = records.get_many(Account, ids)
     account_plans: dict[str, list[Entity[AccountPlan]]] = {}
@@ -184,7 +195,11 @@ def read_setting(records: OrganizationRecords, plan_ids: Iterable[str]) -> Setti
     """The organisation's settings and currencies, and the plans with these ids with all that they refer to."""
     config = records.get(OrganizationConfig, records.organization_id)
     assert config is not None, f"the organisation {records.organization_id} was never initialised"
-    catalogue = read_catalogue(records, set(plan_ids))
+    wanted = frozenset(plan_ids)
+    if len(wanted) > FEW:
+        catalogue = read_catalogue(records, wanted)
+    else:
+        catalogue = records.remembered(("catalogue", wanted), lambda reading: read_catalogue(reading, wanted))
     return setting_of(records.organization_id, config, records.every(Currency), catalogue)
 
 
@@ -204,7 +219,7 @@ def setting_of(
     return Setting(organization_id=organization_id, config=config, currencies=by_code, plan=plan)
 
 
-def read_catalogue(records: OrganizationRecords, plan_ids: set[str]) -> Catalogue:
+def read_catalogue(records: OrganizationRecords, plan_ids: Collection[str]) -> Catalogue:
     """The plans with these ids, and everything that they refer to."""
     plans = _many(records, Plan, plan_ids)
     templates = _many(records, PlanTemplate, (plan.value.plan_template_id for plan in plans))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,17 +19,18 @@ from tallystick.core.bill_job import BillFailure
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import LedgerCause, LedgerEntry, expired_at, value_of
-from tallystick.core.period import Grid, Instant, Period
+from tallystick.core.period import Grid, Instant, Period, intersect, stretch
 from tallystick.core.quantity import negate, subtract
 from tallystick.core.terms import AccountPeriod
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, bill_of, read_bills
 from tallystick.pipeline.ledger import KIND, Book, entries_of, every_document
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice
-from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
+from tallystick.pipeline.rate import FEW, Rated, failure_of, rate_accounts, with_draws
 from tallystick.ports import DocumentWhere, OrganizationRecords, OrganizationUsage, Where
 
 FURTHEST_BACK = 400  # periods without a bill that are looked for before the present one
+ALL_TIME = stretch(None, None)
 NO_JOB = ""  # what is looked at is of no job
 
 
@@ -69,10 +71,9 @@ def live_values(
     up_to: int,
 ) -> list[LiveValue | BillFailure]:
     """What balances are worth now, in their order; a failure where a bill that may draw from one cannot be made."""
-    owners = {balance.value.account_id for balance in balances}
-    children = list(records.every(Account, Where(equal={"parent_account_id": sorted(owners)}))) if owners else []
-    payers = {child.id: child.value.parent_account_id or child.id for child in children} | {id_: id_ for id_ in owners}
-    rated = rate_accounts(records, usage, open_periods(records, sorted(payers), balances, now), up_to=up_to)
+    opened_now = _open(records, balances, now)
+    payers = opened_now.payers
+    rated = rate_accounts(records, usage, opened_now.periods, up_to=up_to)
     failed = {payers[each.account_id]: each for each in rated if isinstance(each, BillFailure)}
     starts = {each.id: each.value.start_date for each in balances}
     starts |= {
@@ -86,17 +87,43 @@ def live_values(
     return [failed.get(each.value.account_id) or _worth(each, by_now, opened, held[each.id], run) for each in balances]
 
 
+class _Open(NamedTuple):
+    """The bills that may draw from balances, from one moment until another: until a billing period ends, say."""
+
+    periods: Sequence[AccountPeriod]
+    payers: Mapping[str, str]  # the owner of a balance by account that draws from it
+    present: Period
+
+
+def _open(records: OrganizationRecords, balances: Collection[Entity[Balance]], now: Instant) -> _Open:
+    def read(reading: OrganizationRecords) -> _Open:
+        owners = {balance.value.account_id for balance in balances}
+        children = list(reading.every(Account, Where(equal={"parent_account_id": sorted(owners)}))) if owners else []
+        payers = {each.id: each.value.parent_account_id or each.id for each in children} | {id_: id_ for id_ in owners}
+        periods, present = open_periods(reading, sorted(payers), balances, now)
+        return _Open(periods, payers, present)
+
+    if len(balances) > FEW:
+        return read(records)
+    key = ("open", *((each.value.account_id, each.value.start_date) for each in balances))
+    return records.remembered(key, read, lambda found: found.present.start <= now < found.present.end)
+
+
 def _counts(entry: LedgerEntry, now: Instant) -> bool:
     """Whether an entry counts by a moment: what bills have drawn does, what is added later does not."""
     return entry.entity_type is LedgerCause.BILL or entry.applied_date <= now
 
 
-def entries_of_all(records: OrganizationRecords, credit_ids: Collection[str]) -> list[LedgerEntry]:
+def entries_of_all(records: OrganizationRecords, credit_ids: Collection[str]) -> Sequence[LedgerEntry]:
     """Every entry of these credits."""
     if not credit_ids:
         return []
-    where = DocumentWhere(equal={"credit_id": sorted(credit_ids)})
-    return [wire.decode(LedgerEntry, each.body) for each in every_document(records, KIND, where)]
+
+    def read(reading: OrganizationRecords) -> Sequence[LedgerEntry]:
+        where = DocumentWhere(equal={"credit_id": sorted(credit_ids)})
+        return [wire.decode(LedgerEntry, each.body) for each in every_document(reading, KIND, where)]
+
+    return records.remembered(("entries", frozenset(credit_ids)), read) if len(credit_ids) <= FEW else read(records)
 
 
 def _drawn(
@@ -157,16 +184,18 @@ def _open_draw(rated: Rated, entry: LedgerEntry) -> OpenDraw:
 
 def open_periods(
     records: OrganizationRecords, account_ids: Sequence[str], balances: Collection[Entity[Balance]], now: Instant
-) -> list[AccountPeriod]:
+) -> tuple[list[AccountPeriod], Period]:
     """The billing periods of accounts that are not settled for good: the present ones, with or without a bill that is
-    not locked, and those before them that have no bill. In the order in which bills draw."""
-    if not account_ids:
-        return []
-    since = min((balance.value.start_date for balance in balances), default=now)
+    not locked, and those before them that have no bill. In the order in which bills draw; and since when and until when
+    they are the same, if nothing is written."""
+    present = _Present(now)
+    if not account_ids or not balances:
+        return [], present.shared
+    since = min(balance.value.start_date for balance in balances)
     found: list[AccountPeriod] = []
     billable = Billable(records, account_ids)
     for back in range(FURTHEST_BACK + 1):
-        chosen = billable.periods(_before(now, back), also=NOTHING_ELSE if back else Also.EARLIER_DAYS)
+        chosen = billable.periods(present.before(back), also=NOTHING_ELSE if back else Also.EARLIER_DAYS)
         chosen = [of for of in chosen if of.period.end > since]
         stored = read_bills(records, [bill_id(records.organization_id, of.key) for of in chosen])
         ids = {of.key: stored.get(bill_id(records.organization_id, of.key)) for of in chosen}
@@ -174,14 +203,25 @@ def open_periods(
         if back and not still_open:
             break
         found += still_open
-    return sorted(found, key=lambda of: (of.period.end, bill_id(records.organization_id, of.key)))
+    return sorted(found, key=lambda of: (of.period.end, bill_id(records.organization_id, of.key))), present.shared
 
 
-def _before(now: Instant, back: int) -> Choice:
-    """Of each billing grid the period so many before the one that a moment is in."""
+class _Present:
+    """Where a moment is in billing grids. `shared` is the time in which it is at the same place in each of them."""
 
-    def choose(grid: Grid) -> Period | None:
-        period = grid.period(grid.index_of(now) - back)
-        return period if period.start < period.end else None
+    def __init__(self, now: Instant) -> None:
+        self._now = now
+        self.shared = ALL_TIME
 
-    return choose
+    def before(self, back: int) -> Choice:
+        """Of each billing grid the period so many before the one that the moment is in."""
+
+        def choose(grid: Grid) -> Period | None:
+            index = grid.index_of(self._now)
+            shared = intersect(self.shared, grid.period(index))
+            assert shared is not None, "each of them holds the moment"
+            self.shared = shared
+            period = grid.period(index - back)
+            return period if period.start < period.end else None
+
+        return choose

@@ -6,7 +6,7 @@ and `UsageStore.organization` give views that have no way to name another one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -146,6 +146,13 @@ class OrganizationRecords(Protocol):
 
     def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
         """One page of the documents that match, in falling order of sort; of equal sort the latest added first."""
+
+    def remembered(
+        self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = ...
+    ) -> T:
+        """What `make` comes to, which reads the records that it is given and nothing else that changes. It is kept
+        under the key, as a value that several threads share, until something is committed of a kind (of entity, of
+        document) that was read for it, or `holds` says no to it. Inside a transaction it is made anew."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Write: all or nothing, one writer at a time in an organisation; what is read inside stays true."""

@@ -12,6 +12,7 @@ from tallystick.ports import Organization, ServiceUser
 from tallystick.stores.records_sql import organizations as statements
 from tallystick.stores.records_sql.engine import Database, connect
 from tallystick.stores.records_sql.migrate import migrate
+from tallystick.stores.records_sql.remembered import ENTITIES, Memory
 from tallystick.stores.records_sql.texts import storable
 from tallystick.stores.records_sql.view import SqlOrganization, SqlTransaction
 
@@ -40,11 +41,12 @@ class SqlRecords:
         self._database = database
         self._revisions: defaultdict[str, int] = defaultdict(int)
         self._guard = threading.Lock()
+        self._memory = Memory()
 
     def organization(self, id: str) -> SqlOrganization:
         """The view bound to one organisation; nothing is asked of the database yet."""
         return SqlOrganization(
-            id, self._database.read, lambda: self._revisions.get(id, 0), lambda: self._transaction(id)
+            id, self._database.read, lambda: self._revisions.get(id, 0), lambda: self._transaction(id), self._memory
         )
 
     def organizations(self) -> list[Organization]:
@@ -99,12 +101,19 @@ class SqlRecords:
 
     @contextmanager
     def _transaction(self, organization_id: str) -> Iterator[SqlTransaction]:
-        with self._database.writing(organization_id) as connection:
-            transaction = SqlTransaction(organization_id, connection, self._revisions.get(organization_id, 0))
-            try:
-                yield transaction
-            finally:
-                transaction.end()
-        if transaction.wrote_entities:
-            with self._guard:
-                self._revisions[organization_id] += 1
+        written: set[str] = set()
+        try:
+            with self._database.writing(organization_id) as connection:
+                revision = self._revisions.get(organization_id, 0)
+                transaction = SqlTransaction(organization_id, connection, revision, self._memory)
+                try:
+                    yield transaction
+                    written = transaction.written  # what raises is rolled back
+                finally:
+                    transaction.end()
+        finally:
+            # Also when the commit raises: it may have happened all the same.
+            self._memory.forget(organization_id, written)
+            if ENTITIES in written:
+                with self._guard:
+                    self._revisions[organization_id] += 1

@@ -5,7 +5,7 @@ Every statement binds the organisation's id, so that an id of another organisati
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -14,14 +14,21 @@ from sqlalchemy import Connection, Select, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tallystick.core.entity import Entity, Value
-from tallystick.ports import Document, DocumentWhere, Found, Page, Where
+from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Where
 from tallystick.stores.records_sql import documents, entities, entity_writes
 from tallystick.stores.records_sql.entities import Parameters, Run
+from tallystick.stores.records_sql.remembered import ENTITIES, Memory, Reading, of_documents
 from tallystick.stores.records_sql.schema import sequence_number
 from tallystick.stores.records_sql.texts import require_storable
 
 V = TypeVar("V", bound=Value)
+T = TypeVar("T")
 EVERYTHING = Where()
+
+
+def always(_: object) -> bool:
+    """Whatever was remembered holds for as long as nothing is written."""
+    return True
 
 
 class SqlOrganization:
@@ -33,11 +40,15 @@ class SqlOrganization:
         run: Run,
         revision: Callable[[], int],
         transaction: Callable[[], AbstractContextManager[SqlTransaction]],
+        memory: Memory,
+        reading: Reading | None = None,
     ) -> None:
         self._organization_id = organization_id
         self._run = run
         self._revision = revision
         self._transaction = transaction
+        self._memory = memory
+        self._reading = reading
 
     @property
     def organization_id(self) -> str:
@@ -46,43 +57,66 @@ class SqlOrganization:
     @property
     def revision(self) -> int:
         """The number of transactions of this process that wrote an entity here."""
+        if self._reading is not None:
+            self._reading.note(ENTITIES)
         return self._revision()
 
     def get(self, of: type[V], id: str) -> Entity[V] | None:
-        return entities.get(self._run, self._organization_id, of, id)
+        return entities.get(self._about(of.kind), self._organization_id, of, id)
 
     def get_many(self, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
-        return entities.get_many(self._run, self._organization_id, of, ids)
+        return entities.get_many(self._about(of.kind), self._organization_id, of, ids)
 
     def codes(self, of: type[Value], ids: Collection[str]) -> dict[str, str]:
-        return entities.codes(self._run, self._organization_id, of, ids)
+        return entities.codes(self._about(of.kind), self._organization_id, of, ids)
 
     def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
-        return entities.at_version(self._run, self._organization_id, of, id, version)
+        return entities.at_version(self._about(of.kind), self._organization_id, of, id, version)
 
     def versions(self, of: type[V], id: str) -> list[Entity[V]]:
-        return entities.versions(self._run, self._organization_id, of, id)
+        return entities.versions(self._about(of.kind), self._organization_id, of, id)
 
     def by_code(self, of: type[V], code: str) -> Entity[V] | None:
-        return entities.by_code(self._run, self._organization_id, of, code)
+        return entities.by_code(self._about(of.kind), self._organization_id, of, code)
 
     def find(self, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
-        return entities.find(self._run, self._organization_id, of, where, page)
+        return entities.find(self._about(of.kind), self._organization_id, of, where, page)
 
     def every(self, of: type[V], where: Where = EVERYTHING) -> Iterator[Entity[V]]:
-        return entities.every(self._run, self._organization_id, of, where)
+        return entities.every(self._about(of.kind), self._organization_id, of, where)
 
     def users_of(self, id: str) -> list[tuple[str, str]]:
-        return entities.users_of(self._run, self._organization_id, id)
+        return entities.users_of(self._about(ENTITIES), self._organization_id, id)
 
     def document(self, kind: str, id: str) -> Document | None:
-        return documents.document(self._run, self._organization_id, kind, id)
+        return documents.document(self._about(of_documents(kind)), self._organization_id, kind, id)
 
     def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
-        return documents.documents(self._run, self._organization_id, kind, where, page)
+        return documents.documents(self._about(of_documents(kind)), self._organization_id, kind, where, page)
 
     def transaction(self) -> AbstractContextManager[SqlTransaction]:
+        assert self._reading is None, "what is remembered is made by reading"
         return self._transaction()
+
+    def remembered(
+        self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = always
+    ) -> T:
+        """See ports.OrganizationRecords."""
+
+        def made(reading: Reading) -> T:
+            return make(
+                SqlOrganization(
+                    self._organization_id, self._run, self._revision, self._transaction, self._memory, reading
+                )
+            )
+
+        return self._memory.recall(self._organization_id, key, made, holds, self._reading)
+
+    def _about(self, kind: str) -> Run:
+        """How something of a kind is read; what is being remembered takes note of it."""
+        if self._reading is not None:
+            self._reading.note(kind)
+        return self._run
 
 
 class SqlTransaction(SqlOrganization):
@@ -91,30 +125,39 @@ class SqlTransaction(SqlOrganization):
     It is a kind of view because the port says so: whatever reads an organisation can be handed a transaction.
     """
 
-    def __init__(self, organization_id: str, connection: Connection, revision: int) -> None:
-        super().__init__(organization_id, self._read, lambda: revision, _never_nested)
+    def __init__(self, organization_id: str, connection: Connection, revision: int, memory: Memory) -> None:
+        super().__init__(organization_id, self._read, lambda: revision, _never_nested, memory)
         self._connection: Connection | None = connection
-        self.wrote_entities = False
+        self.written: set[str] = set()  # kinds, see `remembered.py`
+
+    def remembered(
+        self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = always
+    ) -> T:
+        """Made anew, for it sees the writes made so far."""
+        return make(self)
 
     def insert(self, entity: Entity[Any]) -> None:
         entity_writes.insert_entity(self._open(), self._organization_id, entity)
-        self.wrote_entities = True
+        self.written |= {ENTITIES, type(entity.value).kind}
 
     def replace(self, entity: Entity[Any]) -> None:
         entity_writes.replace_entity(self._open(), self._organization_id, entity)
-        self.wrote_entities = True
+        self.written |= {ENTITIES, type(entity.value).kind}
 
     def remove(self, entity: Entity[Any], *, at: datetime, by: str) -> None:
         entity_writes.remove_entity(self._open(), self._organization_id, entity, at=at, by=by)
-        self.wrote_entities = True
+        self.written |= {ENTITIES, type(entity.value).kind}
 
     def put_documents(self, kind: str, documents: Sequence[Document]) -> None:
+        self.written.add(of_documents(kind))
         _put(self._open(), self._organization_id, kind, documents)
 
     def remove_document(self, kind: str, id: str) -> None:
+        self.written.add(of_documents(kind))
         _remove(self._open(), self._organization_id, kind, id)
 
     def remove_documents(self, kind: str, ids: Collection[str]) -> None:
+        self.written.add(of_documents(kind))
         _remove_all(self._open(), self._organization_id, kind, ids)
 
     def next_number(self, sequence: str, start: int) -> int:
