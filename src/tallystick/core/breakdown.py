@@ -31,6 +31,11 @@ def lines_of(of_bill: str, drafts: Iterable[Draft]) -> tuple[RatedLine, ...]:
     return tuple(found)
 
 
+def part_key(key: str, child_id: str) -> str:
+    """The key of the part of a pooled line that is a child account's."""
+    return f"{key}/{child_id}"
+
+
 def _broken_down(of_bill: str, line: RatedLine, draft: Draft) -> list[RatedLine]:
     portions = [each for each in draft.portions if each.weight > 0]
     if not portions:
@@ -69,7 +74,7 @@ def _part(
     )
     item = msgspec.structs.replace(
         line.item,
-        id=line_id(of_bill, f"{draft.key}/{portion.account.id}") if child else line.item.id,
+        id=line_id(of_bill, part_key(draft.key, portion.account.id)) if child else line.item.id,
         quantity=portion.value,
         units=tidy(portion.units),
         subtotal=subtotal,

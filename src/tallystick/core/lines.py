@@ -101,7 +101,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """What the line is for: unique on the bill."""
         owner = self.account_plan.id if self.account_plan else self.of
         of = self.price.pricing.id if self.price else self.of if self.account_plan else ""
-        return encode((self.type, owner, of, self.service.start.wire(), *self.segment)).decode()
+        return line_key(self.type, owner, of, self.service.start, self.segment)
 
     @property
     def product(self) -> Entity[Product] | None:
@@ -112,6 +112,11 @@ class Draft(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def credit(self) -> PricingType | None:
         """The kind of credit that the line gives, if it gives one."""
         return self.price.pricing.value.type if self.price and self.type is LineItemType.USAGE_CREDIT else None
+
+
+def line_key(type_: LineItemType, owner: str, of: str, start: Instant, segment: Sequence[str] = ()) -> str:
+    """What a line is for, as a text: of the `owner` (an account plan), for what it charges `of` it (a pricing)."""
+    return encode((type_, owner, of, start.wire(), *segment)).decode()
 
 
 def finished(of_bill: str, draft: Draft, number: int) -> RatedLine:

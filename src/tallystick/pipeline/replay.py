@@ -93,13 +93,13 @@ def _now(records: OrganizationRecords, earlier: EarlierBill, terms: Terms) -> Te
     """The terms of a bill that another one adjusts, with the levels of counters that the other one knew."""
     if earlier.levels is None:
         return terms
-    return with_levels(terms, [_at_version(records, used) for used in earlier.levels])
+    return with_levels(terms, [at_version(records, used) for used in earlier.levels])
 
 
 def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod) -> Terms:
     by_kind: dict[str, list[Entity[Any]]] = {}
     for used in uses:
-        by_kind.setdefault(used.kind, []).append(_at_version(records, used))
+        by_kind.setdefault(used.kind, []).append(at_version(records, used))
     every = [entity for of_kind in by_kind.values() for entity in of_kind]
     config = cast("Entity[OrganizationConfig]", by_kind[OrganizationConfig.kind][0])
     catalogue = catalogue_of(every)
@@ -113,7 +113,8 @@ def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod
     return with_credits(terms, setting, [*by_kind.get(Commitment.kind, []), *by_kind.get(Balance.kind, [])])
 
 
-def _at_version(records: OrganizationRecords, used: Used) -> Entity[Any]:
+def at_version(records: OrganizationRecords, used: Used) -> Entity[Any]:
+    """A configured thing as it was when a bill used it. Refusal `not_found`."""
     entity = records.at_version(_KINDS[used.kind], used.id, used.version)
     if entity is None:
         message = f"version {used.version} of the {used.kind} {used.id}, which the bill used, is not there any more"

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
 from tallystick.ports.usage import (
+    Behind,
     OrganizationUsage,
     UsageAnswer,
     UsageBlock,
@@ -28,6 +29,7 @@ from tallystick.ports.usage import (
 
 __all__ = [
     "Actor",
+    "Behind",
     "Block",
     "Claim",
     "Clock",

@@ -142,11 +142,40 @@ class UsageAnswer:
     values: tuple[tuple[Decimal, int] | None, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behind:
+    """The measurements that an answer was made of: those of the question, of one of its segments, with journal
+    positions above `above`.
+
+    `segment` has a value for each of the question's segmented fields.
+    """
+
+    question: Question
+    segment: tuple[str, ...] = ()
+    above: int = 0
+
+
 class OrganizationUsage(Protocol):
     """Measurements of one organisation: reading."""
 
     def measure(self, question: Question) -> Iterable[Measured]:
         """The exact answer, one row per account (and segment) that had measurements with the field."""
+
+    def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
+        """What the measurements behind an answer come to in each stretch of its period by itself: from each of `starts`
+        (rising, the first at or before the period's) to the next. Stretches without any are left out.
+
+        Of UNIQUE, a stretch counts the values that no stretch before it had, so that the stretches add up. All accounts
+        of the question count as one. Not for questions that look at streams (gauges and correlated counts).
+        """
+
+    def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
+        """The measurements themselves, the latest first (by timestamp, then uid), at most `limit + 1`; those after a
+        (timestamp, uid) in that order.
+
+        Of a gauge, they include those that held when the period began. Of other questions that reach back, only those
+        in the period are named.
+        """
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal

@@ -10,8 +10,8 @@ from functools import cmp_to_key
 from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.period import Instant, stretch
 from tallystick.core.time_group import TimeFrequency, group_start
-from tallystick.ports import UsageAnswer, UsageBlock, UsageColumn, UsageGroup, UsageQuery, UsageRow
-from tallystick.stores import plain_aggregation
+from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageColumn, UsageGroup, UsageQuery, UsageRow
+from tallystick.stores import plain_aggregation, plain_lineage
 
 GroupValue = str | Instant | None
 
@@ -56,6 +56,14 @@ class MemoryOrganizationUsage:
     def measure(self, question: Question) -> list[Measured]:
         """See ports.OrganizationUsage."""
         return plain_aggregation.measure(self._store.rows(self._organization_id), question)
+
+    def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
+        """See ports.OrganizationUsage."""
+        return plain_lineage.by_stretch(self._store.rows(self._organization_id), behind, starts)
+
+    def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
+        """See ports.OrganizationUsage."""
+        return plain_lineage.behind(self._store.rows(self._organization_id), behind, after, limit)
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""

@@ -6,7 +6,7 @@ The reference store answers with it, and the column store where a filter goes be
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -26,25 +26,10 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
 
     Raises core.expression.CalculationError where the filter has no value for a measurement.
     """
-    accepts = _filter(question.filter)
-    wanted = None if question.accounts is None else set(question.accounts)
-    account_of = _holder(question)
-    needed = (question.stream_field,) if question.stream_field else ()
+    account_of = holder(question)
     groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
-    for row in rows:
-        if (
-            row.meter_id == question.meter_id
-            and (question.reaches_back or question.period.start <= row.ts)
-            and row.ts < question.period.end
-            and row.position <= question.up_to
-            and (wanted is None or row.account_id in wanted)
-            and field_value(row, question.field, question.method) is not None
-            and all(field in row.texts for field in needed)
-            and accepts(row)
-        ):
-            # What came before the meter had the field counts as empty, so that segments add up to the whole.
-            segment = tuple(row.texts.get(field, "") for field in question.segmented_fields)
-            groups[account_of(row), segment].append(row)
+    for row in matching(rows, question):
+        groups[account_of(row), segment_of(row, question)].append(row)
     if question.gauge:
         return [
             found for key, members in sorted(groups.items()) for found in plain_gauges.measure(*key, members, question)
@@ -68,7 +53,32 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
     ]
 
 
-def _holder(question: Question) -> Callable[[UsageRow], str]:
+def matching(rows: Iterable[UsageRow], question: Question) -> Iterator[UsageRow]:
+    """The measurements that have a say in the answer, in any account and segment. Raises as `measure`."""
+    accepts = _filter(question.filter)
+    wanted = None if question.accounts is None else set(question.accounts)
+    needed = (question.stream_field,) if question.stream_field else ()
+    return (
+        row
+        for row in rows
+        if row.meter_id == question.meter_id
+        and (question.reaches_back or question.period.start <= row.ts)
+        and row.ts < question.period.end
+        and row.position <= question.up_to
+        and (wanted is None or row.account_id in wanted)
+        and field_value(row, question.field, question.method) is not None
+        and all(field in row.texts for field in needed)
+        and accepts(row)
+    )
+
+
+def segment_of(row: UsageRow, question: Question) -> tuple[str, ...]:
+    """The segment of a measurement. What came before the meter had the field counts as empty, so that segments add up
+    to the whole."""
+    return tuple(row.texts.get(field, "") for field in question.segmented_fields)
+
+
+def holder(question: Question) -> Callable[[UsageRow], str]:
     """The account that a measurement is answered under."""
     if not question.pooled:
         return lambda row: row.account_id

@@ -21,7 +21,7 @@ _ACCOUNTS_AT_ONCE = 10_000
 
 def measure(connection: Connection, organization: str, fields: Fields, question: Question) -> list[Measured]:
     """The answer, ordered by account and segment. `fields` are those of the question's meter."""
-    target = _target(fields, question)
+    target = target_of(fields, question)
     if target is None or (question.stream_field and question.stream_field not in fields.texts):
         return []
     if question.accounts is None:
@@ -58,7 +58,7 @@ def late_accounts(
     return found
 
 
-def _target(fields: Fields, question: Question) -> tuple[str, str] | None:
+def target_of(fields: Fields, question: Question) -> tuple[str, str] | None:
     """The value that is aggregated, and the condition that there is one; None where no measurement has one."""
     number, text = fields.numbers.get(question.field), fields.texts.get(question.field)
     if text is None or question.method not in plain_aggregation.COUNTS:
@@ -66,6 +66,12 @@ def _target(fields: Fields, question: Question) -> tuple[str, str] | None:
     if number is None:
         return f"assumeNotNull({text})", f"{text} IS NOT NULL"
     return f"tuple({number}, {text})", f"({number} IS NOT NULL OR {text} IS NOT NULL)"
+
+
+def segments_of(fields: Fields, question: Question) -> list[str]:
+    """The values of a question's segmented fields. What came before the meter had the field counts as empty, so that
+    segments add up to the whole."""
+    return [f"ifNull({fields.texts.get(field, 'NULL')}, '')" for field in question.segmented_fields]
 
 
 def _measure(
@@ -78,9 +84,8 @@ def _measure(
 ) -> list[Measured]:
     bindings = Bindings()
     value, given = target
-    # What came before the meter had the field counts as empty, so that segments add up to the whole.
-    segments = [f"ifNull({fields.texts.get(field, 'NULL')}, '')" for field in question.segmented_fields]
-    where = list(_where(organization, question, accounts, bindings))
+    segments = segments_of(fields, question)
+    where = list(conditions(organization, question, accounts, bindings))
     kept = "true" if question.filter is None else condition(question.filter, fields, bindings)
     success = condition(question.correlation.success, fields, bindings) if question.correlation else "true"
     if kept is None or success is None:
@@ -141,7 +146,10 @@ def _tally(value: str, bounds: EventBounds, bindings: Bindings) -> Iterator[str]
         yield f"sumIf({wide}, {kept})"
 
 
-def _where(organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings) -> Iterator[str]:
+def conditions(
+    organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings
+) -> Iterator[str]:
+    """Which measurements a question of these accounts looks at, but for its filter."""
     yield f"organization = {bindings.text(organization)}"
     yield f"meter = {bindings.text(question.meter_id)}"
     if not question.reaches_back:

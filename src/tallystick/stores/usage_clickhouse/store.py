@@ -11,8 +11,8 @@ import pyarrow as pa
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.failpoints import reached
-from tallystick.ports import UsageAnswer, UsageBlock, UsageQuery, UsageRow
-from tallystick.stores.usage_clickhouse import explorer, questions
+from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow
+from tallystick.stores.usage_clickhouse import explorer, lineage, questions
 from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
@@ -125,6 +125,16 @@ class ClickHouseOrganizationUsage:
         """See ports.OrganizationUsage."""
         fields = self._schema.fields(self._organization_id, question.meter_id)
         return questions.measure(self._connection, self._organization_id, fields, question)
+
+    def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
+        """See ports.OrganizationUsage."""
+        fields = self._schema.fields(self._organization_id, behind.question.meter_id)
+        return lineage.by_stretch(self._connection, self._organization_id, fields, behind, starts)
+
+    def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
+        """See ports.OrganizationUsage."""
+        fields = self._schema.fields(self._organization_id, behind.question.meter_id)
+        return lineage.behind(self._connection, self._organization_id, fields, behind, after, limit)
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""

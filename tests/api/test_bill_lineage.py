@@ -1,0 +1,36 @@
+"""From a bill down to its measurements over HTTP, and what changed since the bill before."""
+
+from __future__ import annotations
+
+import httpx
+from m3ter import M3ter
+from storefront import Storefront, read, refused
+from test_late_usage_wire import billed, used
+
+
+def test_a_line_leads_to_its_days_and_its_measurements(client: M3ter, http: httpx.Client) -> None:
+    shop = Storefront(http)
+    for uid, ts, amount in (
+        ("a", "2025-01-10T00:00:00Z", 40),
+        ("b", "2025-01-10T23:59:59Z", 2),
+        ("c", "2025-01-31", 8),
+    ):
+        used(shop, uid, ts, amount)
+    bill = billed(client, "2025-01-31")
+    (line,) = [each for each in bill.line_items if each.line_item_type == "USAGE"]
+    used(shop, "late", "2025-01-20", 1000)
+    days = read(http.get(f"/bills/{bill.id}/lineitems/{line.id}/days"))
+    (one,) = days["inputs"]
+    shown = {each["day"]: (each["total"], each["measurements"]) for each in one["days"] if each["measurements"]}
+    assert shown == {"2025-01-10": (42, 2), "2025-01-31": (8, 1)}
+    assert (one["total"], one["addsUp"], one["method"]) == (50, True, "SUM")
+    path = f"/bills/{bill.id}/lineitems/{line.sequence_number}/measurements"
+    first = read(http.get(path, params={"pageSize": 2}))
+    rest = read(http.get(path, params={"pageSize": 2, "nextToken": first["nextToken"]}))
+    assert [each["uid"] for each in first["data"] + rest["data"]] == ["c", "b", "a"]
+    assert first["data"][0]["fields"] == {"bytes": 8, "region": "eu", "file": "a"}
+    assert "nextToken" not in rest
+    day = read(http.get(path, params={"day": "2025-01-10"}))["data"]
+    assert [each["uid"] for each in day] == ["b", "a"]
+    assert refused(http.get(path, params={"input": 2}), 404)["field"] == "input"
+    assert refused(http.get(path, params={"nextToken": "x"}))["code"] == "invalid_page"
