@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty
 
 from tallystick import failpoints
@@ -17,6 +18,8 @@ from tallystick.control.auto_approval import approve_due_bills
 from tallystick.control.bills import last_approved
 from tallystick.control.desk import Desk
 from tallystick.control.ledger import entries_of
+from tallystick.control.replay_jobs import REPLAYS, run_chunk
+from tallystick.control.replay_jobs import jobs_to_run as replay_jobs_to_run
 from tallystick.control.schedule_runs import balances_to_top_up, run_schedules, top_up
 from tallystick.control.spend_alerts import active_alerts, look_at
 from tallystick.control.statement_jobs import STATEMENTS, jobs_to_run
@@ -26,6 +29,7 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.bill_clock import SCHEDULER, start_due_job
 from tallystick.pipeline.bill_job import fail_job, read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
+from tallystick.pipeline.ingest import Verdict
 from tallystick.pipeline.mediate import project
 from tallystick.pipeline.spend import standings
 from tallystick.pipeline.watch import live_values
@@ -48,6 +52,7 @@ OWN_FAULTS = (
     ValueError,
 )
 CLOCK_SECONDS = 1.0  # how often the clock is looked at
+REPLAY_SECONDS = 0.5  # how often it is looked for failed measurements that shall be sent again
 STATEMENT_SECONDS = 0.5  # how often it is looked for statements that were asked for
 ALERT_SECONDS = 2.0  # how often it is looked whether a spend alert is due
 ALERTS_AT_ONCE = 500  # accounts whose spend is computed together
@@ -57,6 +62,11 @@ TOP_UP_SECONDS = 3.0  # how often balances that fill themselves up are looked at
 GATHER_SECONDS = 0.05
 GATHER_MANY_SECONDS = 0.25
 MANY = 2_000
+
+
+def taken(app: App, organization_id: str, members: Sequence[bytes]) -> Sequence[Verdict]:
+    """Ingest of failed measurements that are sent again: what fails again is in the queue already."""
+    return app.intake.take(organization_id, members, record=False).measurements
 
 
 class Worker:
@@ -77,6 +87,7 @@ class Worker:
                 ("top-ups", self._top_up),
                 ("statements", self._make_statements),
                 ("spend alerts", self._watch_spend),
+                ("replays", self._replay),
             )
         ]
 
@@ -191,6 +202,17 @@ class Worker:
                 except Exception:
                     log.exception("statement job %s failed; it is tried again", job_id)
         self._stopping.wait(STATEMENT_SECONDS)
+
+    def _replay(self) -> None:
+        """Send failed measurements again that people corrected together, a chunk of each job in turn."""
+        app, at_work = self._app, False
+        for organization in app.records.organizations():
+            desk = Desk(records=app.records.organization(organization.id), actor=REPLAYS, now=app.clock.now())
+            for job_id in replay_jobs_to_run(desk.records):
+                job = run_chunk(desk, job_id, partial(taken, app, organization.id))
+                at_work = at_work or job.status.active
+        if not at_work:
+            self._stopping.wait(REPLAY_SECONDS)
 
     def _top_up(self) -> None:
         """In every organisation: fill up the balances that have fallen below the threshold of their rule."""

@@ -66,7 +66,7 @@ class Estate:
         store = Storefront(http)
         read(send(http, "PUT", "/portalsettings/logo", LOGO))
         store.measure(measurement("one", 1), measurement("two", 2))
-        lost = {**measurement("lost", 1), "meter": "nothing"}
+        lost = {**measurement("lost", 1), "meter": f"nothing of {tenant.id}"}
         rejected = read(send(http, "POST", "/measurements", {"measurements": [lost]}))["measurements"][0]
         assert rejected["verdict"] == "rejected"
         self.job = finished(http, read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"})))
@@ -75,6 +75,8 @@ class Estate:
         self.ids = {
             **store.ids,
             "/failedmeasurements": rejected["failedMeasurementId"],
+            "/failedmeasurementgroups": read(http.get("/failedmeasurementgroups"))["data"][0]["id"],
+            "/replayjobs": self.replay_job(),
             "/events": self.event,
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
@@ -87,6 +89,12 @@ class Estate:
             **{f"/{kind}lineitems": self.memo(kind, store.ids) for kind in ("credit", "debit")},
             **{f"/{noun}": self.schedule(noun, body, store.ids) for noun, body in SCHEDULES.items()},
         }
+
+    def replay_job(self) -> str:
+        """A job that is done: what was lost stays so, for the meter is still not there."""
+        group = read(self.http.get("/failedmeasurementgroups"))["data"][0]["id"]
+        job = read(send(self.http, "POST", "/replayjobs", {"groupId": group, "action": "REPLAY"}))
+        return str(finished(self.http, job, "/replayjobs")["id"])
 
     def statement_job(self) -> str:
         """The job that made the statement of the bill."""
@@ -142,12 +150,12 @@ def measurement(uid: str, quantity: int) -> dict[str, object]:
     }
 
 
-def finished(http: httpx.Client, job: dict[str, Any]) -> dict[str, Any]:
+def finished(http: httpx.Client, job: dict[str, Any], noun: str = "/billjobs") -> dict[str, Any]:
     until = time.monotonic() + 30
     while job["status"] not in {"COMPLETE", "CANCELLED"}:
         assert time.monotonic() < until, job
         time.sleep(0.05)
-        job = read(http.get(f"/billjobs/{job['id']}"))
+        job = read(http.get(f"{noun}/{job['id']}"))
     return job
 
 

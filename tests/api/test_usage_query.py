@@ -95,7 +95,7 @@ class World:
 
     def ask(self, **query: object) -> dict[str, Any]:
         answer: dict[str, Any] = read(send(self.http, "POST", "/usage/query", query))
-        assert answer.keys() == {"data", "hasMoreData"}
+        assert answer.keys() - {"nextToken"} == {"data", "hasMoreData"}
         return answer
 
     def rows(self, **query: object) -> list[dict[str, Any]]:
@@ -426,6 +426,7 @@ def test_without_columns_the_measurements_are_listed(berlin: World) -> None:
     assert [row["uid"] for row in rows] == ["c6", "c5", "c4", "d2", "c3", "c2", "c1", "d1"]
     received = rows[-2].pop("dtReceived")
     assert received.endswith("Z")
+    assert rows[-2].pop("journalPosition") + 1 == rows[-3]["journalPosition"]
     assert rows[-2] == {
         "uid": "c1",
         "meterId": berlin.calls,
@@ -458,6 +459,62 @@ def test_a_limit_keeps_the_latest_and_says_that_there_is_more(berlin: World, lim
     answer = berlin.ask(limit=limit)
     assert [row["uid"] for row in answer["data"]] == ["c6", "c5", "c4", "d2", "c3", "c2", "c1", "d1"][:limit]
     assert answer["hasMoreData"] is more
+    assert ("nextToken" in answer) is more
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_pages_show_each_measurement_once(berlin: World, size: int) -> None:
+    seen, token = [], {}
+    while True:
+        page = berlin.ask(limit=size, **token)
+        seen += [row["uid"] for row in page["data"]]
+        if "nextToken" not in page:
+            break
+        token = {"nextToken": page["nextToken"]}
+    assert seen == ["c6", "c5", "c4", "d2", "c3", "c2", "c1", "d1"]
+
+
+@pytest.mark.parametrize(
+    ("field", "comparator", "value", "found"),
+    [
+        ("units", "GREATER_OR_EQUAL", 8, 8 + 16 + 32),
+        ("units", "EQUAL", "16", 16),
+        ("doubled", "LESS", Decimal("4.5"), 1 + 2),
+        ("note", "CONTAINS", "c4", 8),
+        ("region", "NOT_EQUAL", "eu", 4 + 8 + 16),
+        ("model", "STARTS_WITH", "=cmd|' /C calc'!A0", None),
+        ("note", "PRESENT", None, 63),
+    ],
+)
+def test_conditions_are_on_fields_of_any_kind(
+    berlin: World, field: str, comparator: str, value: object, found: int | None
+) -> None:
+    condition = {"meterId": berlin.calls, "fieldCode": field, "comparator": comparator}
+    condition |= {} if value is None else {"value": value}
+    assert berlin.units(conditions=[condition]) == found
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"fieldCode": "weight"}, "conditions[0].fieldCode: the meter calls has no field 'weight'"),
+        ({"comparator": "CONTAINS"}, "conditions[0].comparator: CONTAINS is not for numbers, and units has numbers"),
+        ({"fieldCode": "model", "comparator": "LESS"}, "conditions[0].comparator: LESS is not for texts"),
+        ({"value": "many"}, "conditions[0].value: must be a finite number"),
+        ({"value": None}, "value: must be given"),
+        ({"value": True}, "value: must be a text or a number"),
+        ({"comparator": "ABSENT"}, "value: must be left out"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(berlin: World, changes: dict[str, Any], says: str) -> None:
+    condition = {"meterId": berlin.calls, "fieldCode": "units", "comparator": "EQUAL", "value": 1} | changes
+    assert says in refused(send(berlin.http, "POST", "/usage/query", {"conditions": [condition]}))["message"]
+
+
+@pytest.mark.parametrize("token", ["x", "2025-01-01T00:00:00Z_", "2025-01-01T00:00:00Z_-1", "_1", "nonsense_1"])
+def test_a_token_of_another_list_is_refused(berlin: World, token: str) -> None:
+    reply = refused(send(berlin.http, "POST", "/usage/query", {"nextToken": token}))
+    assert (reply["code"], reply["message"][:10]) == ("invalid_page", "nextToken:")
 
 
 @pytest.mark.parametrize(("limit", "more"), [(1, True), (3, True), (4, False)])

@@ -44,6 +44,9 @@ class Watched:
     def raw(self, query: UsageQuery) -> list[UsageRow]:
         return self.inside.raw(query)
 
+    def count(self, query: UsageQuery) -> int:
+        return self.inside.count(query)
+
 
 def of(account: str) -> AccountPeriod:
     return AccountPeriod(account_id=id_of("account", account), frequency=Frequency.MONTHLY, interval=1, period=NOVEMBER)

@@ -9,7 +9,17 @@ from decimal import Decimal
 
 from tallystick.core.aggregation import Correlation, EventBounds, Measured, Method, Question
 from tallystick.core.period import Instant, stretch
-from tallystick.ports import UsageAnswer, UsageColumn, UsageFilter, UsageGroup, UsageQuery, UsageRow, UsageStore
+from tallystick.ports import (
+    UsageAnswer,
+    UsageColumn,
+    UsageCondition,
+    UsageFilter,
+    UsageGroup,
+    UsagePlace,
+    UsageQuery,
+    UsageRow,
+    UsageStore,
+)
 
 EVERYTHING = 2**63  # a journal position above all
 D = Decimal
@@ -112,6 +122,9 @@ class Tenant:
     def raw(self, query: UsageQuery) -> list[UsageRow]:
         return self.store.organization(self.id).raw(query)
 
+    def count(self, query: UsageQuery) -> int:
+        return self.store.organization(self.id).count(query)
+
 
 ACCOUNT = UsageGroup(by="ACCOUNT")
 
@@ -136,6 +149,9 @@ def ask(
     meters: tuple[str, ...] | None = None,
     accounts: tuple[str, ...] | None = None,
     filters: tuple[UsageFilter, ...] = (),
+    conditions: tuple[UsageCondition, ...] = (),
+    positions: tuple[int, ...] | None = None,
+    before: UsagePlace | None = None,
     limit: int = 20_000,
     zone: str = "UTC",
 ) -> UsageQuery:
@@ -146,6 +162,9 @@ def ask(
         meter_ids=meters,
         account_ids=accounts,
         filters=filters,
+        conditions=conditions,
+        positions=positions,
+        before=before,
         columns=columns,
         groups=by,
         limit=limit,

@@ -55,6 +55,7 @@ def find(call: Call) -> dict[str, object]:
     """A page of failed measurements, newest first."""
     query = call.query
     wanted = FailedFilter(
+        group_id=query.text("groupId"),
         status=_status(query.text("status")),
         code=query.text("code"),
         meter=query.text("meter"),
@@ -157,6 +158,7 @@ ROUTES = (
         query={
             **PAGING,
             "ids": IDS,
+            "groupId": "Only the members of this group that are OPEN, or of the status that is given beside it.",
             "status": "Only those that are OPEN, REPLAYED or DISCARDED.",
             "code": "Only those rejected with this code, such as undefined_meter.",
             "meter": "Only those sent for this meter code.",

@@ -8,17 +8,18 @@ from tallystick.api.routing import Call, Route
 from tallystick.control.usage_query import UsageRequest, query_usage
 
 
-class UsageReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class UsageReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Rows, most recent first; their keys are documented in the reference of the usage query."""
 
     data: list[dict[str, object]]
     has_more_data: bool
+    next_token: str | None = None
 
 
 def query(call: Call, body: UsageRequest) -> UsageReply:
     """Answer a usage query."""
     result = query_usage(call.records, call.usage, body)
-    return UsageReply(data=result.rows, has_more_data=result.has_more)
+    return UsageReply(data=result.rows, has_more_data=result.has_more, next_token=result.next_token)
 
 
 ROUTES = (

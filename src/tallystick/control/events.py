@@ -53,6 +53,7 @@ class EventFilter:
     event_type: str | None = None
     account_id: str | None = None
     resource_id: str | None = None
+    uid: str | None = None
     include_actioned: bool | None = None
 
     def where(self) -> DocumentWhere:
@@ -62,6 +63,7 @@ class EventFilter:
             "event_type": self.event_type,
             "account_id": self.account_id,
             "resource_id": self.resource_id,
+            "uid": self.uid,
         }
         equal: dict[str, Collection[str]] = {name: (text,) for name, text in texts.items() if text is not None}
         if self.ids is not None:
@@ -96,12 +98,14 @@ def event_fields(event_name: str | None) -> dict[str, dict[str, str]]:
     return {event_name: EVENT_FIELDS[event_name]} if event_name in EVENT_FIELDS else {}
 
 
-def mark_actioned(write: Transaction, id: str, at: Instant) -> None:
-    """Note that somebody dealt with an event; nothing happens when it is no longer kept."""
-    document = write.document(EVENT, id)
-    if document is not None:
+def mark_all_actioned(write: Transaction, ids: Collection[str], at: Instant) -> None:
+    """Note that somebody dealt with events; those that are no longer kept are passed over."""
+    found = write.documents(EVENT, DocumentWhere(equal={"id": ids}), Page(size=max(len(ids), 1)))
+    documents = []
+    for document in found.rows:
         event = msgspec.structs.replace(read_event(document), dt_actioned=at)
-        write.put_documents(EVENT, [dataclasses.replace(document, body=wire.encode(event))])
+        documents.append(dataclasses.replace(document, body=wire.encode(event)))
+    write.put_documents(EVENT, documents)
 
 
 def read_event(document: Document) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,13 +11,15 @@ from typing import Protocol
 import msgspec
 
 from tallystick.control.desk import Desk
-from tallystick.control.events import mark_actioned
+from tallystick.control.events import mark_all_actioned
 from tallystick.core import wire
-from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
+from tallystick.core.failed_group import SOME_OPEN, FailedGroup, with_closed
+from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus, grouped
 from tallystick.errors import CODES, Refusal
-from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page
+from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
 
 FAILED = "failedmeasurement"
+GROUP = "failedgroup"
 COUNTED = {"accepted", "duplicate"}  # verdicts that mean: it counts, now or since before
 
 
@@ -42,10 +45,16 @@ class FailedFilter:
     meter: str | None = None
     uid: str | None = None
     ids: Collection[str] | None = None
+    group_id: str | None = None
 
 
 def list_failed(records: OrganizationRecords, wanted: FailedFilter, page: Page) -> Found[FailedMeasurement]:
-    """A page of failed measurements, newest first."""
+    """A page of failed measurements, newest first. Of a group the open ones, unless another status is asked for."""
+    if wanted.group_id is not None:
+        status = wanted.status or FailureStatus.OPEN
+        where = DocumentWhere(equal={"grouped": (grouped(wanted.group_id, status),)})
+        found = records.documents(FAILED, where, page)
+        return Found(tuple(read_failed(each) for each in found.rows), found.next_token)
     texts = {"status": wanted.status, "code": wanted.code, "meter": wanted.meter, "uid": wanted.uid}
     equal: dict[str, Collection[str]] = {name: (text,) for name, text in texts.items() if text is not None}
     if wanted.ids is not None:
@@ -68,7 +77,7 @@ def replay(desk: Desk, id: str, corrected: bytes | None, take: Callable[[bytes],
     """
     failed = get_failed(desk.records, id)
     _require_open(failed)
-    verdict = take(_under_its_uid(failed, corrected))
+    verdict = take(under_its_uid(failed, corrected))
     if verdict.verdict not in COUNTED:
         code = verdict.code if verdict.code in CODES else "rule_broken"
         assert code is not None
@@ -86,20 +95,58 @@ def read_failed(document: Document) -> FailedMeasurement:
     return wire.decode(FailedMeasurement, document.body)
 
 
-def _close(desk: Desk, id: str, status: FailureStatus, reason: str | None) -> FailedMeasurement:
-    with desk.records.transaction() as write:
-        document = _document(write, id)
-        before = read_failed(document)
-        _require_open(before)
-        closed = msgspec.structs.replace(
-            before, status=status, closed=desk.now, closed_by=desk.actor.id, discard_reason=reason
-        )
-        write.put_documents(FAILED, [dataclasses.replace(document, keys=closed.keys, body=wire.encode(closed))])
-        mark_actioned(write, before.event_id, desk.now)
+def close_many(
+    desk: Desk, write: Transaction, ids: Collection[str], status: FailureStatus, reason: str | None
+) -> list[FailedMeasurement]:
+    """Close those of them that are open, and count that in their groups; gives what was closed."""
+    found = write.documents(FAILED, DocumentWhere(equal={"id": ids}), Page(size=max(len(ids), 1)))
+    opened = [(each, failed) for each in found.rows if (failed := read_failed(each)).status is FailureStatus.OPEN]
+    closed = [
+        msgspec.structs.replace(failed, status=status, closed=desk.now, closed_by=desk.actor.id, discard_reason=reason)
+        for _, failed in opened
+    ]
+    documents = [
+        dataclasses.replace(document, keys=after.keys, body=wire.encode(after))
+        for (document, _), after in zip(opened, closed, strict=True)
+    ]
+    write.put_documents(FAILED, documents)
+    for group_id, number in Counter(each.group_id for each in closed).items():
+        group = with_closed(_group(write, group_id), status, number)
+        document = write.document(GROUP, group_id)
+        assert document is not None, "a group that was read is there"
+        write.put_documents(GROUP, [dataclasses.replace(document, sort=group.sort, body=wire.encode(group))])
+    mark_all_actioned(write, [each.event_id for each in closed], desk.now)
     return closed
 
 
-def _under_its_uid(failed: FailedMeasurement, corrected: bytes | None) -> bytes:
+def list_groups(records: OrganizationRecords, page: Page, *, closed: bool = False) -> Found[FailedGroup]:
+    """A page of groups that have open ones, most of them first; with `closed` all groups there ever were."""
+    between = {} if closed else {"sort": (SOME_OPEN, None)}
+    found = records.documents(GROUP, DocumentWhere(between=between), page)
+    return Found(tuple(wire.decode(FailedGroup, each.body) for each in found.rows), found.next_token)
+
+
+def get_group(records: OrganizationRecords, id: str) -> FailedGroup:
+    """One group; Refusal `not_found`."""
+    return _group(records, id)
+
+
+def _group(records: OrganizationRecords, id: str) -> FailedGroup:
+    document = records.document(GROUP, id)
+    if document is None:
+        message = f"id: there is no group {id[:40]!r} of failed measurements in this organization"
+        raise Refusal("not_found", message, field="id")
+    return wire.decode(FailedGroup, document.body)
+
+
+def _close(desk: Desk, id: str, status: FailureStatus, reason: str | None) -> FailedMeasurement:
+    with desk.records.transaction() as write:
+        _require_open(read_failed(_document(write, id)))
+        (closed,) = close_many(desk, write, [id], status, reason)
+    return closed
+
+
+def under_its_uid(failed: FailedMeasurement, corrected: bytes | None) -> bytes:
     """The measurement to send: the correction or the original, with the uid that it was given at the door."""
     try:
         parts = _PARTS.decode(failed.sent if corrected is None else corrected)

@@ -10,17 +10,18 @@ from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from tallystick.core.account import Account
 from tallystick.core.aggregation import Method
 from tallystick.core.entity import Entity, Value
+from tallystick.core.field_condition import Comparator
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
-from tallystick.core.quantity import divide
+from tallystick.core.quantity import ZERO, divide, parse_quantity, plain
 from tallystick.core.time_group import TimeFrequency
 from tallystick.errors import Refusal
 from tallystick.ports import (
@@ -28,8 +29,10 @@ from tallystick.ports import (
     OrganizationUsage,
     UsageAnswer,
     UsageColumn,
+    UsageCondition,
     UsageFilter,
     UsageGroup,
+    UsagePlace,
     UsageQuery,
     UsageRow,
 )
@@ -72,6 +75,22 @@ class DimensionFilter(Value, frozen=True, kw_only=True):
     values: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
+class FieldCondition(Value, frozen=True, kw_only=True):
+    """Keep measurements of a meter whose field, of any category, compares so with the value. An extension of ours."""
+
+    meter_id: str
+    field_code: str
+    comparator: Comparator
+    value: Any = None  # a text, or a number, which may be written as text
+
+    def check(self) -> None:
+        if self.comparator.takes_value == (self.value is None):
+            rule = "must be given" if self.comparator.takes_value else "must be left out"
+            raise ValueError(f"value: {rule} with the comparator {self.comparator}")
+        if isinstance(self.value, bool) or not isinstance(self.value, str | int | Decimal | None):
+            raise ValueError("value: must be a text or a number")
+
+
 class QueryAggregation(Value, frozen=True, kw_only=True):
     """One number per row."""
 
@@ -101,40 +120,74 @@ class UsageRequest(Value, frozen=True, kw_only=True):
     aggregations: Annotated[tuple[QueryAggregation, ...], msgspec.Meta(max_length=30)] = ()
     groups: Annotated[tuple[QueryGroup, ...], msgspec.Meta(max_length=10)] = ()
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = MAX_ROWS
+    conditions: Annotated[tuple[FieldCondition, ...], msgspec.Meta(max_length=20)] = ()
+    next_token: str | None = None
 
     def check(self) -> None:
         if self.start_date is not None and self.end_date is not None and self.end_date <= self.start_date:
             raise ValueError("endDate: must be after startDate")
         if self.groups and not self.aggregations:
             raise ValueError("groups: need aggregations to group; give aggregations or leave groups out")
+        if self.next_token is not None and self.aggregations:
+            raise ValueError("nextToken: only measurements are listed page by page; leave aggregations out")
 
 
 @dataclass(frozen=True, slots=True)
 class UsageResult:
-    """Rows as they are shown, most recent first, and whether there were more than the limit."""
+    """Rows as they are shown, most recent first, and whether there were more than the limit. Of measurements, the
+    token says where the next page begins."""
 
     rows: list[dict[str, object]]
     has_more: bool
+    next_token: str | None = None
 
 
 def query_usage(records: OrganizationRecords, usage: OrganizationUsage, request: UsageRequest) -> UsageResult:
     """Answer a usage query; Refusal `unknown_reference` or `rule_broken` when it cannot be asked so."""
-    meters = _require_all(records, Meter, _named_meters(request))
-    _require_all(records, Account, dict.fromkeys(request.account_ids or (), "accountIds"))
-    query = _checked_query(records, meters, request)
+    query, meters = checked_query(records, request)
     if not query.columns:
-        found = usage.raw(query)
-        rows = _raw_rows(records, found[: request.limit])
-        return UsageResult(rows, len(found) > request.limit)
+        found, token = page_of_rows(usage, query)
+        return UsageResult(raw_rows(records, found), token is not None, token)
     answers = usage.query(query)
     return UsageResult(_grouped_rows(records, meters, query, answers[: request.limit]), len(answers) > request.limit)
+
+
+def checked_query(records: OrganizationRecords, request: UsageRequest) -> tuple[UsageQuery, dict[str, Entity[Meter]]]:
+    """What a request asks of the usage store, and the meters that it names. Refusals as those of `query_usage`."""
+    meters = _require_all(records, Meter, _named_meters(request))
+    _require_all(records, Account, dict.fromkeys(request.account_ids or (), "accountIds"))
+    return _checked_query(records, meters, request), meters
+
+
+def page_of_rows(usage: OrganizationUsage, query: UsageQuery) -> tuple[list[UsageRow], str | None]:
+    """A page of measurements, and the token of the next."""
+    found = usage.raw(query)
+    shown = found[: query.limit]
+    return shown, _token(shown[-1]) if len(found) > query.limit else None
+
+
+def _token(last: UsageRow) -> str:
+    return f"{last.ts.wire()}_{last.position}"
+
+
+def _place(token: str) -> UsagePlace:
+    moment, _, position = token.rpartition("_")
+    try:
+        ts = Instant.parse(moment)
+    except ValueError:
+        ts = None
+    if ts is None or not (position.isascii() and position.isdigit() and len(position) < 19):
+        message = f"nextToken: {token[:80]!r} is not a token of this list; pass it unchanged"
+        raise Refusal("invalid_page", message, field="nextToken")
+    return UsagePlace(ts=ts, position=int(position))
 
 
 def _named_meters(request: UsageRequest) -> dict[str, str]:
     """The ids of the meters that a request names, each with a place where it does."""
     named = dict.fromkeys(request.meter_ids or (), "meterIds")
-    parts: tuple[tuple[str, tuple[DimensionFilter | QueryAggregation | QueryGroup, ...]], ...] = (
+    parts: tuple[tuple[str, tuple[DimensionFilter | FieldCondition | QueryAggregation | QueryGroup, ...]], ...] = (
         ("dimensionFilters", request.dimension_filters),
+        ("conditions", request.conditions),
         ("aggregations", request.aggregations),
         ("groups", request.groups),
     )
@@ -161,7 +214,37 @@ def _checked_query(records: OrganizationRecords, meters: dict[str, Entity[Meter]
         groups=tuple(_group(meters, each, place) for each, place in _numbered(request.groups, "groups")),
         limit=request.limit,
         zone=config.value.timezone,
+        conditions=tuple(
+            _condition(meters, each, place) for each, place in _numbered(request.conditions, "conditions")
+        ),
+        before=None if request.next_token is None else _place(request.next_token),
     )
+
+
+def _condition(meters: dict[str, Entity[Meter]], asked: FieldCondition, place: str) -> UsageCondition:
+    field = _field(meters, asked.meter_id, asked.field_code, place)
+    numeric = field.category.numeric
+    if asked.comparator.of_texts if numeric else asked.comparator.orders:
+        kind = "numbers" if numeric else "texts"
+        raise _missing(
+            f"{place}.comparator", f"{asked.comparator} is not for {kind}, and {asked.field_code} has {kind}"
+        )
+    return UsageCondition(
+        meter_id=asked.meter_id,
+        field=asked.field_code,
+        comparator=asked.comparator,
+        value=_wanted(asked.value, f"{place}.value", numeric=numeric),
+    )
+
+
+def _wanted(value: object, place: str, *, numeric: bool) -> Decimal | str:
+    """What a field is compared with: a number for fields of numbers, else a text."""
+    if not numeric:
+        return plain(Decimal(value)) if isinstance(value, int | Decimal) else str(value or "")
+    try:
+        return parse_quantity(value) if isinstance(value, str | int | Decimal) else ZERO
+    except ValueError as problem:
+        raise _missing(place, str(problem)) from None
 
 
 def _numbered(parts: tuple[T, ...], name: str) -> list[tuple[T, str]]:
@@ -289,7 +372,8 @@ def _account_codes(records: OrganizationRecords, answers: list[UsageAnswer], que
     return records.codes(Account, {str(answer.groups[index]) for answer in answers for index in places})
 
 
-def _raw_rows(records: OrganizationRecords, found: list[UsageRow]) -> list[dict[str, object]]:
+def raw_rows(records: OrganizationRecords, found: list[UsageRow]) -> list[dict[str, object]]:
+    """Measurements as they are shown, with the codes of their meters and accounts."""
     meters = records.get_many(Meter, {row.meter_id for row in found}) if found else {}
     codes = records.codes(Account, {row.account_id for row in found})
     return [_raw_row(row, meters.get(row.meter_id), codes.get(row.account_id)) for row in found]
@@ -304,6 +388,7 @@ def _raw_row(row: UsageRow, meter: Entity[Meter] | None, account_code: str | Non
         "accountCode": account_code,
         "ts": row.ts,
         "dtReceived": row.received,
+        "journalPosition": row.position,
         "fields": {**row.texts, **row.numbers},
     }
     if row.ets is not None:

@@ -11,10 +11,13 @@ from typing import Any
 
 import msgspec
 
+from tallystick.core import wire
+from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
 
 EVENT_NAME = "ingest.validation.failure"
 EVENT_TYPE = "IngestValidationFailure"
+GROUPS = "5f0c7a52-3c1e-4f7b-9d0a-7a3f7f6d2b10"  # the namespace of the ids of groups
 DOWNLOAD_PATH = "measurements/failedIngest/getDownloadUrl"
 
 # Our code → m3ter's name for the failure; names that m3ter does not have follow its pattern.
@@ -93,9 +96,15 @@ class FailedMeasurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     def keys(self) -> dict[str, str]:
         """What it is found by."""
         keys = {"status": self.status.value, "code": self.code, "uid": self.uid}
+        keys["grouped"] = grouped(self.group_id, self.status)
         if self.meter is not None and "\0" not in self.meter:
             keys["meter"] = self.meter
         return keys
+
+    @property
+    def group_id(self) -> str:
+        """The group of what failed alike: by code, meter and field."""
+        return named_id(GROUPS, wire.encode([self.code, self.meter, self.field]).decode())
 
     @property
     def sent(self) -> bytes:
@@ -103,6 +112,11 @@ class FailedMeasurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel
         if self.original_base64 is not None:
             return base64.b64decode(self.original_base64)
         return (self.original or "").encode()
+
+
+def grouped(group_id: str, status: FailureStatus) -> str:
+    """What the members of a group that stand so are found by."""
+    return f"{group_id}/{status}"
 
 
 def as_text(original: bytes) -> tuple[str | None, str | None]:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tallystick.core.aggregation import Measured, Question
+from tallystick.core.field_condition import Comparator
 from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy
 
@@ -96,6 +97,25 @@ class UsageFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UsageCondition:
+    """Keep the measurements of a meter of which a comparison with `value` holds. A number asks for the number that a
+    field has, a text for its text; PRESENT and ABSENT look at no more of `value` than which of the two it is."""
+
+    meter_id: str
+    field: str
+    comparator: Comparator
+    value: Decimal | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsagePlace:
+    """Where a list of measurements goes on: below this one in the order of lists."""
+
+    ts: Instant
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UsageColumn:
     """One number per row of a usage query: a function (SUM MIN MAX COUNT LATEST MEAN UNIQUE) over a field."""
 
@@ -118,7 +138,8 @@ class UsageGroup:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageQuery:
     """A question of the data explorer. Times are UTC instants, `end` exclusive; None means unbounded or all. Only
-    measurements at or below the journal position `up_to` count, all if it is None."""
+    measurements at or below the journal position `up_to` count, all if it is None. `positions` asks for those at these
+    places in the journal, `before` for what comes after a place in the order of lists, which is latest first."""
 
     start: Instant | None
     end: Instant | None
@@ -130,6 +151,9 @@ class UsageQuery:
     limit: int
     zone: str
     up_to: int | None = None
+    conditions: tuple[UsageCondition, ...] = ()
+    positions: tuple[int, ...] | None = None
+    before: UsagePlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +211,9 @@ class OrganizationUsage(Protocol):
 
     def raw(self, query: UsageQuery) -> list[UsageRow]:
         """The measurements of a query without columns: latest first, at most `limit + 1`."""
+
+    def count(self, query: UsageQuery) -> int:
+        """How many measurements a query finds, whatever its columns, groups and limit."""
 
 
 class UsageStore(Protocol):

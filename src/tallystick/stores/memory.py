@@ -8,9 +8,19 @@ from decimal import Decimal
 from functools import cmp_to_key
 
 from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.field_condition import holds
 from tallystick.core.period import Instant, stretch
 from tallystick.core.time_group import TimeFrequency, group_start
-from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageColumn, UsageGroup, UsageQuery, UsageRow
+from tallystick.ports import (
+    Behind,
+    UsageAnswer,
+    UsageBlock,
+    UsageColumn,
+    UsageCondition,
+    UsageGroup,
+    UsageQuery,
+    UsageRow,
+)
 from tallystick.stores import plain_aggregation, plain_lineage
 
 GroupValue = str | Instant | None
@@ -91,6 +101,10 @@ class MemoryOrganizationUsage:
         latest_first = sorted(self._found(query), key=lambda row: (row.ts, row.position), reverse=True)
         return latest_first[: query.limit + 1]
 
+    def count(self, query: UsageQuery) -> int:
+        """See ports.OrganizationUsage."""
+        return sum(1 for _ in self._found(query))
+
     def _found(self, query: UsageQuery) -> Iterator[UsageRow]:
         period = stretch(query.start, query.end)
         return (
@@ -100,8 +114,16 @@ class MemoryOrganizationUsage:
             and (query.meter_ids is None or row.meter_id in query.meter_ids)
             and (query.account_ids is None or row.account_id in query.account_ids)
             and (query.up_to is None or row.position <= query.up_to)
+            and (query.positions is None or row.position in query.positions)
+            and (query.before is None or (row.ts, row.position) < (query.before.ts, query.before.position))
             and all(row.texts.get(each.field) in each.values for each in query.filters if each.meter_id == row.meter_id)
+            and all(_meets(row, each) for each in query.conditions if each.meter_id == row.meter_id)
         )
+
+
+def _meets(row: UsageRow, asked: UsageCondition) -> bool:
+    found = row.texts.get(asked.field) if isinstance(asked.value, str) else row.numbers.get(asked.field)
+    return holds(asked.comparator, found, asked.value)
 
 
 def _group_value(row: UsageRow, group: UsageGroup, zone: str) -> GroupValue:

@@ -47,10 +47,11 @@ class RocksUidIndex:
         self._recent: dict[bytes, bytes] = {}  # key → value of what is not written yet
 
     def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Claim]:
-        """The claims on those of the keys that have one."""
+        """The claims on those of the keys that have one. Any thread may ask."""
+        recent = self._recent  # before the store: what is written to it meanwhile is still in here
         found: list[bytes | None] = (self._store.get(list(keys)) or []) if keys else []
         values = {key: value for key, value in zip(keys, found, strict=True) if value is not None}
-        values |= {key: self._recent[key] for key in self._recent.keys() & keys}
+        values |= {key: recent[key] for key in keys if key in recent}
         return {
             key: Claim(value[:DIGEST_BYTES], int.from_bytes(value[DIGEST_BYTES:], "big"))
             for key, value in values.items()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from tallystick.core import wire
+from tallystick.core.failed_group import FailedGroup, with_failures
 from tallystick.core.ingest_failure import (
     EVENT_TYPE,
     Event,
@@ -24,10 +25,12 @@ from tallystick.core.ingest_failure import (
 )
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
-from tallystick.ports import Document, OrganizationRecords
+from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
 
 EVENT = "event"
 FAILED = "failedmeasurement"
+FAILED_GROUP = "failedgroup"
+GROUPS_AT_ONCE = 500
 NAMED_DUPLICATES = 100  # how many uids the event of a request's duplicates names; it counts them all
 
 
@@ -72,17 +75,28 @@ class NotCounted(NamedTuple):
 class Notes(NamedTuple):
     """What is written down of some requests: failed measurements by their places, and events."""
 
-    queue: dict[int, Document]
+    queue: dict[int, FailedMeasurement]
     events: list[Document]
 
 
 def write(records: OrganizationRecords, notes: Sequence[Notes]) -> None:
-    """Keep everything in one transaction."""
-    queue = [document for each in notes for document in each.queue.values()]
+    """Keep everything in one transaction, and the counts of the groups."""
+    queue = [failed for each in notes for failed in each.queue.values()]
     with records.transaction() as transaction:
         if queue:
-            transaction.put_documents(FAILED, queue)
+            transaction.put_documents(FAILED, [failed_document(each) for each in queue])
+            _count(transaction, queue)
         transaction.put_documents(EVENT, [document for each in notes for document in each.events])
+
+
+def _count(transaction: Transaction, queue: Sequence[FailedMeasurement]) -> None:
+    ids = list({each.group_id for each in queue})
+    known: dict[str, FailedGroup] = {}
+    for first in range(0, len(ids), GROUPS_AT_ONCE):
+        some = ids[first : first + GROUPS_AT_ONCE]
+        found = transaction.documents(FAILED_GROUP, DocumentWhere(equal={"id": some}), Page(size=len(some)))
+        known |= {each.id: wire.decode(FailedGroup, each.body) for each in found.rows}
+    transaction.put_documents(FAILED_GROUP, [group_document(each) for each in with_failures(known, queue).values()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,7 @@ class Scribe:
 
     def note(self, requests: Sequence[NotCounted]) -> Notes:
         """What there is to write down of requests that came together."""
-        queue: dict[int, Document] = {}
+        queue: dict[int, FailedMeasurement] = {}
         events: list[Document] = []
         for failed, repeated in requests:
             for each in failed:
@@ -110,9 +124,9 @@ class Scribe:
                 events.append(self._repeated_event(repeated))
         return Notes(queue, events)
 
-    def _queue_entry(self, failed: Failed, rejection: Rejection, event_id: str) -> Document:
+    def _queue_entry(self, failed: Failed, rejection: Rejection, event_id: str) -> FailedMeasurement:
         text, in_base64 = as_text(failed.original)
-        entry = FailedMeasurement(
+        return FailedMeasurement(
             id=self.new_id(),
             status=FailureStatus.OPEN,
             code=rejection.code,
@@ -126,7 +140,6 @@ class Scribe:
             original=text,
             original_base64=in_base64,
         )
-        return failed_document(entry)
 
     def _failure_event(self, failed: Failed, event_id: str, file: str) -> Document:
         about: dict[str, object] = {"uid": failed.uid, "meter": failed.meter, "account": failed.account}
@@ -139,14 +152,16 @@ class Scribe:
             about["field"] = failed.rejection.field
             about["failedMeasurementId"] = file.rpartition("/")[2]
         event = self._event(event_id, code, reason, file, about)
-        return event_document(event, account_id=failed.account_id, resource_id=file.rpartition("/")[2])
+        return event_document(event, account_id=failed.account_id, resource_id=file.rpartition("/")[2], uid=failed.uid)
 
     def _repeated_event(self, repeated: Sequence[Repeated]) -> Document:
         event_id = self.new_id()
         uids = [each.uid for each in repeated[:NAMED_DUPLICATES]]
         reason = f"measurements of this request that were counted before and not counted again: {len(repeated)}"
         about: dict[str, object] = {"count": len(repeated), "uids": uids}
-        return event_document(self._event(event_id, "duplicate", reason, f"event/{event_id}", about))
+        # Found by its uid if it is of one only: a document has one text for each key.
+        uid = uids[0] if len(set(uids)) == 1 and len(uids) == len(repeated) else None
+        return event_document(self._event(event_id, "duplicate", reason, f"event/{event_id}", about), uid=uid)
 
     def _event(self, id: str, code: str, reason: str, file: str, about: dict[str, object]) -> Event:
         return failure_event(
@@ -161,15 +176,30 @@ class Scribe:
 
 
 def event_document(
-    event: Event, *, event_type: str = EVENT_TYPE, account_id: str | None = None, resource_id: str | None = None
+    event: Event,
+    *,
+    event_type: str = EVENT_TYPE,
+    account_id: str | None = None,
+    resource_id: str | None = None,
+    uid: str | None = None,
 ) -> Document:
-    """An event as it is stored: found by name, type, account and resource, newest first."""
+    """An event as it is stored: found by name, type, account, resource and uid, newest first."""
     keys = {"event_name": event.event_name, "event_type": event_type}
     if account_id is not None:
         keys["account_id"] = account_id
     if resource_id is not None:
         keys["resource_id"] = resource_id
+    if uid is not None and "\0" not in uid:
+        keys["uid"] = uid
     return Document(id=event.id, sort=event.sort, keys=keys, body=wire.encode(event))
+
+
+def group_document(group: FailedGroup) -> Document:
+    """A group of failed measurements as it is stored: most open ones first."""
+    keys = {"code": group.code}
+    if group.meter is not None:
+        keys["meter"] = group.meter
+    return Document(id=group.id, sort=group.sort, keys=keys, body=wire.encode(group))
 
 
 def failed_document(entry: FailedMeasurement) -> Document:

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
+from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest.claim import Claimer, Outcome
@@ -28,7 +29,7 @@ from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
 from tallystick.pipeline.ingest.splitting import split
 from tallystick.pipeline.ingest.verdicts import Reply, not_counted, verdicts
-from tallystick.ports import Clock, Document, Records
+from tallystick.ports import Clock, Records
 
 AT_WORK = 2  # how many gatherings of an organisation are at work before further requests wait for the next …
 ENOUGH = 500  # … unless so many of their members wait
@@ -119,7 +120,7 @@ class Intake:
         if batch.places:
             outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
         found = not_counted(batch, members, known, outcomes)
-        queue: Mapping[int, Document] = {}
+        queue: Mapping[int, FailedMeasurement] = {}
         if record and found:
             notes = self._scribe(organization_id, received).note([found])
             self._recorder.record_in_thread(organization_id, notes)
@@ -166,7 +167,7 @@ class Intake:
         if batch.places:
             outcomes = await self._claimer.claim(organization_id, received, batch.candidates)
         found = not_counted(batch, members, known, outcomes)
-        queue: Mapping[int, Document] = {}
+        queue: Mapping[int, FailedMeasurement] = {}
         if found:
             ends = list(accumulate(len(each.members) for each in requests))
             notes = self._scribe(organization_id, received).note(found.split(ends))

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.measurement_reading import read_measurement
 from tallystick.errors import Rejection
 from tallystick.pipeline.ingest.claim import Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Repeated
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.sorting import Batch, Member
-from tallystick.ports import Document
 
 REJECTED = "rejected"
 CONFLICT_REASON = "uid: counted before with other content; the first stays and this one is not counted"
@@ -60,7 +60,7 @@ def not_counted(batch: Batch, members: Sequence[Member], known: Known, outcomes:
 
 
 def verdicts(
-    batch: Batch, outcomes: Sequence[Outcome], queue: Mapping[int, Document], indices: Sequence[int]
+    batch: Batch, outcomes: Sequence[Outcome], queue: Mapping[int, FailedMeasurement], indices: Sequence[int]
 ) -> list[Verdict]:
     """The verdict on every member, in order.
 
@@ -84,7 +84,7 @@ def verdicts(
     return [by_place[place] for place in range(len(indices))]
 
 
-def _rejected(bad: Failed, batch: Batch, waits: Document | None, index: int) -> Verdict:
+def _rejected(bad: Failed, batch: Batch, waits: FailedMeasurement | None, index: int) -> Verdict:
     assert bad.rejection is not None
     return Verdict(
         index=index,

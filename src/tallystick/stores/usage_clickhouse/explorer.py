@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any, assert_never
 
 from tallystick.core.aggregation import Method
-from tallystick.core.quantity import tidy
+from tallystick.core.field_condition import Comparator
+from tallystick.core.quantity import plain, tidy
 from tallystick.core.time_group import TimeFrequency, group_starts
-from tallystick.ports import UsageAnswer, UsageColumn, UsageFilter, UsageGroup, UsageQuery, UsageRow
+from tallystick.ports import UsageAnswer, UsageColumn, UsageCondition, UsageFilter, UsageGroup, UsageQuery, UsageRow
 from tallystick.stores.usage_clickhouse import reading
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection, from_micros, to_micros
-from tallystick.stores.usage_clickhouse.schema import Fields
+from tallystick.stores.usage_clickhouse.schema import NO_FIELDS, Fields
 
 _EPOCH_DAY = date(1970, 1, 1)
 
@@ -61,6 +62,16 @@ def raw(
     return list(reading.rows(connection, organization, asked, statement, bindings))
 
 
+def count(
+    connection: Connection, organization: str, meters: Mapping[str, Fields], query: UsageQuery, up_to: int
+) -> int:
+    """How many measurements a query finds, up to a journal position."""
+    bindings = Bindings()
+    where = " AND ".join(_where(organization, meters, query, query.meter_ids, up_to, bindings))
+    ((found,),) = connection.rows(f"SELECT count() FROM {DATABASE}.measurement WHERE {where}", bindings)
+    return int(found)
+
+
 def _where(
     organization: str,
     meters: Mapping[str, Fields],
@@ -81,8 +92,15 @@ def _where(
         yield f"account IN {bindings.texts(query.account_ids)}"
     if query.up_to is not None:
         yield f"position <= {bindings.bind(query.up_to, 'UInt64')}"
+    if query.positions is not None:
+        yield f"position IN {bindings.bind(sorted(query.positions), 'Array(UInt64)')}"
+    if query.before is not None:
+        ts, place = bindings.instant(query.before.ts), bindings.bind(query.before.position, "UInt64")
+        yield f"ts <= {ts} AND (ts < {ts} OR position < {place})"
     for each in query.filters:
         yield _filter(each, meters, bindings)
+    for condition in query.conditions:
+        yield _condition(condition, meters, bindings)
 
 
 def _filter(asked: UsageFilter, meters: Mapping[str, Fields], bindings: Bindings) -> str:
@@ -90,6 +108,44 @@ def _filter(asked: UsageFilter, meters: Mapping[str, Fields], bindings: Bindings
     other = f"meter != {bindings.text(asked.meter_id)}"
     column = meters[asked.meter_id].texts.get(asked.field) if asked.meter_id in meters else None
     return other if column is None else f"({other} OR ifNull({column} IN {bindings.texts(asked.values)}, 0))"
+
+
+def _condition(asked: UsageCondition, meters: Mapping[str, Fields], bindings: Bindings) -> str:
+    """Says something about its own meter only, as a filter does; never null."""
+    fields = meters.get(asked.meter_id, NO_FIELDS)
+    if isinstance(asked.value, str):
+        column, wanted = fields.texts.get(asked.field), bindings.text(asked.value)
+    else:
+        column, wanted = fields.numbers.get(asked.field), f"toDecimal256({bindings.text(plain(asked.value))}, 30)"
+        column = column and f"toDecimal256({column}, 30)"
+    other = f"meter != {bindings.text(asked.meter_id)}"
+    return f"({other} OR {_comparison(asked.comparator, column or 'NULL', wanted)})"
+
+
+def _comparison(comparator: Comparator, column: str, wanted: str) -> str:
+    if (symbol := _SYMBOLS.get(comparator)) is not None:
+        return f"ifNull({column} {symbol} {wanted}, {int(comparator is Comparator.NOT_EQUAL)})"
+    match comparator:
+        case Comparator.CONTAINS:
+            return f"ifNull(position({column}, {wanted}) > 0, 0)"
+        case Comparator.STARTS_WITH:
+            return f"ifNull(startsWith({column}, {wanted}), 0)"
+        case Comparator.PRESENT:
+            return f"isNotNull({column})"
+        case Comparator.ABSENT:
+            return f"isNull({column})"
+        case _:
+            raise AssertionError(f"{comparator} has a symbol")
+
+
+_SYMBOLS = {
+    Comparator.EQUAL: "=",
+    Comparator.NOT_EQUAL: "!=",
+    Comparator.LESS: "<",
+    Comparator.LESS_OR_EQUAL: "<=",
+    Comparator.GREATER: ">",
+    Comparator.GREATER_OR_EQUAL: ">=",
+}
 
 
 def _column(column: UsageColumn, meters: Mapping[str, Fields], *, alone: bool, bindings: Bindings) -> tuple[str, str]:

@@ -148,5 +148,9 @@ class ClickHouseOrganizationUsage:
         """See ports.OrganizationUsage."""
         return explorer.raw(self._connection, self._organization_id, self._meters(), query, self._mark())
 
+    def count(self, query: UsageQuery) -> int:
+        """See ports.OrganizationUsage."""
+        return explorer.count(self._connection, self._organization_id, self._meters(), query, self._mark())
+
     def _meters(self) -> dict[str, Fields]:
         return self._schema.meters(self._organization_id)
