@@ -18,6 +18,7 @@ from tallystick.api.errors import STATUS
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import PUBLISHED
 from tallystick.cli.main import app
+from tallystick.console.site import OPEN_PAGES, PAGES
 from tallystick.errors import CODES
 from tallystick.failpoints import POINTS
 from tallystick.settings import CLIENT_VARIABLES, MEANINGS, PREFIX, TEST_VARIABLES, Settings
@@ -36,6 +37,7 @@ ORDER = [
     "integrations",
     "app.py",
     "worker.py",
+    "web",
     "api",
     "console",
     "cli",
@@ -87,6 +89,14 @@ def routes() -> str:
     return "\n\n".join(parts)
 
 
+def pages() -> str:
+    """Every page of the console, with what one must be allowed to do."""
+    rows = ["| page | may | what it is |", "|---|---|---|"]
+    rows += [f"| `{page.method} {page.path}` | {page.may} | {page.title} |" for page in PAGES]
+    rows += [f"| `{page.method} {page.path}` | anybody | {page.title} |" for page in OPEN_PAGES]
+    return "\n".join(rows)
+
+
 def points() -> str:
     """Every place where a test can have the server killed."""
     rows = ["| place | what has happened |", "|---|---|"]
@@ -113,6 +123,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {
     "docs/reference/settings.md": ("settings", settings),
     "docs/reference/errors.md": ("errors", errors),
     "docs/reference/routes.md": ("routes", routes),
+    "docs/reference/pages.md": ("pages", pages),
     "docs/reference/commands.md": ("commands", commands),
     "docs/guides/crashes.md": ("failpoints", points),
 }

@@ -78,7 +78,12 @@ USED_THROUGH = {
     "tzdata": "zoneinfo reads it where the system has no time zones",
     "uvloop": "granian runs on it",
 }
-IMPORTED_AS = {"clickhouse-connect": "clickhouse_connect", "pyjwt": "jwt", "backports.zstd": "backports"}
+IMPORTED_AS = {
+    "clickhouse-connect": "clickhouse_connect",
+    "pyjwt": "jwt",
+    "argon2-cffi": "argon2",
+    "backports.zstd": "backports",
+}
 # In the standard library of Python 3.14; before, a declared package stands in for it.
 LATER_STANDARD = {"compression"}
 

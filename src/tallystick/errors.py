@@ -49,6 +49,8 @@ CODES = _table(
     Code("bill_locked", Family.INVALID, "A locked bill is final; correct it on the next bill."),
     Code("bill_state", Family.INVALID, "Bring the bill into the named state first."),
     Code("forbidden", Family.FORBIDDEN, "Ask for a token again, or use a service user with the scope."),
+    Code("sign_in_failed", Family.FORBIDDEN, "Check email and password, or ask an administrator for a new link."),
+    Code("too_many_attempts", Family.BUSY, "Wait a quarter of an hour, then try again.", retry=True),
     Code("not_found", Family.NOT_FOUND, "Check the id and the organisation."),
     Code(
         "payload_too_large",

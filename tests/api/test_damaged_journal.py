@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tallystick.api.operator import OpenCall, health
-from tallystick.api.routing import QueryString
 from tallystick.app import build
 from tallystick.errors import Refusal
 from tallystick.ports import Block
 from tallystick.settings import Settings
+from tallystick.web.query import QueryString
 from tallystick.worker import Worker
 
 SOON = 20.0

@@ -8,11 +8,11 @@ from datetime import date
 
 import pytest
 
-from tallystick.api.dispatch import answered, query_string
-from tallystick.api.routing import QueryString
+from tallystick.api.dispatch import answered
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Page
+from tallystick.web.query import QueryString, query_string
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tallystick.api.links import sign, verify
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
+from tallystick.web.links import sign, verify
 
 KEY = b"k" * 32
 NOW = Instant.parse("2025-06-01T12:00:00Z")

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request
@@ -20,13 +18,15 @@ from litestar.types import Empty
 
 from tallystick.api.door import Door
 from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
-from tallystick.api.links import verify
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OpenCall, OpenRoute
-from tallystick.api.routing import Call, QueryString, Raw, Route
+from tallystick.api.routing import Call, Raw, Route
 from tallystick.core import wire
 from tallystick.errors import CODES, Code, Family, Refusal
 from tallystick.ports import Actor
+from tallystick.web.links import verify
+from tallystick.web.query import query_string
+from tallystick.web.threads import THREADS
 
 if TYPE_CHECKING:
     from tallystick.app import App
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
-# Requests that may be at work at once; the rest wait their turn. The threads stay: the usage store opens a handle for
-# each new one, which takes longer than most questions. (anyio ends those that were idle for ten seconds, and on some
-# loops each with its request.)
-THREADS = ThreadPoolExecutor(16, thread_name_prefix="request")
-
 INTERNAL = ErrorReply(
     message="something went wrong in the server and was logged", code="internal", hint="Try again later."
 )
@@ -155,19 +150,6 @@ def _base_url(request: Request[Any, Any, Any]) -> str:
     scheme = request.headers.get("x-forwarded-proto", request.scope["scheme"])
     host = request.headers.get("host", "")
     return f"{scheme}://{host}"
-
-
-def query_string(text: bytes) -> QueryString:
-    """The query, percent-decoded; a name given twice counts as a comma-joined list."""
-    values: dict[str, str] = {}
-    try:
-        pairs = parse_qsl(text.decode("latin-1"), keep_blank_values=True, errors="strict")
-    except UnicodeDecodeError as problem:
-        message = f"query: percent-encode UTF-8; {problem.object[:40]!r} is none"
-        raise Refusal("invalid_request", message, field="query") from None
-    for name, value in pairs:
-        values[name] = f"{values[name]},{value}" if name in values else value
-    return QueryString(values)
 
 
 def _success(result: object) -> Answer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from tallystick.errors import CODES, Code, Family, Refusal
+from tallystick.errors import Code, Family, Refusal
+from tallystick.web.undecodable import refusal_of
 
 STATUS = {
     Family.INVALID: 400,
@@ -16,7 +17,6 @@ STATUS = {
     Family.BUSY: 503,
 }
 RETRY_AFTER = "1"
-MISSING = "Object missing required field `"  # how msgspec says it
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -40,15 +40,5 @@ def refused(refusal: Refusal) -> tuple[int, dict[str, str], ErrorReply]:
 
 
 def undecodable(problem: Exception) -> tuple[int, dict[str, str], ErrorReply]:
-    """The answer to a body that is no JSON, or JSON of another shape: the message leads with the field."""
-    text = str(problem)
-    if isinstance(problem, msgspec.ValidationError):
-        what, at, path = text.partition(" - at `")
-        field = path.rstrip("`").removeprefix("$").lstrip(".") if at else ""
-        if what.startswith(MISSING):
-            field = f"{field}.{what.split('`')[1]}".lstrip(".")
-        elif not field and ":" in what:
-            field = what.partition(":")[0]
-        message = what if field and what.startswith(field) else f"{field or 'body'}: {what}"
-        return error_reply(CODES["invalid_request"], message, field or None)
-    return error_reply(CODES["invalid_request"], f"body: not readable as JSON: {text}")
+    """The answer to a body that is no JSON, or JSON of another shape."""
+    return refused(refusal_of(problem))

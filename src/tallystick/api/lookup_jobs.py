@@ -8,7 +8,6 @@ from typing import Annotated
 import msgspec
 
 from tallystick.api.crud import PAGING, Reply, desk_of
-from tallystick.api.links import sign
 from tallystick.api.lookup_data import BASE, ids_in
 from tallystick.api.lookup_tables import TAG
 from tallystick.api.routing import Call, Paged, Raw, Route, struct_page
@@ -26,6 +25,7 @@ from tallystick.core.lookup_job import (
     as_of,
 )
 from tallystick.core.period import Instant
+from tallystick.web.links import sign
 
 MAX_FILE = 104_857_600  # bytes
 FILES = "/lookuptablefiles"

@@ -10,7 +10,6 @@ from typing import Annotated
 import msgspec
 
 from tallystick.api.crud import IDS, PAGING, desk_of
-from tallystick.api.links import sign
 from tallystick.api.routing import Call, Paged, Raw, Route, struct_page
 from tallystick.control.events import get_event
 from tallystick.control.failed_measurements import FailedFilter, discard, get_failed, list_failed, replay
@@ -18,6 +17,7 @@ from tallystick.core import wire
 from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import Verdict
+from tallystick.web.links import sign
 
 MAX_PAGE = 100
 DOWNLOAD = "measurements/failedIngest/download"

@@ -14,11 +14,16 @@ from tallystick.api import auth
 from tallystick.api.errors import ErrorReply
 from tallystick.api.openapi import describe
 from tallystick.api.routes import PUBLISHED
-from tallystick.api.routing import QueryString, struct_page
+from tallystick.api.routing import struct_page
+from tallystick.control import users
+from tallystick.control.desk import Desk
+from tallystick.control.organization_config import OPERATOR
 from tallystick.control.organizations import create_organization
 from tallystick.core import wire
 from tallystick.core.period import Instant
+from tallystick.core.user import Role
 from tallystick.errors import Refusal
+from tallystick.web.query import QueryString
 
 if TYPE_CHECKING:
     from tallystick.app import App
@@ -61,6 +66,26 @@ class OrganizationRow(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     created: Instant
+
+
+class UserRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the operator says of a new user of an organisation; with a password it may sign in at once."""
+
+    org_id: str
+    email: str
+    role: Role = Role.ADMIN
+    first_name: str = ""
+    last_name: str = ""
+    password: str | None = None
+
+
+class UserReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """A user, and the path of the link by which it sets its password, told once."""
+
+    user_id: str
+    email: str
+    role: Role
+    link: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +157,27 @@ def list_organizations(call: OpenCall) -> object:
     )
 
 
+def add_user(call: OpenCall) -> object:
+    """A new user of an organisation; for an address that is one already, another link."""
+    _require_operator(call)
+    wanted = wire.decode(UserRequest, call.body)
+    records = call.app.records
+    if records.find_organization(wanted.org_id) is None:
+        raise Refusal("not_found", f"there is no organisation {wanted.org_id[:40]!r}")
+    desk = Desk(records=records.organization(wanted.org_id), actor=OPERATOR, now=call.now)
+    present = users.by_email(desk.records, wanted.email)
+    if present is not None:
+        user, token = users.new_link(desk, present.id)
+    else:
+        names = {"first_name": wanted.first_name, "last_name": wanted.last_name}
+        user, token = users.invite(desk, wanted.email, wanted.role, **names)
+    link: str | None = f"/invitation/{token}"
+    if wanted.password is not None:
+        users.set_password(records, token, wanted.password, call.now)
+        link = None
+    return UserReply(user_id=user.id, email=user.value.email, role=user.value.role, link=link)
+
+
 def published(_: OpenCall) -> object:
     """The description of the whole API."""
     return describe(PUBLISHED, _open_paths())
@@ -148,10 +194,11 @@ OPEN_ROUTES = (
     OpenRoute("POST", "/oauth/token", token, "Exchange access key and secret for a token"),
     OpenRoute("GET", "/openapi.json", published, "Describe the API"),
     OpenRoute("POST", "/operator/organizations", add_organization, "Create an organisation"),
+    OpenRoute("POST", "/operator/users", add_user, "Add a user of an organisation, or make one another link"),
     OpenRoute("GET", "/operator/organizations", list_organizations, "List the organisations"),
 )
-_BODIES: dict[object, type] = {token: TokenRequest, add_organization: OrganizationRequest}
-_REPLIES: dict[object, type] = {token: TokenReply, add_organization: OrganizationReply}
+_BODIES: dict[object, type] = {token: TokenRequest, add_organization: OrganizationRequest, add_user: UserRequest}
+_REPLIES: dict[object, type] = {token: TokenReply, add_organization: OrganizationReply, add_user: UserReply}
 _SECURITY: dict[object, list[dict[str, list[str]]]] = {health: [], published: [], token: [{"serviceUser": []}]}
 
 
@@ -179,4 +226,14 @@ def _content(of: type | None) -> dict[str, Any]:
     if of is None:
         return {"application/json": {"schema": {"type": "object"}}}
     (schema,), components = msgspec.json.schema_components([of])
-    return {"application/json": {"schema": components.get(of.__name__, schema)}}
+    return {"application/json": {"schema": _inlined(components.get(of.__name__, schema), components)}}
+
+
+def _inlined(schema: Any, components: Mapping[str, Any]) -> Any:
+    """A schema with what it refers to in place of the references."""
+    if isinstance(schema, Mapping):
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            return _inlined(components[reference.rpartition("/")[2]], components)
+        return {name: _inlined(part, components) for name, part in schema.items()}
+    return schema

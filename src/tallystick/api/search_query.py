@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tallystick.api.routing import QueryString
 from tallystick.control.search import Search, read_terms
 from tallystick.errors import Refusal
+from tallystick.web.query import QueryString
 
 FURTHEST = 10**9  # rows that a search can skip
 

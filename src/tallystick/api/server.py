@@ -1,4 +1,4 @@
-"""The HTTP server: one process that answers the API and runs the worker.
+"""The HTTP server: one process that answers the API and the pages, and runs the worker.
 
 `Front` stands before Litestar. It folds repeated slashes (the official client's `submit_all` sends two) and takes
 measurements the short way in: no router, no thread, only the group commit that they wait for.
@@ -22,23 +22,26 @@ from typing import Any
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
 from granian.http import HTTP1Settings
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.exceptions import HTTPException
+from litestar.response import Response
 
 from tallystick import failpoints
 from tallystick.api.admission import Admission, Receive
-from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler, query_string
+from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler
 from tallystick.api.door import Door
 from tallystick.api.encoding import unpacked
-from tallystick.api.links import verify
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import ROUTES
 from tallystick.api.upload import UPLOAD
 from tallystick.app import App, build
+from tallystick.console import handler
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import MAX_BYTES, ingest
 from tallystick.settings import Settings, read_settings
+from tallystick.web.links import verify
+from tallystick.web.query import query_string
 from tallystick.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -63,12 +66,18 @@ def litestar(app: App, door: Door) -> Litestar:
         route_handlers=[
             *(open_handler(app, route) for route in OPEN_ROUTES),
             *(organization_handler(app, door, route) for route in ROUTES),
+            *handler.handlers(app),
         ],
-        exception_handlers={HTTPException: http_failure},
+        exception_handlers={HTTPException: _nothing_there},
         request_max_body_size=app.settings.request_bytes,
         openapi_config=None,
         logging_config=None,  # logging is set up once, in `application`
     )
+
+
+def _nothing_there(request: Request[Any, Any, Any], problem: HTTPException) -> Response[bytes]:
+    """Where no route and no page was reached: a page to who asks for pages, else the API's own answer."""
+    return handler.missing(request, problem.status_code) or http_failure(request, problem)
 
 
 class Front:

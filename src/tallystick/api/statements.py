@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from tallystick.api.crud import desk_of
-from tallystick.api.links import sign
 from tallystick.api.routing import Call, Raw, Route
 from tallystick.control import bills, statement_jobs
 from tallystick.core import wire
 from tallystick.core.statement import as_csv
 from tallystick.core.statement_types import StatementJobStatus
 from tallystick.errors import Refusal
+from tallystick.web.links import sign
 
 DOWNLOAD = "statements/download"
 JSON, CSV = "json", "csv"

@@ -31,7 +31,7 @@ class Client:
 
     def __init__(self, send: Send, url: str, token: Callable[[Client], str]) -> None:
         self._send = send
-        self._url = url.rstrip("/")
+        self.url = url.rstrip("/")
         self._ask_token = token
         self._token: tuple[str, float] | None = None
         self.organization: str | None = None
@@ -68,12 +68,12 @@ class Client:
         """The answer to a request on an absolute path. `again`: repeat it when the connection breaks."""
         for number in range(1, TRIES + 1):
             headers = {"content-type": JSON, "authorization": authorization or f"Bearer {self._bearer()}"}
-            request = httpx.Request(method, self._url + path, content=body, headers=headers)
+            request = httpx.Request(method, self.url + path, content=body, headers=headers)
             try:
                 response = self._send(request)
             except httpx.TransportError as problem:
                 if number == TRIES or not (again or isinstance(problem, httpx.ConnectError)):
-                    raise Failure(f"no answer from {self._url}: {problem or type(problem).__name__}") from None
+                    raise Failure(f"no answer from {self.url}: {problem or type(problem).__name__}") from None
                 time.sleep(_pause(number, None))
                 continue
             if response.status_code in BUSY and number < TRIES:

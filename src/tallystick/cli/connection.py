@@ -78,11 +78,13 @@ class Connection:
             yield client
 
     @contextmanager
-    def operator(self) -> Iterator[Client]:
-        """A client with the operator's rights: it needs the data directory."""
+    def operator(self, *, within: bool = False) -> Iterator[Client]:
+        """A client with the operator's rights: it needs the data directory. `within`: bound to the organisation."""
         if self.data is None:
             raise Failure("name the data directory with --data: only who can read it is the operator")
         with self._connect(operator=True) as client:
+            if within:
+                client.organization = self._organization(client)
             yield client
 
     @contextmanager

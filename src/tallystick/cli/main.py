@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tallystick import __version__
-from tallystick.cli import bill, demo, explain, measurements, org, quote, serve, settings_list, upkeep
+from tallystick.cli import bill, demo, explain, measurements, org, quote, serve, settings_list, upkeep, user
 
 app = typer.Typer(
     name="tallystick",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.add_typer(org.app, name="org")
+app.add_typer(user.app, name="user")
 app.command("import")(measurements.import_)
 app.add_typer(bill.app, name="bill")
 app.command("explain")(explain.explain)

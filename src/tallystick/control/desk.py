@@ -108,6 +108,7 @@ LABELS: Mapping[str, str] = {
     "statementdefinition": "statement definition",
     "lookuptable": "lookup table",
     "lookuptablerevision": "lookup table revision",
+    "user": "user",
     "lookupdata": "rows of a lookup table revision",
     "portalsettings": "portal settings",
     "portallogo": "logo",

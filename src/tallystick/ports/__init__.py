@@ -35,6 +35,7 @@ __all__ = [
     "Block",
     "Claim",
     "Clock",
+    "Credential",
     "Document",
     "DocumentWhere",
     "Found",
@@ -188,6 +189,19 @@ class Transaction(OrganizationRecords, Protocol):
     def remove_documents(self, kind: str, ids: Collection[str]) -> None:
         """Delete documents by id, in one statement; what is not there is passed over."""
 
+    def put_credential(self, credential: Credential) -> None:
+        """Insert or overwrite a credential of this organisation. Refusal `rule_broken` when another organisation has
+        the id for the purpose."""
+
+    def remove_credential(self, purpose: str, id: str) -> None:
+        """Delete one credential of this organisation, if it exists."""
+
+    def remove_credentials(self, user_id: str, purposes: Collection[str]) -> None:
+        """Delete all credentials that a user has for the purposes."""
+
+    def remove_expired_credentials(self, by: datetime) -> None:
+        """Delete the credentials of this organisation that have expired by an instant."""
+
     def next_number(self, sequence: str, start: int) -> int:
         """The next number of a named sequence: one above the last, without gaps, or `start` where that is higher."""
 
@@ -238,6 +252,24 @@ class ServiceUser:
     revoked: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """What lets somebody in who does not say which organisation: a password, a session, a link.
+
+    `purpose` says which; `id` is what is found by (an address, the digest of a token), once for each purpose in all
+    organisations. `secret` is what it is checked against, where the id alone does not prove anything.
+    """
+
+    purpose: str
+    id: str
+    organization_id: str
+    user_id: str
+    created: datetime
+    secret: str = ""
+    used: datetime | None = None
+    expires: datetime | None = None
+
+
 class Records(Protocol):
     """All organisations: what the operator and the sign-in see."""
 
@@ -252,6 +284,7 @@ class Records(Protocol):
     def service_user(self, id: str) -> ServiceUser | None: ...
     def service_user_by_key(self, access_key: str) -> ServiceUser | None: ...
     def service_users(self, organization_id: str) -> list[ServiceUser]: ...
+    def credential(self, purpose: str, id: str) -> Credential | None: ...
     def close(self) -> None: ...
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tallystick.errors import Refusal
-from tallystick.ports import Organization, ServiceUser
+from tallystick.ports import Credential, Organization, ServiceUser
+from tallystick.stores.records_sql import credentials
 from tallystick.stores.records_sql import organizations as statements
 from tallystick.stores.records_sql.engine import Database, connect
 from tallystick.stores.records_sql.migrate import migrate
@@ -94,6 +95,10 @@ class SqlRecords:
             statements.read_user(row)
             for row in self._database.read(statements.USERS, {"organization_id": organization_id})
         ]
+
+    def credential(self, purpose: str, id: str) -> Credential | None:
+        """What lets somebody in for this purpose by this id, expired ones too."""
+        return credentials.credential(self._database.read, purpose, id)
 
     def close(self) -> None:
         """Close the database. Nothing may be using it."""

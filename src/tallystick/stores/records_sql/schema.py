@@ -91,6 +91,24 @@ service_user = Table(
     **STRICT,
 )
 
+# What people and links come in with: found by purpose and id, whatever the organisation.
+credential = Table(
+    "credential",
+    metadata,
+    Column("purpose", TEXT, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+    Column("user_id", TEXT, nullable=False),
+    Column("secret", TEXT, nullable=False),
+    Column("created", TEXT, nullable=False),
+    Column("used", TEXT),
+    Column("expires", TEXT),
+    PrimaryKeyConstraint("purpose", "id"),
+    Index("credential_by_user", "organization_id", "user_id"),
+    Index("credential_by_expiry", "organization_id", "expires"),
+    **STRICT,
+)
+
 # The entities as they stand. `sequence` rises with creation: it gives lists their order and pages their place.
 entity = Table(
     "entity",

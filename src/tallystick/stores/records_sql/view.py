@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Select, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tallystick.core.entity import Entity, Value
-from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Where
-from tallystick.stores.records_sql import documents, entities, entity_writes
+from tallystick.ports import Credential, Document, DocumentWhere, Found, OrganizationRecords, Page, Where
+from tallystick.stores.records_sql import credentials, documents, entities, entity_writes
 from tallystick.stores.records_sql.entities import Parameters, Run
 from tallystick.stores.records_sql.remembered import ENTITIES, Memory, Reading, of_documents
 from tallystick.stores.records_sql.schema import sequence_number
@@ -159,6 +159,18 @@ class SqlTransaction(SqlOrganization):
     def remove_documents(self, kind: str, ids: Collection[str]) -> None:
         self.written.add(of_documents(kind))
         _remove_all(self._open(), self._organization_id, kind, ids)
+
+    def put_credential(self, credential: Credential) -> None:
+        credentials.put_credential(self._open(), self._organization_id, credential)
+
+    def remove_credential(self, purpose: str, id: str) -> None:
+        credentials.remove_credential(self._open(), self._organization_id, purpose, id)
+
+    def remove_credentials(self, user_id: str, purposes: Collection[str]) -> None:
+        credentials.remove_credentials(self._open(), self._organization_id, user_id, purposes)
+
+    def remove_expired_credentials(self, by: datetime) -> None:
+        credentials.remove_expired(self._open(), self._organization_id, by)
 
     def next_number(self, sequence: str, start: int) -> int:
         """Given back when the transaction is rolled back, so that numbers have no gaps."""

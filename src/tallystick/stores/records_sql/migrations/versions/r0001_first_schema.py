@@ -85,6 +85,17 @@ def _organizations() -> None:
     op.create_index("service_user_by_access_key", "service_user", ["access_key"], unique=True)
     op.create_index("service_user_by_organization", "service_user", ["organization_id", "created"])
     op.create_table(
+        "credential",
+        *(_text(name) for name in ("purpose", "id")),
+        _of_organization(),
+        *(_text(name) for name in ("user_id", "secret", "created")),
+        *(_text(name, nullable=True) for name in ("used", "expires")),
+        sa.PrimaryKeyConstraint("purpose", "id"),
+        sqlite_strict=True,
+    )
+    op.create_index("credential_by_user", "credential", ["organization_id", "user_id"])
+    op.create_index("credential_by_expiry", "credential", ["organization_id", "expires"])
+    op.create_table(
         "sequence_number",
         _of_organization(),
         _text("name"),

@@ -1,0 +1,117 @@
+"""What a form sends: names to the texts that were typed, read by type. A malformed one is a Refusal that names it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from tallystick.core.period import Instant
+from tallystick.errors import Refusal
+
+MOST_FIELDS = 2_000
+GROUPED = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")  # 1,234.5: a comma means nothing else
+E = TypeVar("E", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields of a form in the order they were sent; a name may come several times."""
+
+    values: Mapping[str, tuple[str, ...]]
+
+    def text(self, name: str) -> str | None:
+        """The text that was typed, without surrounding space; None when nothing was."""
+        given = self.values.get(name, ())
+        return (given[0].strip() or None) if given else None
+
+    def raw(self, name: str) -> str:
+        """The text exactly as it was typed: passwords."""
+        given = self.values.get(name, ())
+        return given[0] if given else ""
+
+    def required(self, name: str) -> str:
+        """The text that was typed; Refusal when nothing was."""
+        text = self.text(name)
+        if text is None:
+            raise Refusal("invalid_request", f"{name}: is needed", field=name)
+        return text
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Everything sent under a name: checkboxes, rows of a table."""
+        return tuple(text.strip() for text in self.values.get(name, ()))
+
+    def flag(self, name: str) -> bool:
+        """Whether a checkbox is ticked."""
+        return bool(self.text(name))
+
+    def number(self, name: str, *, lowest: int, highest: int) -> int | None:
+        """A whole number between two bounds."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) < 19 and lowest <= int(text) <= highest):
+            message = f"{name}: must be a whole number from {lowest} to {highest}, got {text[:40]!r}"
+            raise Refusal("invalid_request", message, field=name)
+        return int(text)
+
+    def decimal(self, name: str) -> Decimal | None:
+        """An exact decimal number. Whether it is in bounds, the value it becomes part of says."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            value = Decimal(text.replace(",", "") if GROUPED.fullmatch(text) else text)
+        except InvalidOperation:
+            value = Decimal("NaN")
+        if not value.is_finite():
+            raise Refusal("invalid_request", f"{name}: must be a number, got {text[:40]!r}", field=name)
+        return value
+
+    def day(self, name: str) -> date | None:
+        """A calendar day: `2025-01-31`."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            raise Refusal("invalid_request", f"{name}: must be a date, got {text[:40]!r}", field=name) from None
+
+    def instant(self, name: str) -> Instant | None:
+        """A date and time in UTC, or a date (its midnight, UTC)."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return Instant.parse(text)
+        except ValueError as problem:
+            raise Refusal("invalid_request", f"{name}: {problem}", field=name) from None
+
+    def choice(self, name: str, of: type[E]) -> E | None:
+        """One of the words of an enumeration."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if text not in of.__members__.values():
+            message = f"{name}: must be one of {', '.join(of)}, got {text[:40]!r}"
+            raise Refusal("invalid_request", message, field=name)
+        return of(text)
+
+
+def read_form(body: bytes) -> Form:
+    """The fields of a body in the form that browsers send (`application/x-www-form-urlencoded`)."""
+    values: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+    except (UnicodeDecodeError, ValueError):
+        message = f"form: must be at most {MOST_FIELDS} fields, percent-encoded in UTF-8"
+        raise Refusal("invalid_request", message) from None
+    for name, value in pairs:
+        values.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return Form({name: tuple(given) for name, given in values.items()})

@@ -1,0 +1,175 @@
+"""From a request for a page to the page: session, role, the form's token, the work in a thread, failures as pages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Request
+from litestar.datastructures import Cookie
+from litestar.enums import HttpMethod
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Response
+
+from tallystick.console import entrance
+from tallystick.console.answering import Reply, error_page, reply_of
+from tallystick.console.form import Form, read_form
+from tallystick.console.page import Guest, OpenPage, Page, Visit, current_config
+from tallystick.console.site import OPEN_PAGES, PAGES
+from tallystick.console.static import SERVED
+from tallystick.errors import Family, Refusal
+from tallystick.web.query import query_string
+from tallystick.web.threads import THREADS
+from tallystick.web.undecodable import refusal_of
+
+if TYPE_CHECKING:
+    from tallystick.app import App
+
+log = logging.getLogger(__name__)
+
+FORM = "application/x-www-form-urlencoded"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+def handlers(app: App) -> list[HTTPRouteHandler]:
+    """The Litestar handlers of all pages and of the static files."""
+    return [
+        *(_handler(app, page, partial(_visited, app, page)) for page in PAGES),
+        *(_handler(app, page, partial(_opened, app, page)) for page in OPEN_PAGES),
+        HTTPRouteHandler("/static/{name:str}", http_method=HttpMethod.GET, status_code=200)(_static),
+    ]
+
+
+def missing(request: Request[Any, Any, Any], status: int) -> Response[bytes] | None:
+    """The page for a path or a method that is not there, to who asks for pages; None to any other."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return None
+    return _response(error_page(status, "There is no such page.", "Check the address, or start from the home page."))
+
+
+async def _static(request: Request[Any, Any, Any]) -> Response[bytes]:
+    file = SERVED.get(request.path_params["name"])
+    if file is None:
+        return Response(b"", status_code=404, media_type="text/plain")
+    headers = {"cache-control": FOR_EVER, "x-content-type-options": "nosniff"}
+    return Response(file.body, headers=headers, media_type=file.media_type)
+
+
+def _handler(app: App, page: Page | OpenPage, work: Callable[[Guest], Reply]) -> HTTPRouteHandler:
+    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        body = await request.body()
+        reply = await asyncio.get_running_loop().run_in_executor(THREADS, _guarded, app, request, body, work)
+        return _response(reply)
+
+    path = page.path.replace("}", ":str}")
+    handler: HTTPRouteHandler = HTTPRouteHandler(path, http_method=HttpMethod(page.method), status_code=200)(handle)
+    return handler
+
+
+def _guarded(app: App, request: Request[Any, Any, Any], body: bytes, work: Callable[[Guest], Reply]) -> Reply:
+    """Do the work, and turn what fails on the way to a page into one."""
+    try:
+        return work(_guest(app, request, body))
+    except Refusal as problem:
+        return error_page(_status(problem), problem.message, problem.code.hint)
+    except Exception:
+        log.exception("a page failed in a way that nobody foresaw")
+        return error_page(500, "Something went wrong in the server and was logged.", "Try again later.")
+
+
+def _guest(app: App, request: Request[Any, Any, Any], body: bytes) -> Guest:
+    form = Form({})
+    if request.method == "POST":
+        entrance.require_same_origin(request.headers)
+        if body and not request.headers.get("content-type", "").startswith(FORM):
+            raise Refusal("unsupported_encoding", f"form: send {FORM}")
+        form = read_form(body)
+    return Guest(
+        app=app,
+        now=app.clock.now(),
+        path=request.path_params,
+        query=query_string(request.scope["query_string"]),
+        form=form,
+        cookies=request.cookies,
+        address=entrance.address_of(request.client.host if request.client else "", request.headers),
+        base_url=entrance.base_url(request.scope["scheme"], request.headers),
+        raw_path=request.scope["path"],
+    )
+
+
+def _opened(app: App, page: OpenPage, guest: Guest) -> Reply:
+    try:
+        return reply_of(page.run(guest), guest)
+    except (Refusal, msgspec.ValidationError) as problem:
+        refusal = _refused(problem)
+        if page.again is None or not _amends(refusal):
+            raise refusal from None
+        return reply_of(page.again(guest), guest, refusal=refusal)
+
+
+def _visited(app: App, page: Page, guest: Guest) -> Reply:
+    found = entrance.session_of(guest)
+    if found is None:
+        return reply_of(entrance.to_sign_in(guest, page), guest)
+    token, signed_in = found
+    records = app.records.organization(signed_in.session.organization_id)
+    organization = app.records.find_organization(records.organization_id)
+    assert organization is not None
+    visit = Visit(
+        guest=guest,
+        organization=organization,
+        records=records,
+        usage=app.usage.organization(organization.id),
+        user=signed_in.user,
+        session=signed_in.session,
+        config=current_config(records),
+    )
+    form_token = entrance.form_token(app.key, token)
+    if page.method == "POST":
+        entrance.require_token(guest.form.raw(entrance.TOKEN), form_token)
+    if not visit.may(page.may):
+        role = visit.user.value.role.replace("_", " ").lower()
+        return error_page(
+            403,
+            f"Your role ({role}) does not allow this.",
+            "Ask an administrator of your organisation.",
+            visit=visit,
+            form_token=form_token,
+        )
+    try:
+        return reply_of(page.run(visit), guest, visit=visit, page=page, form_token=form_token)
+    except (Refusal, msgspec.ValidationError) as problem:
+        refusal = _refused(problem)
+        if page.again is not None and _amends(refusal):
+            again = page.again(visit)
+            return reply_of(again, guest, visit=visit, page=page, form_token=form_token, refusal=refusal)
+        return error_page(_status(refusal), refusal.message, refusal.code.hint, visit=visit, form_token=form_token)
+
+
+def _refused(problem: Refusal | msgspec.ValidationError) -> Refusal:
+    return problem if isinstance(problem, Refusal) else refusal_of(problem)
+
+
+def _amends(refusal: Refusal) -> bool:
+    """Whether the person can change what was typed and send it again."""
+    return refusal.code.family in {Family.INVALID, Family.BUSY} or refusal.code.name == "sign_in_failed"
+
+
+def _status(refusal: Refusal) -> int:
+    return {Family.FORBIDDEN: 403, Family.NOT_FOUND: 404, Family.BUSY: 503, Family.UNSUPPORTED: 415}.get(
+        refusal.code.family, 400
+    )
+
+
+def _response(reply: Reply) -> Response[bytes]:
+    cookies = [
+        Cookie(key=each.name, value=each.value, max_age=each.seconds, secure=each.secure, httponly=True, samesite="lax")
+        for each in reply.cookies
+    ]
+    return Response(
+        reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type, cookies=cookies
+    )

@@ -1,0 +1,12 @@
+"""Every page of the console, noun by noun."""
+
+from __future__ import annotations
+
+from tallystick.console import home, sign_in
+from tallystick.console.page import OpenPage, Page
+
+PAGES: tuple[Page, ...] = (
+    *home.PAGES,
+    *sign_in.PAGES,
+)
+OPEN_PAGES: tuple[OpenPage, ...] = (*sign_in.OPEN_PAGES,)
