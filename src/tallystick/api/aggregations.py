@@ -43,8 +43,7 @@ def _where(call: Call) -> Where:
     return where_of(call, id=query.texts("ids"), code=query.texts("codes"), meter_id=meters)
 
 
-def read_aggregation(body: Any) -> Aggregation:
-    """The aggregation in a body; Refusal `rule_broken` for the method that we lack."""
+def _read(body: Any) -> Aggregation:
     if body.aggregation == CUSTOM_SQL:
         message = "aggregation: CUSTOM_SQL is not supported; use another method with a filter or a derived field"
         raise Refusal("rule_broken", message, field="aggregation")
@@ -57,7 +56,7 @@ ROUTES = Crud(
     path="/aggregations",
     tag="Aggregations",
     where=_where,
-    read=read_aggregation,
+    read=_read,
     body=AggregationRequest,
     filters={"ids": IDS, "codes": CODES, "productId": "Only aggregations of these products' meters, comma-joined."},
 ).routes()

@@ -98,6 +98,7 @@ def _guest(app: App, request: Request[Any, Any, Any], body: bytes) -> Guest:
         address=entrance.address_of(request.client.host if request.client else "", request.headers),
         base_url=entrance.base_url(request.scope["scheme"], request.headers),
         raw_path=request.scope["path"],
+        destination=request.headers.get("sec-fetch-dest", ""),
     )
 
 
@@ -167,9 +168,16 @@ def _status(refusal: Refusal) -> int:
 
 def _response(reply: Reply) -> Response[bytes]:
     cookies = [
-        Cookie(key=each.name, value=each.value, max_age=each.seconds, secure=each.secure, httponly=True, samesite="lax")
+        Cookie(
+            key=each.name,
+            value=each.value,
+            path=each.path,
+            max_age=each.seconds,
+            secure=each.secure,
+            httponly=True,
+            samesite="lax",
+        )
         for each in reply.cookies
     ]
-    return Response(
-        reply.body, status_code=reply.status, headers=dict(reply.headers), media_type=reply.media_type, cookies=cookies
-    )
+    headers = {name: text for name, text in reply.headers.items() if text}  # a page may empty a standard one
+    return Response(reply.body, status_code=reply.status, headers=headers, media_type=reply.media_type, cookies=cookies)

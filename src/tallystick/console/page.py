@@ -38,6 +38,7 @@ class Guest:
     address: str = ""  # of the machine that asks
     base_url: str = ""  # scheme and host that the browser sent the request to
     raw_path: str = ""  # the path as it was asked for
+    destination: str = ""  # what the browser wants it for, if it says: "document", "iframe"
 
     @property
     def secure(self) -> bool:
@@ -107,6 +108,7 @@ class Cookie:
     value: str
     seconds: int
     secure: bool
+    path: str = "/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from tallystick.console import home, sign_in
 from tallystick.console.page import OpenPage, Page
+from tallystick.console.portal import entry as portal
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *sign_in.PAGES,
 )
-OPEN_PAGES: tuple[OpenPage, ...] = (*sign_in.OPEN_PAGES,)
+OPEN_PAGES: tuple[OpenPage, ...] = (
+    *sign_in.OPEN_PAGES,
+    *portal.OPEN_PAGES,
+)

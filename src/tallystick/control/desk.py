@@ -101,7 +101,6 @@ LABELS: Mapping[str, str] = {
     "organizationconfig": "organisation configuration",
     "customfields": "custom fields",
     "billconfig": "bill settings",
-    "invoiceconfig": "invoice settings",
     "commitment": "commitment",
     "balance": "balance",
     "transactionschedule": "transaction schedule",

@@ -1,0 +1,1 @@
+"""The customer's portal: pages that one account sees of itself."""

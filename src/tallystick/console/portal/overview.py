@@ -1,0 +1,42 @@
+"""The portal's first page: what the present period comes to so far, clearly an estimate, beside the last bill."""
+
+from __future__ import annotations
+
+from tallystick.console import charts
+from tallystick.console.chart_drawing import Chart, Frame, Series
+from tallystick.console.page import Html
+from tallystick.console.portal.page import Asked, View
+from tallystick.console.portal.visit import DailyUsage, PortalVisit
+from tallystick.core.bill import BillRecord, LineItemType
+from tallystick.core.portal import PortalPage
+from tallystick.ports import Page
+
+MOST_CHARTS = 8  # of a bill
+
+
+def _overview(visit: PortalVisit, _: Asked) -> Html:
+    made = visit.estimates()
+    records = [each for each in made if isinstance(each, BillRecord)]
+    shown = visit.bills(Page(size=1)).rows if PortalPage.BILLS in visit.settings.pages else ()
+    values = {
+        "estimates": [(each.bill, usage_charts(visit, each)) for each in records],
+        "unknown": len(made) - len(records),
+        "last": next(iter(shown), None),
+    }
+    return Html("portal/overview.html", values)
+
+
+def usage_charts(visit: PortalVisit, record: BillRecord) -> list[tuple[Chart, bool]]:
+    """A chart per day for each of the first usage lines, and whether its days add up to the line."""
+    lines = [each for each in record.bill.line_items if each.line_item_type is LineItemType.USAGE]
+    found = (visit.daily_usage(record, each) for each in lines[:MOST_CHARTS])
+    return [(_chart(visit, each, f"usage-{at}"), each.whole) for at, each in enumerate(found) if each is not None]
+
+
+def _chart(visit: PortalVisit, usage: DailyUsage, key: str) -> Chart:
+    show = visit.show
+    frame = Frame(key=key, title=usage.name, unit=usage.unit, show=show.number_text)
+    return charts.bars(frame, [show.short_day(day) for day in usage.days], [Series(usage.name, usage.values)])
+
+
+VIEWS = (View(method="GET", path="", run=_overview, title="Overview: the present period and its estimate"),)

@@ -1,0 +1,301 @@
+"""What a page of the portal may reach: one account, and what belongs to it. Nothing here takes an account as argument.
+
+Pages get a `PortalVisit` and nothing else: no app, no records, no usage store. So no page can show another account's
+data, whatever ids stand in its path (docs/decisions/0295-portal-sessions.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import TypeVar
+
+from tallystick.console.portal.reading import Reading
+from tallystick.control import bills, portal_settings, spend_alerts
+from tallystick.control.balances import BALANCES
+from tallystick.control.bills import BillFilter
+from tallystick.control.commitments import amounts_spent
+from tallystick.control.desk import ID, Desk
+from tallystick.control.ledger import entries_of
+from tallystick.control.spend_alerts import SPEND_ALERTS
+from tallystick.core.account import Account
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.bill import Bill, BillRecord, BillStatus, LineItem
+from tallystick.core.bill_job import BillFailure
+from tallystick.core.burn_down import BurnDown, burn_down, daily_rate
+from tallystick.core.credit_types import Balance, Commitment
+from tallystick.core.entity import Entity, Value
+from tallystick.core.logo import PortalLogo
+from tallystick.core.period import Instant, Period, local_day
+from tallystick.core.portal import PortalSession, PortalSettings, ShownBills
+from tallystick.core.quantity import ZERO
+from tallystick.core.spend_alert import AlertState, SpendAlert
+from tallystick.errors import Refusal
+from tallystick.pipeline.spend import present_bills
+from tallystick.pipeline.watch import LiveValue, live_values
+from tallystick.ports import (
+    Actor,
+    Found,
+    OrganizationRecords,
+    OrganizationUsage,
+    Page,
+    UsageColumn,
+    UsageFilter,
+    UsageGroup,
+    UsageQuery,
+    Where,
+)
+
+DAILY = frozenset({"SUM", "COUNT", "MAX", "MIN", "LATEST", "UNIQUE"})  # what can be shown for each day
+V = TypeVar("V", bound=Value)
+MOST_DAYS = 400
+MOST_CREDITS = 20
+BACK, AHEAD = 60, 60  # days of a burn-down
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyUsage:
+    """How much a line is about was used on each day of its period; `whole` says whether the days add up to the line."""
+
+    name: str
+    unit: str
+    days: tuple[date, ...]
+    values: tuple[Decimal, ...]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBalance:
+    """A balance with what it is worth now (a failure where that cannot be said) and how it burns down."""
+
+    balance: Entity[Balance]
+    worth: LiveValue | BillFailure
+    burning: BurnDown | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldCommitment:
+    """A commitment with what bills have drawn of it."""
+
+    commitment: Entity[Commitment]
+    spent: Decimal
+    left: Decimal
+
+
+class PortalVisit:
+    """One customer's look at their own account. What it shows to whom is bound when it is made."""
+
+    __slots__ = (
+        "__account",
+        "__records",
+        "__up_to",
+        "__usage",
+        "now",
+        "organization_name",
+        "session",
+        "settings",
+        "show",
+    )
+
+    def __init__(
+        self,
+        records: OrganizationRecords,
+        usage: OrganizationUsage,
+        session: PortalSession,
+        *,
+        organization_name: str,
+        up_to: int,
+        now: Instant,
+    ) -> None:
+        account = records.get(Account, session.account_id)
+        assert account is not None, "a session lasts no longer than its account"
+        self.__records, self.__usage, self.__account, self.__up_to = records, usage, account, up_to
+        self.session, self.now = session, now
+        self.settings: PortalSettings = portal_settings.current(records).value
+        self.organization_name = self.settings.display_name or organization_name
+        self.show = Reading.of(session.locale, session.timezone)
+
+    @property
+    def account_name(self) -> str:
+        return self.__account.value.name
+
+    def logo(self) -> PortalLogo | None:
+        """The organisation's logo."""
+        entity = portal_settings.logo(self.__records)
+        return None if entity is None else entity.value
+
+    # ------------------------------------------------------------------------------------------------------ bills
+
+    def estimates(self) -> list[BillRecord | BillFailure]:
+        """The bills of the present billing periods as they would be made now: what a preview answers."""
+        id_ = self.__account.id
+        return present_bills(self.__records, self.__usage, (id_,), now=self.now, up_to=self.__up_to)[id_]
+
+    def bills(self, page: Page) -> Found[Bill]:
+        """A page of the account's bills that customers see, latest period first."""
+        return bills.list_bills(self.__records, self.__shown(), page)
+
+    def bill(self, id: str) -> BillRecord:
+        """One of those bills; Refusal `not_found` for any other id."""
+        document = bills.get_bill(self.__records, id) if ID.fullmatch(id) else None
+        if document is None or not self.__shows(document.bill):
+            raise Refusal("not_found", f"id: there is no bill {id[:40]!r} here", field="id")
+        return document
+
+    def __shown(self) -> BillFilter:
+        locked = True if self.settings.shown_bills is ShownBills.LOCKED else None
+        return BillFilter(account_ids=(self.__account.id,), status=BillStatus.APPROVED, locked=locked)
+
+    def __shows(self, bill: Bill) -> bool:
+        only_locked = self.settings.shown_bills is ShownBills.LOCKED
+        approved = bill.status is BillStatus.APPROVED and (bill.locked or not only_locked)
+        return approved and bill.account_id == self.__account.id
+
+    # ------------------------------------------------------------------------------------------------------ usage
+
+    def daily_usage(self, record: BillRecord, line: LineItem) -> DailyUsage | None:
+        """What the days of a usage line are, in the customer's zone, of what the bill has counted; None for a line that
+        has no such days."""
+        bill, aggregation = record.bill, self.__aggregation(record, line)
+        if aggregation is None or not _has_days(aggregation.value):
+            return None
+        start = line.service_period_start_date or bill.start_date_time_utc
+        end = min(line.service_period_end_date or bill.end_date_time_utc, self.now)
+        if start >= end:
+            return None
+        found = self.__by_day(aggregation.value, line, Period(start, end), record.evidence.up_to)
+        first, last = local_day(start, self.session.timezone), local_day(end, self.session.timezone)
+        days = [date.fromordinal(each) for each in range(first.toordinal(), last.toordinal() + 1)][:MOST_DAYS]
+        values = tuple(found.get(day, ZERO) for day in days)
+        adds_up = aggregation.value.aggregation in {"SUM", "COUNT"} and sum(found.values(), ZERO) == line.quantity
+        unit = aggregation.value.unit
+        return DailyUsage(name=line.description, unit=unit, days=tuple(days), values=values, whole=adds_up)
+
+    def __aggregation(self, record: BillRecord, line: LineItem) -> Entity[Aggregation] | None:
+        """What the line counted, as it was when the bill was made."""
+        for each in record.evidence.uses:
+            if each.kind == Aggregation.kind and each.id == line.aggregation_id:
+                return self.__records.at_version(Aggregation, each.id, each.version)
+        return None
+
+    def __by_day(self, aggregation: Aggregation, line: LineItem, period: Period, up_to: int) -> dict[date, Decimal]:
+        segment = line.segment or {}
+        query = UsageQuery(
+            start=period.start,
+            end=period.end,
+            meter_ids=(aggregation.meter_id,),
+            account_ids=self.__family(line),
+            filters=tuple(
+                UsageFilter(meter_id=aggregation.meter_id, field=field, values=(value,))
+                for field, value in segment.items()
+            ),
+            columns=(
+                UsageColumn(
+                    meter_id=aggregation.meter_id, field=aggregation.target_field, function=aggregation.aggregation
+                ),
+            ),
+            groups=(UsageGroup(by="TIME", frequency="DAY"),),
+            limit=MOST_DAYS,
+            zone=self.session.timezone,
+            up_to=up_to,
+        )
+        found: dict[date, Decimal] = {}
+        for answer in self.__usage.query(query):
+            at, measured = answer.groups[0], answer.values[0]
+            if isinstance(at, Instant) and measured is not None:
+                found[local_day(at, self.session.timezone)] = measured[0]
+        return found
+
+    def __family(self, line: LineItem) -> tuple[str, ...]:
+        """Whose usage a line is about: the child's that it names, else the account's own and its children's."""
+        children = self.__records.every(Account, Where(equal={"parent_account_id": (self.__account.id,)}))
+        ids = (self.__account.id, *(each.id for each in children))
+        named = line.child_account_id
+        return (named,) if named is not None and named in ids else ids
+
+    # ------------------------------------------------------------------------------------------------------ credit
+
+    def balances(self) -> list[HeldBalance]:
+        """The account's balances that have begun and can still be used, those that end first at the start."""
+        held = [each for each in self.__credits(Balance) if each.value.start_date <= self.now < each.value.last_end]
+        held = sorted(held, key=lambda each: (each.value.last_end, each.id))[:MOST_CREDITS]
+        entries = entries_of(self.__records, [each.id for each in held]) if held else {}
+        worth = live_values(self.__records, self.__usage, held, now=self.now, up_to=self.__up_to)
+        return [
+            HeldBalance(
+                balance=balance,
+                worth=live,
+                burning=None
+                if isinstance(live, BillFailure)
+                else burn_down(
+                    entries[balance.id],
+                    live.value,
+                    _rate(live, self.now),
+                    now=self.now,
+                    zone=self.session.timezone,
+                    back=BACK,
+                    ahead=AHEAD,
+                ),
+            )
+            for balance, live in zip(held, worth, strict=True)
+        ]
+
+    def commitments(self) -> list[HeldCommitment]:
+        """The account's commitments that have not ended, those that end first at the start."""
+        today = local_day(self.now, self.session.timezone)
+        held = sorted(
+            (each for each in self.__credits(Commitment) if each.value.end_date > today),
+            key=lambda each: (each.value.end_date, each.id),
+        )[:MOST_CREDITS]
+        spent = amounts_spent(self.__records, held) if held else {}
+        return [
+            HeldCommitment(commitment=each, spent=spent[each.id], left=max(ZERO, each.value.amount - spent[each.id]))
+            for each in held
+        ]
+
+    def __credits(self, of: type[V]) -> list[Entity[V]]:
+        return list(self.__records.every(of, Where(equal={"account_id": (self.__account.id,)})))
+
+    # ------------------------------------------------------------------------------------------------------ alerts
+
+    def alerts(self) -> list[tuple[Entity[SpendAlert], AlertState]]:
+        """The account's spend alerts, oldest first, with where each stands."""
+        found = spend_alerts.alerts_of(self.__records, self.__account.id)
+        states = spend_alerts.states_of(self.__records, found)
+        return [(each, states[each.id]) for each in found]
+
+    def add_alert(self, make: Callable[[str], SpendAlert]) -> Entity[SpendAlert]:
+        """Keep a new alert of the account. `make` is given the account's id; what it names must belong to it."""
+        alert = make(self.__account.id)
+        assert alert.account_id == self.__account.id, "a customer's alert is on their own account"
+        if alert.balance_id is not None:
+            balance = BALANCES.retrieve(self.__records, alert.balance_id)
+            if balance.value.account_id != self.__account.id:
+                raise Refusal("not_found", "balanceId: there is no such balance here", field="balanceId")
+        return SPEND_ALERTS.create(self.__desk(), alert)
+
+    def remove_alert(self, id: str) -> None:
+        """Delete an alert of the account; Refusal `not_found` for any other id."""
+        alert = SPEND_ALERTS.retrieve(self.__records, id)
+        if alert.value.account_id != self.__account.id:
+            raise Refusal("not_found", f"id: there is no alert {id[:40]!r} here", field="id")
+        SPEND_ALERTS.delete(self.__desk(), id)
+
+    def __desk(self) -> Desk:
+        actor = Actor(id=self.session.id, kind="PORTAL_SESSION")
+        return Desk(records=self.__records, actor=actor, now=self.now)
+
+
+def _has_days(aggregation: Aggregation) -> bool:
+    return aggregation.aggregation in DAILY and aggregation.filter is None
+
+
+def _rate(live: LiveValue, now: Instant) -> Decimal:
+    """What is drawn a day: what the open bills draw, since the first of them began."""
+    rates = [
+        daily_rate(each.amount, Period(each.start_date, each.end_date), min(now, each.end_date))
+        for each in live.open_draws
+    ]
+    return sum(rates, ZERO)
