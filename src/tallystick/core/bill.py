@@ -20,6 +20,7 @@ from tallystick.core.ids import named_id
 from tallystick.core.ledger import Opening
 from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import Frequency, Instant, Period
+from tallystick.core.quantity import plain
 from tallystick.core.wire import encode
 from tallystick.core.working import Working
 from tallystick.errors import Refusal
@@ -343,7 +344,9 @@ def line_id(of_bill: str, key: str) -> str:
 def document_keys(bill: Bill, grouping: str) -> dict[str, str]:
     """The texts a stored bill can be looked up by. Dates are ISO 8601; instants sort as text."""
     period = Period(bill.start_date_time_utc, bill.end_date_time_utc)
-    return {
+    number = bill.sequential_invoice_number
+    own = {} if number is None else {"invoice_number": number}
+    return own | {
         "account_id": bill.account_id,
         "status": bill.status.value,
         "locked": "true" if bill.locked else "false",
@@ -353,6 +356,8 @@ def document_keys(bill: Bill, grouping: str) -> dict[str, str]:
         "job_id": bill.bill_job_id,
         "start_date": bill.start_date.isoformat(),
         "end_date": bill.end_date.isoformat(),
+        "currency": bill.currency,
+        "total": plain(bill.bill_total),
         "period_key": period_key(
             bill.account_id, bill.billing_frequency, bill.bill_frequency_interval, period, grouping
         ),

@@ -154,6 +154,12 @@ class OrganizationRecords(Protocol):
     def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
         """One page of the documents that match, in falling order of sort; of equal sort the latest added first."""
 
+    def keys_of(
+        self, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
+    ) -> list[tuple[str | None, ...]]:
+        """The named keys of the documents that match, at most `most + 1` of them (the one more says that there are
+        more). No body is read: for sums over many."""
+
     def remembered(
         self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = ...
     ) -> T:

@@ -30,6 +30,32 @@ def document(run: Run, organization_id: str, kind: str, id: str) -> Document | N
 def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
     """One page of the documents that match, in falling order of sort, then of when they were added."""
     assert page.size > 0, "a page has at least one row"
+    found = _wanted(organization_id, where, page)
+    if found is None:
+        return Found(())
+    parameters, equal, between = found
+    rows = run(_listing(kind, equal, between, bool(page.token)), parameters)
+    shown = [_document(kind, row) for row in rows[: page.size]]
+    more = len(rows) > page.size
+    return Found(tuple(shown), _place(rows[page.size - 1]) if more else None)
+
+
+def keys_of(
+    run: Run, organization_id: str, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
+) -> list[tuple[str | None, ...]]:
+    """Some keys of the documents that match, at most `most + 1` of them; no body is read."""
+    found = _wanted(organization_id, where, Page(size=most))
+    if found is None:
+        return []
+    parameters, equal, between = found
+    return [tuple(row) for row in run(_listing(kind, equal, between, False, names), parameters)]
+
+
+_Wanted = tuple[dict[str, Any], tuple[tuple[str, bool], ...], tuple[tuple[str, bool, bool], ...]]
+
+
+def _wanted(organization_id: str, where: DocumentWhere, page: Page) -> _Wanted | None:
+    """The parameters of a listing and the keys that it asks for; None where nothing can match."""
     parameters: dict[str, Any] = {"organization_id": organization_id, "size": page.size + 1}
     if page.token:
         place = read_token(page.token, DocumentPlace)
@@ -38,7 +64,7 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     for name, wanted in (where.equal or {}).items():
         values = [value for value in dict.fromkeys(wanted) if storable(value)]
         if not values:
-            return Found(())
+            return None
         single = len(values) == 1
         parameters[f"equal_{name}"] = values[0] if single else values
         equal.append((name, single))
@@ -48,10 +74,7 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
         if high is not None:
             parameters[f"high_{name}"] = require_storable(high, name)
         between.append((name, low is not None, high is not None))
-    rows = run(_listing(kind, tuple(equal), tuple(between), bool(page.token)), parameters)
-    shown = [_document(kind, row) for row in rows[: page.size]]
-    more = len(rows) > page.size
-    return Found(tuple(shown), _place(rows[page.size - 1]) if more else None)
+    return parameters, tuple(equal), tuple(between)
 
 
 def put_documents(connection: Connection, organization_id: str, kind: str, documents: Sequence[Document]) -> None:
@@ -94,11 +117,14 @@ def _listing(
     equal: tuple[tuple[str, bool], ...],
     between: tuple[tuple[str, bool, bool], ...],
     goes_on: bool,
+    names: tuple[str, ...] = (),
 ) -> Select[Any]:
-    """Documents whose keys have the wanted texts and lie in the wanted ranges, from the place of the page on."""
+    """Documents whose keys have the wanted texts and lie in the wanted ranges, from the place of the page on: all of
+    them, or the named keys only."""
     table = _table(kind)
     searchable = {"id", "sort", *DOCUMENT_KINDS[kind]}
-    statement = select(*_columns(table)).where(table.c.organization_id == bindparam("organization_id"))
+    read = [table.c[name] for name in names] or _columns(table)
+    statement = select(*read).where(table.c.organization_id == bindparam("organization_id"))
     for name, single in equal:
         assert name in searchable, f"{kind} has no key {name}"
         statement = statement.where(matches(table.c[name], f"equal_{name}", single=single))

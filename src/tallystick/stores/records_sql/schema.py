@@ -37,6 +37,9 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
         "start_date",
         "end_date",
         "period_key",
+        "invoice_number",
+        "currency",
+        "total",
     ),
     "billedcharge": ("bill_id",),
     "billjob": ("status", "active"),
@@ -57,6 +60,8 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "spendalertstate": ("account_id",),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
+# Keys that no list is searched by: read with many documents at once, without their bodies.
+CARRIED: dict[str, tuple[str, ...]] = {"bill": ("currency", "total")}
 # Keys of which an organisation has each value at most once.
 UNIQUE_KEYS: dict[str, tuple[str, ...]] = {"bill": ("period_key",)}
 
@@ -180,10 +185,12 @@ sequence_number = Table(
 )
 
 
-def _document_table(kind: str, keys: tuple[str, ...], unique: tuple[str, ...]) -> Table:
+def _document_table(kind: str, keys: tuple[str, ...]) -> Table:
     """The table of a kind of document. Each index ends with the order of lists: without it SQLite prefers to walk the
     whole list and filter it. `sequence` rises with each document that is added, so that the bills of a run are added
     at the end of most indexes; ids, which are random, would touch a page of each for every bill."""
+    unique, carried = UNIQUE_KEYS.get(kind, ()), CARRIED.get(kind, ())
+    searched = [key for key in keys if key not in {*unique, *carried}]
     return Table(
         kind,
         metadata,
@@ -195,12 +202,10 @@ def _document_table(kind: str, keys: tuple[str, ...], unique: tuple[str, ...]) -
         Column("body", TEXT, nullable=False),
         UniqueConstraint("organization_id", "id", name=f"{kind}_by_id"),
         Index(f"{kind}_by_sort", "organization_id", "sort", "sequence"),
-        *(Index(f"{kind}_by_{key}", "organization_id", key, "sort", "sequence") for key in keys if key not in unique),
+        *(Index(f"{kind}_by_{key}", "organization_id", key, "sort", "sequence") for key in searched),
         *(Index(f"{kind}_by_{key}", "organization_id", key, unique=True) for key in unique),
         **STRICT,
     )
 
 
-DOCUMENT_TABLES = {
-    kind: _document_table(kind, keys, UNIQUE_KEYS.get(kind, ())) for kind, keys in DOCUMENT_KINDS.items()
-}
+DOCUMENT_TABLES = {kind: _document_table(kind, keys) for kind, keys in DOCUMENT_KINDS.items()}

@@ -94,6 +94,11 @@ class SqlOrganization:
     def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
         return documents.documents(self._about(of_documents(kind)), self._organization_id, kind, where, page)
 
+    def keys_of(
+        self, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
+    ) -> list[tuple[str | None, ...]]:
+        return documents.keys_of(self._about(of_documents(kind)), self._organization_id, kind, where, names, most)
+
     def transaction(self) -> AbstractContextManager[SqlTransaction]:
         assert self._reading is None, "what is remembered is made by reading"
         return self._transaction()

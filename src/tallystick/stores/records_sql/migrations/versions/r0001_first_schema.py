@@ -28,6 +28,9 @@ DOCUMENTS = {
         "start_date",
         "end_date",
         "period_key",
+        "invoice_number",
+        "currency",
+        "total",
     ),
     "billedcharge": ("bill_id",),
     "billjob": ("status", "active"),
@@ -48,6 +51,8 @@ DOCUMENTS = {
     "spendalertstate": ("account_id",),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
+# Keys that are read with many documents at once and that no list is searched by.
+CARRIED = {("bill", "currency"), ("bill", "total")}
 
 
 def upgrade() -> None:
@@ -171,5 +176,5 @@ def _documents(kind: str, keys: tuple[str, ...]) -> None:
     for key in keys:
         if key == "period_key":
             op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key], unique=True)
-        else:
+        elif (kind, key) not in CARRIED:
             op.create_index(f"{kind}_by_{key}", kind, ["organization_id", key, "sort", "sequence"])
