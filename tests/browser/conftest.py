@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from browser_shop import Shop, open_shop
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
-from shop import Shop, open_shop
 
 from tallystick.cli.launch import Server
 from tenant import new_tenant

@@ -6,7 +6,7 @@ from calendar import monthrange
 from decimal import Decimal
 
 import pytest
-from shop import GROWN, Shop
+from browser_shop import GROWN, Shop
 from storefront import read
 
 pytestmark = pytest.mark.browser
