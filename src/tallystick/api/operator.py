@@ -88,6 +88,17 @@ class UserReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     link: str | None = None
 
 
+class StatusReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How far each store is, in journal positions; `damage` says what is wrong with the journal."""
+
+    version: str
+    now: str  # a UTC instant
+    journal: int
+    usage: int
+    uids: int
+    damage: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class OpenCall:
     """A request that belongs to no organisation."""
@@ -178,6 +189,21 @@ def add_user(call: OpenCall) -> object:
     return UserReply(user_id=user.id, email=user.value.email, role=user.value.role, link=link)
 
 
+def status(call: OpenCall) -> object:
+    """What `tallystick doctor` asks of a running server: how far the projections are behind the journal."""
+    _require_operator(call)
+    app = call.app
+    usage, uids = app.usage.mark, app.uids.mark  # before the journal, which may grow meanwhile
+    return StatusReply(
+        version=__version__,
+        now=call.now.wire(),
+        journal=app.journal.last,
+        usage=usage,
+        uids=uids,
+        damage=app.journal.damage,
+    )
+
+
 def published(_: OpenCall) -> object:
     """The description of the whole API."""
     return describe(PUBLISHED, _open_paths())
@@ -196,9 +222,17 @@ OPEN_ROUTES = (
     OpenRoute("POST", "/operator/organizations", add_organization, "Create an organisation"),
     OpenRoute("POST", "/operator/users", add_user, "Add a user of an organisation, or make one another link"),
     OpenRoute("GET", "/operator/organizations", list_organizations, "List the organisations"),
+    OpenRoute("GET", "/operator/status", status, "Say how far each store is"),
 )
 _BODIES: dict[object, type] = {token: TokenRequest, add_organization: OrganizationRequest, add_user: UserRequest}
-_REPLIES: dict[object, type] = {token: TokenReply, add_organization: OrganizationReply, add_user: UserReply}
+_REPLIES: dict[object, type] = {
+    token: TokenReply,
+    add_organization: OrganizationReply,
+    add_user: UserReply,
+    status: StatusReply,
+}
+
+
 _SECURITY: dict[object, list[dict[str, list[str]]]] = {health: [], published: [], token: [{"serviceUser": []}]}
 
 

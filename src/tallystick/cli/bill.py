@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Any
 
@@ -69,7 +68,7 @@ def run(
         print_json(job)
     else:
         print_bills(bills)
-    _require_no_failures(job)
+    require_no_failures(job)
 
 
 @app.command("preview")
@@ -135,46 +134,32 @@ def show(connection: Connection, bill: BillArgument, json: JsonOption = False) -
         print_bill(found)
 
 
-@app.command("compare")
-@connected
-def compare(connection: Connection, bill: BillArgument, json: JsonOption = False) -> None:
-    """Compare a bill with the one before it: one sentence, and the parts that add up to the difference."""
-    with connection.open() as client:
-        found = client.get(f"/bills/{find_bill(client, bill)['id']}/comparison")
-    if json:
-        print_json(found)
-        return
-    say(found["sentence"])
-    if found["parts"]:
-        rows = [(part["kind"], part["sentence"], money(part["amount"])) for part in found["parts"]]
-        total = ("", "Difference", money(found["difference"]))
-        print_table(("why", "what", found["currency"]), [*rows, total], right=(found["currency"],))
-
-
 @app.command("approve")
 @connected
-def approve(connection: Connection, bills: BillsArgument) -> None:
+def approve(connection: Connection, bills: BillsArgument, json: JsonOption = False) -> None:
     """Approve bills: checked, and ready to be locked and sent."""
     with connection.open() as client:
         ids = [find_bill(client, bill)["id"] for bill in bills]
         client.post("/bills/approve", {"billIds": ids})
-    say(f"{len(ids)} approved")
+        found = [client.get(f"/bills/{bill}") for bill in ids] if json else []
+    if json:
+        print_json(found)
+    else:
+        say(f"{len(ids)} approved")
 
 
 @app.command("reopen")
 @connected
-def reopen(connection: Connection, bills: BillsArgument) -> None:
+def reopen(connection: Connection, bills: BillsArgument, json: JsonOption = False) -> None:
     """Take approved bills back to PENDING."""
-    _each(
-        connection, bills, lambda client, bill: client.put(f"/bills/{bill}/status", {"status": "PENDING"}), "reopened"
-    )
+    _each(connection, bills, "reopened", "/status", {"status": "PENDING"}, json=json)
 
 
 @app.command("lock")
 @connected
-def lock(connection: Connection, bills: BillsArgument) -> None:
+def lock(connection: Connection, bills: BillsArgument, json: JsonOption = False) -> None:
     """Lock approved bills. A locked bill is final."""
-    _each(connection, bills, lambda client, bill: client.put(f"/bills/{bill}/lock"), "locked")
+    _each(connection, bills, "locked", "/lock", None, json=json)
 
 
 @app.command("recalculate")
@@ -189,7 +174,7 @@ def recalculate(connection: Connection, bills: BillsArgument, json: JsonOption =
         print_json(job)
     else:
         print_bills(found)
-    _require_no_failures(job)
+    require_no_failures(job)
 
 
 def wait_for(client: Client, job: dict[str, Any]) -> dict[str, Any]:
@@ -206,8 +191,8 @@ def wait_for(client: Client, job: dict[str, Any]) -> dict[str, Any]:
     return job
 
 
-def _require_no_failures(job: dict[str, Any]) -> None:
-    """The bills that could be made are made; what could not be is a failure of the command."""
+def require_no_failures(job: dict[str, Any]) -> None:
+    """Fail where an account could not be billed. The bills that could be made are made all the same."""
     failures = job["failures"]
     if failures:
         raise Failure(f"{len(failures)} could not be billed, the first because: {failures[0]['message']}")
@@ -306,12 +291,17 @@ def plain(number: Any) -> str:
     return f"{whole}.{decimals}".rstrip("0").rstrip(".")
 
 
-def _each(connection: Connection, bills: list[str], act: Callable[[Client, str], object], done: str) -> None:
+def _each(connection: Connection, bills: list[str], done: str, path: str, body: object, *, json: bool) -> None:
+    """Put the bills into a state one by one, and say so."""
+    changed = []
     with connection.open() as client:
         for bill in bills:
             found = find_bill(client, bill)
-            act(client, found["id"])
-            say(f"{found['id']} {done}")
+            changed.append(client.put(f"/bills/{found['id']}{path}", body))
+            if not json:
+                say(f"{found['id']} {done}")
+    if json:
+        print_json(changed)
 
 
 def _day(option: str, text: str) -> str:

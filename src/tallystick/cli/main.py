@@ -9,20 +9,37 @@ from typing import Annotated
 import typer
 
 from tallystick import __version__
-from tallystick.cli import bill, demo, explain, measurements, org, quote, serve, settings_list, upkeep, user
+from tallystick.cli import (
+    account,
+    bill,
+    demo,
+    doctor,
+    explain,
+    job,
+    measurements,
+    org,
+    quote,
+    serve,
+    settings_list,
+    upkeep,
+    usage,
+    user,
+)
 
 app = typer.Typer(
     name="tallystick",
     help="Self-hosted metering, rating and billing: usage in, bills out, every line explained.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
 app.add_typer(org.app, name="org")
 app.add_typer(user.app, name="user")
 app.command("import")(measurements.import_)
+app.add_typer(account.app, name="account")
+app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")
+app.add_typer(job.app, name="job")
 app.command("explain")(explain.explain)
 app.command("verify")(explain.verify)
 app.command("quote")(quote.quote_command)
@@ -30,6 +47,7 @@ app.command("demo")(demo.demo)
 app.command("rebuild")(upkeep.rebuild)
 app.command("backup")(upkeep.backup)
 app.command("restore")(upkeep.restore)
+app.command("doctor")(doctor.doctor)
 app.command("settings")(settings_list.settings)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from tallystick.cli.address import running
 from tallystick.cli.failure import Failure
-from tallystick.cli.printing import progress, say
+from tallystick.cli.printing import JsonOption, print_json, progress, say
 from tallystick.settings import Settings, read_settings
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ DataOption = Annotated[
 def rebuild(
     data: DataOption = None,
     uids: Annotated[bool, typer.Option("--uids", help="Make the uid index again too.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Make the usage store again from the journal, and compare it with what was there.
 
@@ -32,6 +33,9 @@ def rebuild(
     from tallystick import upkeep  # here: it loads every engine, which other commands do not need
 
     rebuilt = _with_progress(data, "rebuilding", lambda settings, told: upkeep.rebuild(settings, told, uids=uids))
+    if json:
+        print_json(rebuilt)
+        return
     same = {None: "it was incomplete before", rebuilt.after: "the same as before"}
     say(f"usage holds the journal up to position {rebuilt.last}")
     say(f"digest {rebuilt.after}, {same.get(rebuilt.before, f'other than before: {rebuilt.before}')}")
@@ -40,6 +44,7 @@ def rebuild(
 def backup(
     target: Annotated[Path, typer.Argument(help="New directory for the backup.", metavar="TO")],
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Copy journal, records and keys into a new directory, and check the copy: every frame, every record.
 
@@ -49,6 +54,9 @@ def backup(
     from tallystick import upkeep
 
     made = _with_progress(data, "backing up", lambda settings, told: upkeep.back_up(settings, target.absolute(), told))
+    if json:
+        print_json(made)
+        return
     say(f"{len(made.files)} files, journal up to position {made.last}, in {target}")
     if upkeep.RECORDS not in made.files:
         say("the records are in PostgreSQL and not part of it: back them up with pg_dump")
@@ -57,6 +65,7 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(help="Directory of the backup.", metavar="FROM")],
     data: DataOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Make a data directory of a backup: checked, copied, and usage store and uid index made again from the journal.
 
@@ -67,6 +76,9 @@ def restore(
     rebuilt = _with_progress(
         data, "restoring", lambda settings, told: upkeep.restore(settings, source.absolute(), told)
     )
+    if json:
+        print_json(rebuilt)
+        return
     say(f"journal, records and keys are what was backed up; the journal ends at position {rebuilt.last}")
     say(f"uid index and usage store were made again; digest {rebuilt.after}")
 
