@@ -44,7 +44,7 @@ from tallystick.core.entity import Entity, Value
 from tallystick.core.ledger import BalanceTransaction
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Frequency, Instant
-from tallystick.pipeline import bill, bill_run, rate
+from tallystick.pipeline import bill_run, casting, settle
 from tallystick.pipeline.bill_job import create_job
 from tallystick.pipeline.ledger import every_document
 from tallystick.ports import Actor, DocumentWhere, OrganizationRecords, Transaction, UsageRow
@@ -84,12 +84,16 @@ def _stages() -> Stages:
     stages = Stages()
     for owner, name, stage in (
         (bill_run, "_periods", "which periods"),
-        (rate, "load_terms", "read what was agreed"),
-        (rate, "rate_terms", "rate"),
-        (rate, "measure", "measure"),
-        (bill_run, "with_adjustments", "late usage"),
+        (casting, "load_terms", "read what was agreed"),
+        (casting, "rated_of", "rate one by one"),
+        (casting, "_moulds", "moulds"),
+        (casting, "_proven", "moulds"),
+        (casting, "_cast", "rate and write from moulds"),
+        (casting, "measure", "measure"),
+        (casting, "looks_of", "late usage"),
+        (casting, "with_adjustments", "late usage"),
         (bill_run, "settle", "settle"),
-        (bill, "document_of", "encode"),
+        (settle, "document_of", "encode"),
         (records_view, "_put", "store"),
     ):
         stages.time(owner, name, stage)

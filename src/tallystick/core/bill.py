@@ -302,14 +302,18 @@ def written(bill: Bill, workings: dict[str, Working]) -> Written:
 _AT_ONCE = 2_047
 
 # What is calculated of a bill besides its lines, in the order of its fields.
-_CALCULATED = attrgetter(*(name for name in Bill.__struct_fields__ if name not in {*_STATE_FIELDS, "line_items"}))
+calculated_fields = attrgetter(*(name for name in Bill.__struct_fields__ if name not in {*_STATE_FIELDS, "line_items"}))
 
 
 def digest_of(bill: Bill, workings: dict[str, Working], as_written: Written | None = None) -> str:
     """SHA-256, in hexadecimal, of what was calculated: the other calculated fields as a JSON array in their order, then
     the lines, then the workings, as they are stored (`as_written`, where they have been written already)."""
     parts = as_written or written(bill, workings)
-    text = b"".join((encode(_CALCULATED(bill)), parts.line_items, parts.workings))
+    return digest_of_text(b"".join((encode(calculated_fields(bill)), parts.line_items, parts.workings)))
+
+
+def digest_of_text(text: bytes) -> str:
+    """The digest of what was calculated, written as `digest_of` says."""
     digest = sha256()
     for start in range(0, len(text), _AT_ONCE):
         digest.update(text[start : start + _AT_ONCE])

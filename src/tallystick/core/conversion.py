@@ -20,13 +20,18 @@ class Conversion(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     from_rounding: Rounding
     to_rounding: Rounding
 
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is converted: the plan is in the currency of the bill."""
+        return self.from_currency == self.to_currency
+
     def money(self, exact: Decimal) -> Decimal:
         """An exact amount as money in the currency of the plan. Refusal `rounding_forbidden`."""
         return money(exact, self.from_rounding, self.from_currency)
 
     def converted(self, exact: Decimal) -> Decimal:
         """An exact amount of the plan's currency as money in the currency of the bill. Refusal `rounding_forbidden`."""
-        if self.from_currency == self.to_currency:
+        if self.is_none:
             return self.money(exact)
         return money(multiply(exact, self.rate), self.to_rounding, self.to_currency)
 

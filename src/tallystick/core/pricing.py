@@ -13,8 +13,8 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.core.aggregation import EventTally, UnitRounding
+from tallystick.core.bands import BandShare, price_bands, price_span
 from tallystick.core.bands import Priced as BandPrice
-from tallystick.core.bands import price_bands, price_span
 from tallystick.core.bill import BandUsage
 from tallystick.core.catalog import Pricing, PricingBand
 from tallystick.core.per_event import priced_events
@@ -180,9 +180,7 @@ def band_usage(price: PriceTerms, cost: Cost, quantity: Decimal, *, is_credit: b
         free = quantity if not cost.priced.bands else tidy(multiply(cost.free, per_unit))
         left = subtract(left, free)
         found.append(_free_band(cost.free, free))
-    for index, share in enumerate(cost.priced.bands):
-        of_band = left if index == len(cost.priced.bands) - 1 else tidy(multiply(share.quantity, per_unit))
-        left = subtract(left, of_band)
+    for share, of_band in zip(cost.priced.bands, quantities_of(cost.priced.bands, left, per_unit), strict=True):
         subtotal = negate(share.subtotal) if is_credit else share.subtotal
         found.append(
             BandUsage(
@@ -190,7 +188,7 @@ def band_usage(price: PriceTerms, cost: Cost, quantity: Decimal, *, is_credit: b
                 lower_limit=tidy_setting(share.lower_limit),
                 fixed_price=tidy_setting(share.fixed_price),
                 unit_price=tidy_setting(share.unit_price),
-                band_quantity=tidy(of_band),
+                band_quantity=of_band,
                 band_units=share.quantity,
                 unit_subtotal=negate(share.unit_subtotal) if is_credit else share.unit_subtotal,
                 band_subtotal=subtotal,
@@ -199,6 +197,15 @@ def band_usage(price: PriceTerms, cost: Cost, quantity: Decimal, *, is_credit: b
             )
         )
     return tuple(found)
+
+
+def quantities_of(shares: Sequence[BandShare], quantity: Decimal, per_unit: Decimal) -> list[Decimal]:
+    """What each band has of a quantity: its units, and the last one what the others leave."""
+    found, left = [], quantity
+    for share in shares[:-1]:
+        found.append(tidy(multiply(share.quantity, per_unit)))
+        left = subtract(left, found[-1])
+    return [*found, tidy(left)] if shares else found
 
 
 def _free_band(units: Decimal, quantity: Decimal) -> BandUsage:

@@ -29,7 +29,7 @@ def uses_of(terms: Terms) -> tuple[Used, ...]:
     note(*(terms.currencies[code] for code in terms.all_currencies if code in terms.currencies))
     for each in terms.account_plans:
         note(*_of_account_plan(terms, each))
-        found |= _of_plans(each)
+        found |= uses_of_plans(each)
     for discount in discounts_on(terms):
         note(discount, terms.agreements.products.get(discount.value.accounting_product_id or ""))
     agreements = terms.agreements
@@ -54,7 +54,7 @@ def _of_account_plan(terms: Terms, each: AccountPlanTerms) -> list[Entity[Any] |
     return [*found, *levels_used(terms, each)]
 
 
-def _of_plans(each: AccountPlanTerms) -> frozenset[Used]:
+def uses_of_plans(each: AccountPlanTerms) -> frozenset[Used]:
     """What the plan of an account plan, and its siblings, are made of: the same for all accounts that have them."""
     horizon = stretch(each.life.start, each.grid.next(each.period).end)
     kept: dict[Hashable, frozenset[Used]] = each.plan.worked_out

@@ -1,4 +1,4 @@
-"""Make a bill of rated lines, and settle it with the one that is stored.
+"""Make a bill of rated lines, keep it, and draw its credit.
 
 A bill's content depends on terms, usage up to a journal position, and the job's parameters, on nothing else. Whoever
 makes it again from the same gets the same content; its digest says so, and a stored bill with the same digest is left
@@ -7,7 +7,7 @@ as it is, byte for byte (source: reference 3.5, 3.11; docs/decisions/0072-settli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -34,14 +34,11 @@ from tallystick.core.rating import ENGINE_VERSION
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import uses_of
 from tallystick.errors import Refusal
-from tallystick.pipeline.invoice_number import keep_number, numbered, numbers_of_deleted
-from tallystick.pipeline.late_usage import drop_adjustments, keep_adjustments, with_adjustments
+from tallystick.pipeline.invoice_number import keep_number
+from tallystick.pipeline.late_usage import drop_adjustments, with_adjustments
 from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
-from tallystick.pipeline.lookback import done_looking
-from tallystick.pipeline.placing import bill_lock_date, charges_on, require_free, stand
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.pipeline.replay import rated_then
-from tallystick.pipeline.suppressed import keep_empty
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction, Where
 
 KIND = "bill"
@@ -58,13 +55,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     up_to: int
     actor_id: str
     reopen: bool = False
-
-
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch of account periods: the bills that stand for them, and those that could not be made."""
-
-    bill_ids: tuple[str, ...]
-    failures: tuple[BillFailure, ...]
 
 
 def preview(
@@ -189,89 +179,14 @@ def _dates(terms: Terms, next_day: date) -> tuple[date, date, date]:
 
 
 def document_of(record: BillRecord, as_written: Written | None = None) -> Document:
-    """A bill as it is stored: listed by the end of its period, latest first."""
-    sort = record.bill.end_date_time_utc.wire()
-    return Document(
-        id=record.bill.id,
-        sort=sort,
-        keys=document_keys(record.bill, record.evidence.grouping),
-        body=body_of(record, as_written),
-    )
+    """A bill as it is stored."""
+    keys = document_keys(record.bill, record.evidence.grouping)
+    return stored_as(record.bill.id, record.bill.end_date_time_utc, keys, body_of(record, as_written))
 
 
-# ------------------------------------------------------------------------------------------------------ settling
-
-
-def settle(write: Transaction, results: Sequence[Rated | BillFailure], run: Run) -> Settled:
-    """Bring stored bills to what was rated, and draw their credit: new ones are added, changed ones replaced and
-    PENDING again, the rest left. Later bills that draw on the same credit are drawn anew.
-
-    Locked bills stay and are passed over; a period that the bill lock date has closed gets no new bill, which is a
-    failure. Invoice numbers are given in the order of `results`.
-    """
-    rated = [each for each in results if isinstance(each, Rated)]
-    stored = read_bills(write, [each.terms.bill_id for each in rated])
-    taken_back = numbers_of_deleted(write, [each.terms.bill_id for each in rated if each.terms.bill_id not in stored])
-    lock_date = bill_lock_date(write)
-    drawing = Drawing(write, _credits_of(rated, stored.values()), run)
-    bill_ids: list[str] = []
-    failures: list[BillFailure] = []
-    changed: list[BillRecord] = []
-    empty: list[BillRecord] = []
-    texts: dict[str, Written | None] = {}
-    for each in results:
-        if isinstance(each, BillFailure):
-            failures.append(each)
-            continue
-        before = stored.get(each.terms.bill_id)
-        if before is not None and before.bill.locked:
-            continue
-        if before is not None and before.bill.status is BillStatus.APPROVED and _keeps(each.terms, run):
-            bill_ids.append(before.bill.id)
-            continue
-        try:
-            drawn = drawing.draw(each)
-            fresh, as_written = made_of(drawn, run)
-            require_open(fresh.bill, lock_date)
-            require_free(write, fresh.bill.id, charges_on(fresh.bill))
-        except Refusal as refusal:
-            failures.append(failure_of(each.terms.of, refusal))
-            continue
-        if before is None and not fresh.bill.line_items and each.terms.config.value.suppressed_empty_bills:
-            empty.append(fresh)
-            continue
-        bill_ids.append(fresh.bill.id)
-        after = fresh if before is None else renewed(before, fresh, run)
-        if after is not before:
-            changed.append(numbered(write, each.terms.config.value, after, taken_back))
-            texts[after.bill.id] = as_written if after.bill.line_items is fresh.bill.line_items else None
-            drawing.book(after, drawn)
-    write.put_documents(KIND, [document_of(each, texts[each.bill.id]) for each in changed])
-    keep_empty(write, empty, changed)
-    done_looking(write, rated, changed)
-    _follow(write, changed)
-    drawing.finish()
-    return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))
-
-
-def _follow(write: Transaction, changed: Sequence[BillRecord]) -> None:
-    """Keep what these bills say of others: which they adjust, and which charges stand on them."""
-    keep_adjustments(write, changed)
-    stand(write, {each.bill.id: charges_on(each.bill) for each in changed})
-
-
-def require_open(bill: Bill, lock_date: date | None) -> None:
-    """Refuse a bill of the time that the bill lock date has closed. Refusal `bill_locked`."""
-    last_day = bill.end_date - timedelta(days=1)
-    if lock_date is not None and last_day <= lock_date:
-        message = f"bills up to {lock_date} are locked, and the period of this one ended on {last_day}"
-        raise Refusal("bill_locked", message)
-
-
-def _keeps(terms: Terms, run: Run) -> bool:
-    """Whether an approved bill stays as it is: what came late then stands on the next one
-    (docs/decisions/0152-late-usage.md)."""
-    return terms.config.value.adjusts_next_bill and not run.reopen
+def stored_as(id: str, end: Instant, keys: Mapping[str, str], body: bytes) -> Document:
+    """The text of a bill as it is stored: listed by the end of its period, latest first."""
+    return Document(id=id, sort=end.wire(), keys=keys, body=body)
 
 
 def renewed(before: BillRecord, fresh: BillRecord, run: Run) -> BillRecord:
@@ -317,7 +232,7 @@ def read_bills(records: OrganizationRecords, ids: Sequence[str]) -> dict[str, Bi
 # ------------------------------------------------------------------------------------------------------ credit
 
 
-def _credits_of(rated: Iterable[Rated], stored: Iterable[BillRecord]) -> set[str]:
+def credits_of(rated: Iterable[Rated], stored: Iterable[BillRecord]) -> set[str]:
     """The credits (ids) that bills may draw now, and those that they may have drawn when they were made last."""
     now = {credit.id for each in rated for credit in each.terms.credits}
     return now | {opening.credit_id for record in stored for opening in record.evidence.openings}
@@ -389,7 +304,7 @@ class Drawing:
         if self._book.is_fixed(id) or not self._credits & opened or record.evidence.engine_version != ENGINE_VERSION:
             return
         rated = rated_then(self._write, record)
-        if more := self._book.missing(_credits_of([rated], [record])):
+        if more := self._book.missing(credits_of([rated], [record])):
             self._book.take_in(read_book(self._write, more, keep_approved=self._keeps))
         drawn = self.draw(rated)
         after = renewed(record, bill_of(drawn, self._run), self._run)

@@ -23,7 +23,7 @@ from tallystick.core.ingest_failure import Event
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of
-from tallystick.pipeline.bill import Run, Settled, read_bills, settle
+from tallystick.pipeline.bill import Run, read_bills
 from tallystick.pipeline.bill_job import (
     CHUNK_KIND,
     JobChunk,
@@ -34,10 +34,11 @@ from tallystick.pipeline.bill_job import (
     read_kept,
     whole_job,
 )
+from tallystick.pipeline.casting import rate_for_bills
 from tallystick.pipeline.ingest.failures import event_document
-from tallystick.pipeline.late_usage import was_overtaken, with_adjustments
+from tallystick.pipeline.late_usage import was_overtaken
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, account_periods, ended_by, ending_on
-from tallystick.pipeline.rate import rate_accounts
+from tallystick.pipeline.settle import Settled, settle, was_stored
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
 CHUNK = 1_000  # account periods that are settled in one transaction
@@ -108,14 +109,13 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
         actor_id=job.created_by,
         reopen=job.type is BillJobType.RECALCULATE,
     )
-    results = rate_accounts(records, usage, chunk.periods, up_to=job.up_to)
-    results = with_adjustments(records, usage, results, up_to=job.up_to)
+    results = rate_for_bills(records, usage, chunk.periods, run)
     failpoint("rated")
     with records.transaction() as write:
         now = read_kept(write, job.id)
         if now.job.status is not BillJobStatus.RUNNING or now.done != kept.done:
             return now  # cancelled, or settled by another run, in the meantime
-        if was_overtaken(write, results):
+        if was_overtaken(write, results) or was_stored(write, results):
             return now  # the chunk is rated anew
         settled = settle(write, results, run)
         failpoint("bills written, not committed")

@@ -21,15 +21,24 @@ KIND = "invoicenumber"  # documents: by the id of a deleted bill, the number it 
 def numbered(
     write: Transaction, config: OrganizationConfig, record: BillRecord, taken_back: Mapping[str, str]
 ) -> BillRecord:
-    """The bill with an invoice number, if the organisation numbers its bills: the one that it had before it was
-    deleted, else the next; the first is one above the start, and a start that is raised later counts from then on."""
-    if not config.bill_prefix or record.bill.sequential_invoice_number is not None:
+    """The bill with an invoice number, if the organisation numbers its bills and it has none yet."""
+    if record.bill.sequential_invoice_number is not None:
         return record
-    number = taken_back.get(record.bill.id)
+    number = next_number(write, config, record.bill.id, taken_back)
     if number is None:
-        start = (config.sequence_start_number or 0) + 1
-        number = f"{config.bill_prefix}{write.next_number(f'invoice/{config.bill_prefix}', start)}"
+        return record
     return msgspec.structs.replace(record, bill=msgspec.structs.replace(record.bill, sequential_invoice_number=number))
+
+
+def next_number(
+    write: Transaction, config: OrganizationConfig, bill_id: str, taken_back: Mapping[str, str]
+) -> str | None:
+    """The number of a bill that had none, if the organisation numbers its bills: the one that it had before it was
+    deleted, else the next; the first is one above the start, and a start that is raised later counts from then on."""
+    if not config.bill_prefix:
+        return None
+    start = (config.sequence_start_number or 0) + 1
+    return taken_back.get(bill_id) or f"{config.bill_prefix}{write.next_number(f'invoice/{config.bill_prefix}', start)}"
 
 
 def numbers_of_deleted(write: Transaction, bill_ids: Sequence[str]) -> dict[str, str]:

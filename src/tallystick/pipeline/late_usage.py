@@ -7,7 +7,7 @@ their earlier bills are read (docs/decisions/0152-late-usage.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -39,16 +39,31 @@ class _Late(msgspec.Struct, frozen=True):
     keeps: bool  # it stays as it is; else it has its late usage itself
 
 
+def looks_of(
+    records: OrganizationRecords, usage: OrganizationUsage, every: Iterable[Terms], *, up_to: int
+) -> dict[str, Look]:
+    """The earlier bills that the bills of these terms look at, by their ids; those without any are left out."""
+    # A bill of a single day is made beside the others: what comes late waits for one of those.
+    looking = [each for each in every if each.of.frequency is not Frequency.AD_HOC]
+    return looks_back(records, usage, looking, up_to=up_to)
+
+
 def with_adjustments(
-    records: OrganizationRecords, usage: OrganizationUsage, results: Sequence[Rated | BillFailure], *, up_to: int
+    records: OrganizationRecords,
+    usage: OrganizationUsage,
+    results: Sequence[Rated | BillFailure],
+    *,
+    up_to: int,
+    looks: Mapping[str, Look] | None = None,
 ) -> list[Rated | BillFailure]:
     """Rated account periods with lines for the late usage of earlier bills, in their order. Nothing is written.
+    `looks` are those of `looks_of`, where they are known.
 
     An account whose earlier bills cannot be rated any more is a failure in its place.
     """
-    # A bill of a single day is made beside the others: what comes late waits for one of those.
     rated = [each for each in results if isinstance(each, Rated) and each.terms.of.frequency is not Frequency.AD_HOC]
-    looks = looks_back(records, usage, [each.terms for each in rated], up_to=up_to)
+    if looks is None:
+        looks = looks_of(records, usage, (each.terms for each in rated), up_to=up_to)
     stored = _adjustments(records, {record.bill.id for look in looks.values() for record in look.bills})
     adjusted = dict(stored)
     done: dict[str, Rated | BillFailure] = {}
@@ -87,7 +102,7 @@ def readjusted(
     return rated
 
 
-def was_overtaken(write: Transaction, results: Iterable[Rated | BillFailure]) -> bool:
+def was_overtaken(write: Transaction, results: Iterable[object]) -> bool:
     """Whether what the adjustments were reckoned from has changed in the meantime: then they are reckoned anew."""
     rated = [each for each in results if isinstance(each, Rated) and each.looked]
     if not rated:
@@ -108,6 +123,11 @@ def keep_adjustments(write: Transaction, changed: Sequence[BillRecord]) -> None:
     write.put_documents(KIND, [_document(each) for each in fresh.values()])
     elsewhere_ = _adjustments(write, {record.bill.id for record in changed})
     look_again(write, [record for record in changed if record.bill.id in elsewhere_])
+
+
+def adjusted_elsewhere(records: OrganizationRecords, bill_ids: Collection[str]) -> list[str]:
+    """Those of these bills (ids) that other bills adjust."""
+    return sorted(_adjustments(records, set(bill_ids)))
 
 
 def drop_adjustments(write: Transaction, of_bill: str) -> None:

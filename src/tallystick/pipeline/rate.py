@@ -14,7 +14,7 @@ import msgspec
 
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.adjustment import Adjustment
-from tallystick.core.aggregation import Aggregation
+from tallystick.core.aggregation import Aggregation, Question
 from tallystick.core.agreements import Agreements
 from tallystick.core.attributes import custom_in
 from tallystick.core.bill import Answer, EarlierBill
@@ -40,7 +40,7 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.before import with_bills_before
 from tallystick.pipeline.family import Relatives, read_relatives
 from tallystick.pipeline.ledger import accounting_products, read_credits
-from tallystick.pipeline.meter import measure
+from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.placing import agreements_on
 from tallystick.pipeline.tables import read_tables
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
@@ -101,17 +101,18 @@ def rate_terms(usage: OrganizationUsage, terms: Sequence[Terms], *, up_to: int) 
     for each, wanted in zip(terms, asked, strict=True):
         together.setdefault(each.account.id, {}).update(dict.fromkeys(wanted))
     measured = measure(usage, together)
-    results: list[Rated | BillFailure] = []
-    for each, wanted in zip(terms, asked, strict=True):
-        answers = {question: measured[each.account.id][question] for question in wanted}
-        try:
-            lines = rate(each, answers, up_to)
-        except Refusal as refusal:
-            results.append(failure_of(each.of, refusal))
-            continue
-        kept = tuple(Answer(question=question, rows=rows) for question, rows in answers.items())
-        results.append(Rated(terms=each, lines=lines, answers=kept, up_to=up_to))
-    return results
+    return [rated_of(each, wanted, measured[each.account.id], up_to) for each, wanted in zip(terms, asked, strict=True)]
+
+
+def rated_of(terms: Terms, asked: Iterable[Question], measured: Measurements, up_to: int) -> Rated | BillFailure:
+    """The terms rated, given what was measured for the account."""
+    answers = {question: measured[question] for question in asked}
+    try:
+        lines = rate(terms, answers, up_to)
+    except Refusal as refusal:
+        return failure_of(terms.of, refusal)
+    kept = tuple(Answer(question=question, rows=rows) for question, rows in answers.items())
+    return Rated(terms=terms, lines=lines, answers=kept, up_to=up_to)
 
 
 def failure_of(of: AccountPeriod, refusal: Refusal) -> BillFailure:

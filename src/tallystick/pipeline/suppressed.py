@@ -37,10 +37,10 @@ def _final(record: BillRecord) -> BillRecord:
     return msgspec.structs.replace(record, bill=msgspec.structs.replace(record.bill, locked=True))
 
 
-def keep_empty(write: Transaction, empty: Sequence[BillRecord], made: Sequence[BillRecord]) -> None:
-    """Keep what suppressed bills were computed from; of those that are bills by now nothing."""
-    if new := [record.bill.id for record in made if record.bill.version == 1]:
-        for each in every_document(write, KIND, DocumentWhere(equal={"id": new})):
+def keep_empty(write: Transaction, empty: Sequence[BillRecord], made: Collection[str]) -> None:
+    """Keep what suppressed bills were computed from; of those (ids) that are bills by now nothing."""
+    if made:
+        for each in every_document(write, KIND, DocumentWhere(equal={"id": made})):
             write.remove_document(KIND, each.id)
     write.put_documents(KIND, [_document(each) for each in empty])
 

@@ -1,0 +1,88 @@
+"""Which bills are alike but for the account and what was measured, so that they can be written from one mould.
+
+Only bills of one plain plan are: whatever a bill depends on besides (credit, contracts, groups, hierarchies, charges,
+conditions, minimums …) makes it one that is written by itself. To leave a kind out here costs time, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from tallystick.core.catalog import PricingType
+from tallystick.core.period import Frequency, Period
+from tallystick.core.plan_terms import PlanTerms, PriceTerms
+from tallystick.core.terms import AccountPlanTerms, Terms
+from tallystick.core.uses import uses_of_plans
+
+
+def likeness(terms: Terms) -> Hashable | None:
+    """Terms with the same likeness give bills that differ in nothing but the account and what was measured; None for
+    bills that are written by themselves."""
+    if len(terms.account_plans) != 1 or terms.credits or terms.commitments or terms.of.grouping:
+        return None
+    (plan,) = terms.account_plans
+    if terms.of.frequency is Frequency.MIXED or not _stands_alone(plan) or _has_agreements(terms):
+        return None
+    if not is_plain(plan.plan):
+        return None
+    account = terms.account.value
+    return (
+        plan.plan.plan.id,
+        plan.grid,
+        plan.period,
+        _life(plan),
+        uses_of_plans(plan),
+        terms.parameters,
+        terms.currency,
+        account.days_before_bill_due,
+        account.purchase_order_number,
+    )
+
+
+def _stands_alone(plan: AccountPlanTerms) -> bool:
+    """Whether nobody else's account or plan has to do with an account plan."""
+    return not (plan.contract or plan.group or plan.siblings or plan.inherited or plan.pool or plan.considered)
+
+
+def _has_agreements(terms: Terms) -> bool:
+    """Whether there is more to the bill than plans."""
+    agreed = terms.agreements
+    own = agreed.charges or agreed.memos or agreed.before or agreed.levels
+    return bool(own or agreed.discounts.get(terms.account.id))
+
+
+def _life(plan: AccountPlanTerms) -> Period:
+    """As much of the life of an account plan as bills of the period can tell: whether it was there a period before and
+    is a period after; and since when, where the standing charge is for several periods."""
+    template, life = plan.plan.template.value, plan.life
+    if template.standing_charge_interval != 1 or template.standing_charge_offset:
+        return life
+    before, after = plan.grid.previous(plan.period), plan.grid.next(plan.period)
+    return Period(max(life.start, before.start), min(life.end, after.end))
+
+
+def is_plain(plan: PlanTerms) -> bool:
+    """Whether a plan has a standing charge and plain prices, and nothing else. Found out once for a plan."""
+    kept = plan.worked_out
+    if "plain" not in kept:
+        others = plan.minimum_spend or plan.maximum_spend is not None or plan.counter_prices
+        kept["plain"] = not others and all(_is_plain(each) for each in plan.prices)
+    found: bool = kept["plain"]
+    return found
+
+
+def _is_plain(price: PriceTerms) -> bool:
+    """Whether units are priced by bands and that is all."""
+    pricing = price.pricing.value
+    forms = pricing.percent, pricing.package, pricing.rates, pricing.free_units
+    limits = pricing.minimum_spend, pricing.maximum_spend
+    return (
+        price.compound is None
+        and not price.condition
+        and not price.segmented_fields
+        and pricing.segment is None
+        and pricing.type is PricingType.DEBIT
+        and not pricing.per_event
+        and not pricing.tiers_span_plan
+        and not any(each is not None for each in (*forms, *limits))
+    )
