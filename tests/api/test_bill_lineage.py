@@ -34,3 +34,18 @@ def test_a_line_leads_to_its_days_and_its_measurements(client: M3ter, http: http
     assert [each["uid"] for each in day] == ["b", "a"]
     assert refused(http.get(path, params={"input": 2}), 404)["field"] == "input"
     assert refused(http.get(path, params={"nextToken": "x"}))["code"] == "invalid_page"
+
+
+def test_a_bill_says_what_changed_since_the_one_before(client: M3ter, http: httpx.Client) -> None:
+    """January: 20.00 and 40 bytes at 0.25 are 30.00. February: 20.00 and 60 bytes are 35.00."""
+    shop = Storefront(http)
+    used(shop, "a", "2025-01-10T00:00:00Z", 40)
+    used(shop, "b", "2025-02-10T00:00:00Z", 60)
+    january, february = billed(client, "2025-01-31"), billed(client, "2025-02-28")
+    found = read(http.get(f"/bills/{february.id}/comparison"))
+    assert (found["billBeforeId"], found["totalBefore"], found["difference"]) == (january.id, 30, 5)
+    assert found["sentence"] == (
+        "Up 17% (+5.00 USD) against 2025-01-01 to 2025-01-31: 20 more By of Bytes stored (+5.00 USD)."
+    )
+    assert [(part["kind"], part["amount"], part["unitsNow"]) for part in found["parts"]] == [("VOLUME", 5, 60)]
+    assert read(http.get(f"/bills/{january.id}/comparison"))["parts"] == []

@@ -6,6 +6,8 @@ import msgspec
 
 from tallystick.api.routing import Call, Route
 from tallystick.control import bills
+from tallystick.control.bill_comparison import compare_bill
+from tallystick.core.comparison import Comparison
 from tallystick.core.explain import Explanation, explain_bill, explain_line
 from tallystick.pipeline.verify import Verification, verify_bill
 
@@ -37,6 +39,11 @@ def verify(call: Call) -> Verification:
     return verify_bill(call.records, call.usage, bills.get_bill(call.records, call.path["id"]))
 
 
+def comparison(call: Call) -> Comparison:
+    """What makes the difference to the bill before."""
+    return compare_bill(call.records, call.path["id"])
+
+
 ROUTES = (
     Route(
         method="GET",
@@ -64,5 +71,14 @@ ROUTES = (
         tag=TAG,
         scope="config:retrieve",
         reply=Verification,
+    ),
+    Route(
+        method="GET",
+        path="/bills/{id}/comparison",
+        run=comparison,
+        summary="Compare a bill with the one before it",
+        tag=TAG,
+        scope="config:retrieve",
+        reply=Comparison,
     ),
 )

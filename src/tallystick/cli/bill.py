@@ -134,6 +134,22 @@ def show(connection: Connection, bill: BillArgument, json: JsonOption = False) -
         print_bill(found)
 
 
+@app.command("compare")
+@connected
+def compare(connection: Connection, bill: BillArgument, json: JsonOption = False) -> None:
+    """Compare a bill with the one before it: one sentence, and the parts that add up to the difference."""
+    with connection.open() as client:
+        found = client.get(f"/bills/{find_bill(client, bill)['id']}/comparison")
+    if json:
+        print_json(found)
+        return
+    say(found["sentence"])
+    if found["parts"]:
+        rows = [(part["kind"], part["sentence"], money(part["amount"])) for part in found["parts"]]
+        total = ("", "Difference", money(found["difference"]))
+        print_table(("why", "what", found["currency"]), [*rows, total], right=(found["currency"],))
+
+
 @app.command("approve")
 @connected
 def approve(connection: Connection, bills: BillsArgument, json: JsonOption = False) -> None:
