@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from tallystick.console import home, sign_in
+from tallystick.console import failed, home, sign_in
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.portal import entry as portal
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
+    *failed.PAGES,
     *sign_in.PAGES,
 )
 OPEN_PAGES: tuple[OpenPage, ...] = (

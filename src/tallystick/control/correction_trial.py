@@ -1,0 +1,64 @@
+"""What a correction would make of failed measurements, before anything is sent again. Nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tallystick.control.failed_measurements import FailedFilter, list_failed
+from tallystick.control.replay_jobs import member_of
+from tallystick.core.account import Account
+from tallystick.core.correction import Correction
+from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
+from tallystick.core.measurement import schema_of, validate
+from tallystick.core.measurement_reading import read_measurement
+from tallystick.core.meter import Meter
+from tallystick.core.organization import OrganizationConfig, UnknownAccounts
+from tallystick.core.period import Instant
+from tallystick.errors import Rejection
+from tallystick.ports import OrganizationRecords, Page
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A failed measurement, what would be sent of it, and why it would be rejected again, if it would."""
+
+    failed: FailedMeasurement
+    sent: bytes | None
+    problem: str | None
+
+
+def try_correction(
+    records: OrganizationRecords, group_id: str, correction: Correction | None, now: Instant, most: int = 5
+) -> list[Trial]:
+    """The newest open ones of a group as they would be sent. Whether a uid was claimed meanwhile is not looked at."""
+    found = list_failed(records, FailedFilter(group_id=group_id, status=FailureStatus.OPEN), Page(size=most))
+    return [_try(records, each, correction, now) for each in found.rows]
+
+
+def _try(records: OrganizationRecords, failed: FailedMeasurement, correction: Correction | None, now: Instant) -> Trial:
+    member = member_of(failed, correction)
+    if isinstance(member, Rejection):
+        return Trial(failed, None, member.reason)
+    problem = check_member(records, member, now)
+    return Trial(failed, member, None if problem is None else problem.reason)
+
+
+def check_member(records: OrganizationRecords, member: bytes, now: Instant) -> Rejection | None:
+    """Why ingest would reject a measurement, if it would; the rules are those of ingest."""
+    sent = read_measurement(member)
+    if isinstance(sent, Rejection):
+        return sent
+    meter = records.by_code(Meter, sent.meter)
+    if meter is None:
+        return Rejection("undefined_meter", f"meter: there is no meter with the code {sent.meter[:80]!r}", "meter")
+    config = records.get(OrganizationConfig, records.organization_id)
+    assert config is not None, "every organisation has its settings"
+    tolerance = timedelta(seconds=config.value.future_tolerance_seconds)
+    found = validate(sent, schema_of(meter), now, tolerance)
+    if isinstance(found, Rejection):
+        return found
+    if config.value.unknown_accounts is UnknownAccounts.QUEUE and records.by_code(Account, sent.account) is None:
+        reason = f"account: there is no account with the code {sent.account[:80]!r}"
+        return Rejection("unknown_account", reason, "account")
+    return None
