@@ -101,6 +101,7 @@ LABELS: Mapping[str, str] = {
     "organizationconfig": "organisation configuration",
     "customfields": "custom fields",
     "billconfig": "bill settings",
+    "invoiceconfig": "invoice settings",
     "commitment": "commitment",
     "balance": "balance",
     "transactionschedule": "transaction schedule",
