@@ -601,3 +601,44 @@ def test_what_cannot_be_asked_is_refused_by_name(berlin: World) -> None:
         if (reply["code"], reply.get("field")) != (code, field) or not reply["message"].startswith(field):
             faults.append((query, reply))
     assert faults == []
+
+
+# --------------------------------------------------------------------------------------------------- previews
+
+
+def test_an_aggregation_is_previewed_before_it_is_kept(berlin: World) -> None:
+    body = {
+        "name": "Units",
+        "code": "units",
+        "meterId": berlin.calls,
+        "targetField": "units",
+        "aggregation": "SUM",
+        "quantityPerUnit": 10,
+        "rounding": "UP",
+        "unit": "ten",
+        "segmentedFields": ["region"],
+    }
+    # January in Berlin: c1 to c2 and not c3, which is of the 1st of February there.
+    path = "/aggregations/preview?startDate=2024-12-31T23:00:00Z&endDate=2025-01-31T23:00:00Z"
+    reply = read(send(berlin.http, "POST", path, body))
+    assert reply["definition"].startswith("The sum of Units over all measurements of the meter calls")
+    assert [
+        (row["accountCode"], row["segment"], row["value"], row["units"], row["count"]) for row in reply["rows"]
+    ] == [("acme", {"region": "eu"}, 3, 1, 2)]
+    assert (reply["rowsFound"], reply["accounts"], reply["measurements"], reply["problem"]) == (1, 1, 2, None)
+    assert read(berlin.http.get("/aggregations"))["data"] == [], "nothing was kept"
+    wrong = {**body, "filter": "units >> 1"}
+    assert "character 8" in refused(send(berlin.http, "POST", path, wrong))["message"]
+    assert refused(send(berlin.http, "POST", path, {**body, "meterId": NOWHERE}))["code"] == "unknown_reference"
+    assert refused(send(berlin.http, "POST", "/aggregations/preview?startDate=2025-01-01", body))["code"]
+
+
+def test_a_meter_is_previewed_before_it_is_kept(berlin: World) -> None:
+    meter = read(berlin.http.get(f"/meters/{berlin.calls}"))
+    derived = {"code": "half", "name": "Half", "category": "MEASURE", "unit": "1", "calculation": "units / 2"}
+    body = {name: meter[name] for name in ("name", "code", "dataFields")} | {"derivedFields": [derived]}
+    reply = read(send(berlin.http, "POST", f"/meters/preview?meterId={berlin.calls}&rows=2", body))
+    assert [(row["uid"], row["values"]["half"]) for row in reply["measurements"]] == [("c6", 16), ("c5", 8)]
+    assert reply["definition"].endswith("and computes Half (1) from them.")
+    body["derivedFields"] = [{**derived, "calculation": "units / "}]
+    assert "half: character" in refused(send(berlin.http, "POST", "/meters/preview", body))["message"]

@@ -43,7 +43,8 @@ def _where(call: Call) -> Where:
     return where_of(call, id=query.texts("ids"), code=query.texts("codes"), meter_id=meters)
 
 
-def _read(body: Any) -> Aggregation:
+def read_aggregation(body: Any) -> Aggregation:
+    """The aggregation in a body; Refusal `rule_broken` for the method that we lack."""
     if body.aggregation == CUSTOM_SQL:
         message = "aggregation: CUSTOM_SQL is not supported; use another method with a filter or a derived field"
         raise Refusal("rule_broken", message, field="aggregation")
@@ -56,7 +57,7 @@ ROUTES = Crud(
     path="/aggregations",
     tag="Aggregations",
     where=_where,
-    read=_read,
+    read=read_aggregation,
     body=AggregationRequest,
     filters={"ids": IDS, "codes": CODES, "productId": "Only aggregations of these products' meters, comma-joined."},
 ).routes()

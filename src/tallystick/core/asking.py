@@ -20,20 +20,44 @@ def question_of(
 ) -> Question:
     """What is asked about an aggregation over a window, split by fields or as one."""
     aggregation, members = measured.aggregation.value, account_plan.members_at(window.start)
-    return Question(
+    whole = account_plan.grid.period_at(window.start) if aggregation.time_unit is TimeUnit.PERIOD else window
+    return question_about(
+        aggregation,
+        window,
+        up_to,
+        whole=whole,
         accounts=tuple(each.id for each in members) or None,
-        pooled=bool(members),
+        filter=narrowed(aggregation.filter, account_plan.usage_filters, measured.meter.value),
+        split=split,
+    )
+
+
+def question_about(
+    aggregation: Aggregation,
+    window: Period,
+    up_to: int,
+    *,
+    whole: Period,
+    accounts: tuple[str, ...] | None = None,
+    filter: str | None = None,
+    split: tuple[str, ...] = (),
+) -> Question:
+    """What is asked about an aggregation whatever plan prices it. `whole` is the billing period that the window is in;
+    `accounts` are measured as one."""
+    return Question(
+        accounts=accounts,
+        pooled=bool(accounts),
         meter_id=aggregation.meter_id,
         method=aggregation.aggregation,
         field=aggregation.target_field,
         period=window,
         up_to=up_to,
         percentile=aggregation.percentile,
-        filter=narrowed(aggregation.filter, account_plan.usage_filters, measured.meter.value),
+        filter=filter,
         segmented_fields=split,
         gauge=aggregation.gauge,
         gauge_field=aggregation.gauge_field,
-        time_unit=_time_unit(account_plan, aggregation, window),
+        time_unit=_time_unit(aggregation, window, whole),
         correlation=_correlation(aggregation),
     )
 
@@ -49,12 +73,12 @@ def _correlation(aggregation: Aggregation) -> Correlation | None:
     )
 
 
-def _time_unit(account_plan: AccountPlanTerms, aggregation: Aggregation, window: Period) -> int | None:
+def _time_unit(aggregation: Aggregation, window: Period, whole: Period) -> int | None:
     """How many microseconds a value of 1 must hold to be 1 in the answer; None where time plays no part."""
     if aggregation.aggregation is Method.TIME_WEIGHTED_MEAN:
         return microseconds(window)
     if aggregation.time_unit is TimeUnit.PERIOD:
-        return microseconds(account_plan.grid.period_at(window.start))
+        return microseconds(whole)
     return None if aggregation.time_unit is None else _MICROSECONDS[aggregation.time_unit]
 
 

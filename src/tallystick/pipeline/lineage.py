@@ -119,7 +119,7 @@ class MeasurementBehind(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     account_code: str
     ts: Instant
     dt_received: Instant
-    fields: dict[str, object]  # numbers and texts
+    fields: dict[str, Any]  # an exact number or a text
     ets: Instant | None = None
     undeclared: msgspec.Raw | None = None
 
