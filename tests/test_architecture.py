@@ -73,7 +73,6 @@ def test_the_layers_are_those_that_imports_are_held_to() -> None:
 
 # Declared, and used by name only through another package.
 USED_THROUGH = {
-    "chdb-core": "clickhouse_connect opens it for chdb:// addresses",
     "fontpkg-noto-sans": "holds fonts of the invoice, which invoice/fonts.py finds",
     "justmytype-intl-rtl": "holds fonts of the invoice, which invoice/fonts.py finds",
     "noto-cjk-sans-otc": "holds fonts of the invoice, which invoice/fonts.py finds",
@@ -82,6 +81,7 @@ USED_THROUGH = {
     "uvloop": "granian runs on it",
 }
 IMPORTED_AS = {
+    "chdb-core": "chdb",
     "clickhouse-connect": "clickhouse_connect",
     "fonttools": "fontTools",
     "pyjwt": "jwt",

@@ -348,8 +348,7 @@ def line_id(of_bill: str, key: str) -> str:
 def document_keys(bill: Bill, grouping: str) -> dict[str, str]:
     """The texts a stored bill can be looked up by. Dates are ISO 8601; instants sort as text."""
     period = Period(bill.start_date_time_utc, bill.end_date_time_utc)
-    number = bill.sequential_invoice_number
-    own = {} if number is None else {"invoice_number": number}
+    own = {} if (number := bill.sequential_invoice_number) is None else {"invoice_number": number}
     return own | {
         "account_id": bill.account_id,
         "status": bill.status.value,
