@@ -207,14 +207,13 @@ def test_the_estimate_is_the_preview_of_the_api(seller: Seller, visitors: dict[s
         preview = seller.preview(account)
         html = visitors[account].get().text
         estimate = html[html.index("data-estimate=") :]
+        money = [Decimal(each) for each in re.findall(r'class="money[^>]*data-value="([^"]*)"', estimate)]
         lines = [line["convertedSubtotal"] for line in preview["lineItems"]]
-        assert amounts(estimate)[0] == preview["billTotal"]
-        shown = list(re.findall(r'class="money[^>]*data-value="([^"]*)"', estimate))
-        assert [Decimal(each) for each in shown[: len(lines) + 2]] == [
-            preview["billTotal"],
-            *lines,
-            preview["billTotal"],
-        ]
+        charges = sum(each for each in lines if each > 0)
+        assert lines[-1] < 0, "the last line is what credit pays"
+        assert money[0] == preview["billTotal"]
+        assert money[1:3] == [charges, preview["billTotal"] - charges]
+        assert money[3 : len(lines) + 4] == [*lines, preview["billTotal"]]
         assert "Estimated, as of" in html
         assert ">Estimated<" in html
 
@@ -253,6 +252,15 @@ def test_a_family_sees_what_it_pays_for(seller: Seller) -> None:
         text = seller.customer(code).get("/bills").text
         assert seller.bills[code] in text
         assert not any(seller.bills[each] in text for each in seller.bills if each != code)
+
+
+def test_days_are_those_behind_the_line(seller: Seller, visitors: dict[str, Customer]) -> None:
+    """10, 11, 12 and 13 units on one day of last month, each account on its own line: no page shows another's."""
+    for at, account in enumerate(("acme", "beech", "cedar", "dorn")):
+        html = visitors[account].get(f"/bills/{seller.bills[account]}").text
+        chart = html[html.index("Usage by day") :]
+        assert f">{10 + at}<" in chart
+        assert not any(f"<td>{10 + other}<" in chart for other in range(4) if other != at)
 
 
 def test_balances_show_their_live_value(seller: Seller, visitors: dict[str, Customer]) -> None:
@@ -314,7 +322,7 @@ class Reader(HTMLParser):
         leads = names.get("href") or names.get("src") or names.get("action") or ""
         if tag == "script" and "src" not in names:
             self.wrong.append("a script within the page")
-        if leads.lower().startswith(("javascript:", "data:")) or (tag == "img" and leads == "x"):
+        if leads.lower().startswith(("javascript:", "data:text")) or (tag == "img" and leads == "x"):
             self.wrong.append(leads)
         self.wrong += [name for name in names if name.startswith("on") or name == "style"]
 

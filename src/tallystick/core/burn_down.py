@@ -58,7 +58,7 @@ def daily_rate(drawn: Decimal, period: Period, now: Instant) -> Decimal:
 
 
 def _held(entries: Collection[LedgerEntry], before: Instant) -> Decimal:
-    return value_of([each for each in entries if each.transaction_date < before])
+    return value_of([each for each in entries if each.applied_date < before])
 
 
 def _after(live: Decimal, rate: Decimal, days: int) -> Decimal:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar
 
 import msgspec
 
+from tallystick.core.bill import Bill, LineItemType
 from tallystick.core.entity import CurrencyCode, Id, Name, Value
 from tallystick.core.ids import named_id
 from tallystick.core.ingest_failure import Event
@@ -20,14 +21,15 @@ from tallystick.core.quantity import divide, multiply, total
 
 EVENT_NAME = "spendalert.fired"
 EVENT_TYPE = "SpendAlertFired"
+PAID_AHEAD = frozenset({LineItemType.BALANCE_CONSUMED, LineItemType.COMMITMENT_CONSUMED})
 MAX_ALERTS = 20  # of an account: customers make them
 _HUNDRED = Decimal(100)
 _MOST_PERCENT = Decimal(10_000)
 
 
 class SpendAlertType(StrEnum):
-    SPEND_ABOVE = "SPEND_ABOVE"  # the estimate of the present billing periods reaches an amount
-    PERCENT_OF_LAST_BILL = "PERCENT_OF_LAST_BILL"  # … reaches a percentage of the last approved bill
+    SPEND_ABOVE = "SPEND_ABOVE"  # what the present billing periods charge so far reaches an amount
+    PERCENT_OF_LAST_BILL = "PERCENT_OF_LAST_BILL"  # … reaches a percentage of what the last approved bill charges
     BALANCE_BELOW = "BALANCE_BELOW"  # what can still be drawn of a balance, or of all, falls below an amount
 
 
@@ -62,8 +64,8 @@ class SpendAlert(Value, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How an account stands at a moment: what its present bills come to, by currency, and when their periods began; its
-    last approved bill; and what can be drawn of its balances, by id, with their currencies."""
+    """How an account stands at a moment: what its present bills charge, by currency, and when their periods began; what
+    its last approved bill charges; and what can be drawn of its balances, by id, with their currencies."""
 
     spend: Mapping[str, Decimal]
     periods: tuple[Instant, ...]
@@ -82,6 +84,11 @@ class AlertState(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     value: Decimal | None = None
     periods: tuple[Instant, ...] = ()
     times: int = 0
+
+
+def charged(bill: Bill) -> Decimal:
+    """What a bill charges before credit pays its part, in its currency: what a customer has spent."""
+    return total(each.converted_subtotal for each in bill.line_items if each.line_item_type not in PAID_AHEAD)
 
 
 def watched(alert: SpendAlert, standing: Standing) -> Decimal | None:

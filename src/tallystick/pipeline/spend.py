@@ -1,4 +1,4 @@
-"""How accounts stand now: what their present bills come to, by the very calculation of a bill run. Nothing is written.
+"""How accounts stand now: what their present bills charge, by the very calculation of a bill run. Nothing is written.
 
 What spend alerts are held against and what the portal shows as the estimate are the same bills.
 """
@@ -14,7 +14,7 @@ from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
 from tallystick.core.quantity import ZERO, add
-from tallystick.core.spend_alert import Standing
+from tallystick.core.spend_alert import Standing, charged
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.periods import account_periods, holding
 from tallystick.pipeline.watch import live_values
@@ -57,17 +57,17 @@ def standings(
             found[account_id] = Standing(
                 spend=spend_of(made),
                 periods=tuple(sorted({each.start_date_time_utc for each in made})),
-                last_bill=None if last is None else (last.currency, last.bill_total),
+                last_bill=None if last is None else (last.currency, charged(last)),
                 balances=balances.get(account_id, {}),
             )
     return found
 
 
 def spend_of(bills: Sequence[Bill]) -> dict[str, Decimal]:
-    """What bills come to, by currency."""
+    """What bills charge before credit pays its part, by currency."""
     spend: dict[str, Decimal] = {}
     for each in bills:
-        spend[each.currency] = add(spend.get(each.currency, ZERO), each.bill_total)
+        spend[each.currency] = add(spend.get(each.currency, ZERO), charged(each))
     return spend
 
 

@@ -134,6 +134,7 @@ def _around(visit: PortalVisit, view: View, base: str) -> dict[str, Any]:
         "base": base,
         "navigation": shown,
         "here": view.path,
+        "logo": visit.logo() is not None,
         "origins": " ".join(visit.settings.frame_origins),
     }
 

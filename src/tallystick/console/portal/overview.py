@@ -9,9 +9,11 @@ from tallystick.console.portal.page import Asked, View
 from tallystick.console.portal.visit import DailyUsage, PortalVisit
 from tallystick.core.bill import BillRecord, LineItemType
 from tallystick.core.portal import PortalPage
+from tallystick.core.quantity import subtract
+from tallystick.core.spend_alert import charged
 from tallystick.ports import Page
 
-MOST_CHARTS = 8  # of a bill
+MOST_LINES, MOST_CHARTS = 6, 8  # of a bill
 
 
 def _overview(visit: PortalVisit, _: Asked) -> Html:
@@ -19,18 +21,24 @@ def _overview(visit: PortalVisit, _: Asked) -> Html:
     records = [each for each in made if isinstance(each, BillRecord)]
     shown = visit.bills(Page(size=1)).rows if PortalPage.BILLS in visit.settings.pages else ()
     values = {
-        "estimates": [(each.bill, usage_charts(visit, each)) for each in records],
+        "estimates": [_estimate(visit, each) for each in records],
         "unknown": len(made) - len(records),
         "last": next(iter(shown), None),
     }
     return Html("portal/overview.html", values)
 
 
+def _estimate(visit: PortalVisit, record: BillRecord) -> dict[str, object]:
+    bill, charges = record.bill, charged(record.bill)
+    paid = subtract(bill.bill_total, charges)
+    return {"bill": bill, "charges": charges, "paid": paid, "charts": usage_charts(visit, record)}
+
+
 def usage_charts(visit: PortalVisit, record: BillRecord) -> list[tuple[Chart, bool]]:
-    """A chart per day for each of the first usage lines, and whether its days add up to the line."""
-    lines = [each for each in record.bill.line_items if each.line_item_type is LineItemType.USAGE]
-    found = (visit.daily_usage(record, each) for each in lines[:MOST_CHARTS])
-    return [(_chart(visit, each, f"usage-{at}"), each.whole) for at, each in enumerate(found) if each is not None]
+    """A chart per day of what the first usage lines counted, and whether its days add up to the line."""
+    lines = [each for each in record.bill.line_items if each.line_item_type is LineItemType.USAGE and each.quantity]
+    found = [each for line in lines[:MOST_LINES] for each in visit.daily_usage(record, line)][:MOST_CHARTS]
+    return [(_chart(visit, each, f"usage-{at}"), each.adds_up) for at, each in enumerate(found)]
 
 
 def _chart(visit: PortalVisit, usage: DailyUsage, key: str) -> Chart:

@@ -9,7 +9,7 @@ from decimal import Decimal, localcontext
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_time
+from babel.dates import format_date, format_time
 from babel.numbers import format_currency, format_decimal, get_currency_symbol
 from markupsafe import Markup
 
@@ -42,7 +42,7 @@ class Reading:
         return str(self.locale.text_direction)
 
     def money_text(self, amount: Decimal, currency: str) -> str:
-        """An amount with its currency, with as many decimals as it has."""
+        """An amount with its currency, with as many decimals as it has: as the bill says it."""
         symbol = get_currency_symbol(currency, self.locale)
         decimals = "0" * max(_decimals(amount), 0)
         pattern = re.sub(
@@ -80,7 +80,7 @@ class Reading:
 
     def moment(self, at: Instant) -> str:
         """A moment in the customer's zone, to the minute."""
-        return str(format_datetime(at, "medium", self.zone, self.locale)).removesuffix(":00")
+        return f"{format_date(at.astimezone(self.zone), 'medium', self.locale)}, {self.clock(at)}"
 
     def clock(self, at: Instant) -> str:
         """The time of day in the customer's zone."""

@@ -21,7 +21,6 @@ from tallystick.control.desk import ID, Desk
 from tallystick.control.ledger import entries_of
 from tallystick.control.spend_alerts import SPEND_ALERTS
 from tallystick.core.account import Account
-from tallystick.core.aggregation import Aggregation
 from tallystick.core.bill import Bill, BillRecord, BillStatus, LineItem
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.burn_down import BurnDown, burn_down, daily_rate
@@ -33,6 +32,7 @@ from tallystick.core.portal import PortalSession, PortalSettings, ShownBills
 from tallystick.core.quantity import ZERO
 from tallystick.core.spend_alert import AlertState, SpendAlert
 from tallystick.errors import Refusal
+from tallystick.pipeline.lineage import line_usage
 from tallystick.pipeline.spend import present_bills
 from tallystick.pipeline.watch import LiveValue, live_values
 from tallystick.ports import (
@@ -41,29 +41,24 @@ from tallystick.ports import (
     OrganizationRecords,
     OrganizationUsage,
     Page,
-    UsageColumn,
-    UsageFilter,
-    UsageGroup,
-    UsageQuery,
     Where,
 )
 
-DAILY = frozenset({"SUM", "COUNT", "MAX", "MIN", "LATEST", "UNIQUE"})  # what can be shown for each day
 V = TypeVar("V", bound=Value)
-MOST_DAYS = 400
 MOST_CREDITS = 20
 BACK, AHEAD = 60, 60  # days of a burn-down
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailyUsage:
-    """How much a line is about was used on each day of its period; `whole` says whether the days add up to the line."""
+    """How much a line counted on each day, in the bill's time zone; None where nothing was measured. `adds_up` says
+    whether the days add up to what the line counted."""
 
     name: str
     unit: str
     days: tuple[date, ...]
-    values: tuple[Decimal, ...]
-    whole: bool
+    values: tuple[Decimal | None, ...]
+    adds_up: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,65 +150,19 @@ class PortalVisit:
 
     # ------------------------------------------------------------------------------------------------------ usage
 
-    def daily_usage(self, record: BillRecord, line: LineItem) -> DailyUsage | None:
-        """What the days of a usage line are, in the customer's zone, of what the bill has counted; None for a line that
-        has no such days."""
-        bill, aggregation = record.bill, self.__aggregation(record, line)
-        if aggregation is None or not _has_days(aggregation.value):
-            return None
-        start = line.service_period_start_date or bill.start_date_time_utc
-        end = min(line.service_period_end_date or bill.end_date_time_utc, self.now)
-        if start >= end:
-            return None
-        found = self.__by_day(aggregation.value, line, Period(start, end), record.evidence.up_to)
-        first, last = local_day(start, self.session.timezone), local_day(end, self.session.timezone)
-        days = [date.fromordinal(each) for each in range(first.toordinal(), last.toordinal() + 1)][:MOST_DAYS]
-        values = tuple(found.get(day, ZERO) for day in days)
-        adds_up = aggregation.value.aggregation in {"SUM", "COUNT"} and sum(found.values(), ZERO) == line.quantity
-        unit = aggregation.value.unit
-        return DailyUsage(name=line.description, unit=unit, days=tuple(days), values=values, whole=adds_up)
-
-    def __aggregation(self, record: BillRecord, line: LineItem) -> Entity[Aggregation] | None:
-        """What the line counted, as it was when the bill was made."""
-        for each in record.evidence.uses:
-            if each.kind == Aggregation.kind and each.id == line.aggregation_id:
-                return self.__records.at_version(Aggregation, each.id, each.version)
-        return None
-
-    def __by_day(self, aggregation: Aggregation, line: LineItem, period: Period, up_to: int) -> dict[date, Decimal]:
-        segment = line.segment or {}
-        query = UsageQuery(
-            start=period.start,
-            end=period.end,
-            meter_ids=(aggregation.meter_id,),
-            account_ids=self.__family(line),
-            filters=tuple(
-                UsageFilter(meter_id=aggregation.meter_id, field=field, values=(value,))
-                for field, value in segment.items()
-            ),
-            columns=(
-                UsageColumn(
-                    meter_id=aggregation.meter_id, field=aggregation.target_field, function=aggregation.aggregation
-                ),
-            ),
-            groups=(UsageGroup(by="TIME", frequency="DAY"),),
-            limit=MOST_DAYS,
-            zone=self.session.timezone,
-            up_to=up_to,
-        )
-        found: dict[date, Decimal] = {}
-        for answer in self.__usage.query(query):
-            at, measured = answer.groups[0], answer.values[0]
-            if isinstance(at, Instant) and measured is not None:
-                found[local_day(at, self.session.timezone)] = measured[0]
-        return found
-
-    def __family(self, line: LineItem) -> tuple[str, ...]:
-        """Whose usage a line is about: the child's that it names, else the account's own and its children's."""
-        children = self.__records.every(Account, Where(equal={"parent_account_id": (self.__account.id,)}))
-        ids = (self.__account.id, *(each.id for each in children))
-        named = line.child_account_id
-        return (named,) if named is not None and named in ids else ids
+    def daily_usage(self, record: BillRecord, line: LineItem) -> list[DailyUsage]:
+        """The very usage that a line of a bill counted, by day: a number for each that the line is made of."""
+        behind = line_usage(self.__records, self.__usage, record, line).inputs
+        return [
+            DailyUsage(
+                name=line.description if len(behind) == 1 else f"{line.description}: {each.name}",
+                unit=each.unit.strip("{}"),
+                days=tuple(day.day for day in each.days),
+                values=tuple(day.value for day in each.days),
+                adds_up=each.adds_up,
+            )
+            for each in behind
+        ]
 
     # ------------------------------------------------------------------------------------------------------ credit
 
@@ -286,10 +235,6 @@ class PortalVisit:
     def __desk(self) -> Desk:
         actor = Actor(id=self.session.id, kind="PORTAL_SESSION")
         return Desk(records=self.__records, actor=actor, now=self.now)
-
-
-def _has_days(aggregation: Aggregation) -> bool:
-    return aggregation.aggregation in DAILY and aggregation.filter is None
 
 
 def _rate(live: LiveValue, now: Instant) -> Decimal:
