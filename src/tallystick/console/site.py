@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from tallystick.console import failed, home, sign_in
+from tallystick.console import (
+    failed,
+    home,
+    plans,
+    pricings,
+    products,
+    sign_in,
+)
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.portal import entry as portal
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *failed.PAGES,
+    *plans.PAGES,
+    *pricings.PAGES,
+    *products.PAGES,
     *sign_in.PAGES,
 )
 OPEN_PAGES: tuple[OpenPage, ...] = (

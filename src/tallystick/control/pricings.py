@@ -14,7 +14,7 @@ import msgspec
 
 from tallystick.control.account_plans import in_words
 from tallystick.control.compound_inputs import measured_for
-from tallystick.control.desk import Draft, Noun, rule_broken, the
+from tallystick.control.desk import Desk, Draft, Noun, rule_broken, the
 from tallystick.control.plans import product_of
 from tallystick.control.pricing_conditions import compete, require_compatible, require_condition
 from tallystick.core.aggregation import Aggregation, Method, UnitRounding
@@ -23,6 +23,7 @@ from tallystick.core.compound import CompoundAggregation
 from tallystick.core.counter_types import CounterPricing
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Meter
+from tallystick.core.period import Instant
 from tallystick.core.scope import pattern_of, segmented_fields, shared_segments
 from tallystick.ports import OrganizationRecords, Where
 
@@ -184,3 +185,21 @@ def compound_pricings_of(read: OrganizationRecords, compound_aggregation_id: str
 
 
 PRICINGS = Noun(of=Pricing, check=_check)
+
+
+def succeed(
+    desk: Desk, id: str, start: Instant, bands: tuple[PricingBand, ...], version: int | None
+) -> Entity[Pricing]:
+    """End a pricing at a moment and let another with other bands begin there, in one transaction: bills of the time
+    before keep their price. Answers the new one. Refusal `rule_broken` unless the moment is within the pricing."""
+    with desk.records.transaction() as write:
+        before = PRICINGS.retrieve(write, id)
+        value = before.value
+        if start <= value.start_date or (value.end_date is not None and start >= value.end_date):
+            within = f"after {value.start_date.wire()}" + (
+                f" and before {value.end_date.wire()}" if value.end_date is not None else ""
+            )
+            raise rule_broken("startDate", f"must be {within}, while the present price holds")
+        after = msgspec.structs.replace(value, start_date=start, pricing_bands=bands, code=None)
+        PRICINGS.update_within(desk, write, before, msgspec.structs.replace(value, end_date=start), version)
+        return PRICINGS.create_within(desk, write, after, desk.new_id())
