@@ -31,13 +31,13 @@ from tallystick.core.period import Instant
 from tallystick.errors import Rejection
 from tallystick.ports import Block
 from tallystick.stores.journal_file import FileJournal
-from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 from tallystick.stores.usage_clickhouse.connection import DATABASE
 
 FRAME = 10_000  # measurements of a commit group under full load
 SAMPLE = 1_000  # of them are sent again
-BEHIND = 500_000  # uids that a power cut takes from the index at most: what it holds in memory
+BEHIND = 50_000  # uids that a crash takes from the index at most: what it holds in memory
 
 
 def restarts(options: Options) -> list[Figure]:
@@ -130,7 +130,7 @@ def _original(number: int) -> bytes:
 def _fill(stored: int, behind: int, data: Path, organization: str, account: str, meter: str) -> None:
     """Append `stored` measurements, the sample last; claim all uids but the last `behind`; end as by kill -9."""
     journal = FileJournal(data / "journal", segment_bytes=268_435_456)
-    index = RocksUidIndex(data / "uids")
+    index = SortedUidIndex(data / "uids")
     received = Instant.of(datetime.now(UTC))
     filler = _original(10**6)
     for first in range(0, stored, FRAME):

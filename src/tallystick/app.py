@@ -14,7 +14,7 @@ from tallystick.settings import Settings
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.key_file import signing_key
 from tallystick.stores.records_sql import open_records
-from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     directory.mkdir(parents=True, exist_ok=True)
     journal = FileJournal(directory / "journal", segment_bytes=settings.segment_bytes)
     records = open_records(settings.records)
-    uids = RocksUidIndex(directory / "uids", gather=settings.gathered_uids)
+    uids = SortedUidIndex(directory / "uids", gather=settings.gathered_uids)
     usage = ClickHouseUsage(directory / "usage")
     tail = Tail()
     claimer = Claimer(journal, uids, tail, max_waiting=settings.waiting_measurements)

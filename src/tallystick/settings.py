@@ -43,7 +43,7 @@ class Settings:
     idle_seconds: int = 60
     connections: int = 1_024
     waiting_measurements: int = 200_000
-    gathered_uids: int = 20_000
+    gathered_uids: int = 50_000
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 1_000

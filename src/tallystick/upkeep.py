@@ -22,7 +22,7 @@ from tallystick.ports import Journal
 from tallystick.settings import Settings
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.records_sql import open_records
-from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
 JOURNAL = "journal"
@@ -71,7 +71,7 @@ def rebuild(settings: Settings, told: Told, *, uids: bool = False) -> Rebuilt:
         shutil.rmtree(directory / USAGE, ignore_errors=True)
         if uids:
             shutil.rmtree(directory / UIDS, ignore_errors=True)
-        with closing(RocksUidIndex(directory / UIDS)) as index:
+        with closing(SortedUidIndex(directory / UIDS)) as index:
             recover(journal, index)
         after = _project_all(settings, journal, told)
         return Rebuilt(last=journal.last, before=before, after=after)

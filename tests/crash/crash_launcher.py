@@ -31,8 +31,8 @@ from tallystick import failpoints
 from tallystick.api import server
 from tallystick.cli import main as program
 from tallystick.ports import Claim, UsageBlock, UsageRow
-from tallystick.stores import journal_file
-from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores import journal_file, uid_index
+from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
 RECORD = "CRASH_RECORD"
@@ -61,7 +61,7 @@ class LateSync:
         threading.Timer(LATE_SECONDS, later).start()
 
 
-class ForgetfulIndex(RocksUidIndex):
+class ForgetfulIndex(SortedUidIndex):
     """Says of every uid that it is new."""
 
     def look_up(self, _keys: Sequence[bytes]) -> dict[bytes, Claim]:
@@ -83,7 +83,7 @@ def _answer_before_fsync() -> None:
 
 
 def _no_uid_check() -> None:
-    wiring.RocksUidIndex = ForgetfulIndex  # type: ignore[misc]  # the wiring takes what it finds under the name
+    wiring.SortedUidIndex = ForgetfulIndex  # type: ignore[misc]  # the wiring takes what it finds under the name
 
 
 def _mark_before_insert() -> None:
@@ -100,7 +100,8 @@ DEFECTS: dict[str, Callable[[], None]] = {
 def application() -> server.Front:
     """What the server process loads in place of the product's own."""
     data = Path(os.environ["TALLYSTICK_DATA"])
-    journal_file.os = RecordingOs(data, Path(os.environ[RECORD]))  # type: ignore[attr-defined]  # a stand-in
+    for module in (journal_file, uid_index):
+        module.os = RecordingOs(data, Path(os.environ[RECORD]))  # type: ignore[attr-defined]  # a stand-in
     if DEFECT in os.environ:
         DEFECTS[os.environ[DEFECT]]()
     return server.application()

@@ -1,12 +1,11 @@
 """Power cuts for files: a layer that notes what was synced, and a cut that takes back everything else.
 
 SIGKILL leaves the page cache as it is, so it cannot show a missing fsync. `RecordingOs` stands in for `os` under the
-journal and notes, at every fsync, how long the file was or which names the directory held. `cut` then does to the
-files what a power cut may do: names that were never synced are gone, and of the bytes beyond the synced length some
-are gone, or are zeros.
+journal and the uid index and notes, at every fsync, how long the file was or which names the directory held. `cut`
+then does to the files what a power cut may do: names that were never synced are gone, and of the bytes beyond the
+synced length some are gone, or are zeros.
 
-The uid index writes through RocksDB, where nothing of ours can stand in between. What it never syncs is its
-write-ahead log: that is cut anywhere, or removed. Nothing is imported from the product here.
+Nothing is imported from the product here.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any
 PAGE = 4096
 JOURNAL = "journal"
 UIDS = "uids"
+RUNS = "runs"  # of the uid index: replaced as a whole, so that its name is always there
 
 
 class RecordingOs:
@@ -30,6 +30,7 @@ class RecordingOs:
         self._data = data
         self._real = real
         self._paths: dict[int, Path] = {}
+        self._synced: dict[Path, Any] = {}
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def __getattr__(self, name: str) -> Any:
@@ -55,7 +56,13 @@ class RecordingOs:
         # Taken before the sync: what comes in between may have missed it.
         held: Any = sorted(os.listdir(path)) if path.is_dir() else os.fstat(file).st_size
         getattr(self._real, how)(file)
+        self._synced[path] = held
         os.write(self._record, _note(self._data, path, held))
+
+    def replace(self, source: Path, target: Path) -> None:
+        """What takes another's name has on disk under it what it had before."""
+        self._real.replace(source, target)
+        os.write(self._record, _note(self._data, target, self._synced.get(source, 0)))
 
 
 def _note(data: Path, path: Path, held: object) -> bytes:
@@ -71,27 +78,26 @@ def _durable(record: Path) -> dict[str, Any]:
 def cut(data: Path, record: Path, chance: random.Random, *, harsh: bool = False) -> str:
     """Take back what was not synced, and say in a few words how. The server must not be running.
 
-    `harsh`: everything that is not synced is gone, the uid index's log too.
+    `harsh`: everything that is not synced is gone.
     """
     durable = _durable(record)
     how = "all" if harsh else chance.choice(("all", "some", "zeros"))
-    lost = 0
-    journal = data / JOURNAL
-    names = durable.get(JOURNAL, [])
-    if JOURNAL not in durable.get(".", []):
-        shutil.rmtree(journal, ignore_errors=True)
-    else:
-        for path in sorted(journal.glob("*.journal")):
-            if path.name in names:
-                lost += _cut_file(path, durable.get(f"{JOURNAL}/{path.name}", 0), how, chance)
+    lost = {JOURNAL: 0, UIDS: 0}
+    for store in lost:
+        directory = data / store
+        names = durable.get(store, [])
+        if store == JOURNAL and JOURNAL not in durable.get(".", []):
+            shutil.rmtree(directory, ignore_errors=True)
+        for path in sorted(each for each in directory.glob("*") if each.name != "lock"):
+            if path.name in names or path.name == RUNS:
+                lost[store] += _cut_file(path, durable.get(f"{store}/{path.name}", 0), how, chance)
             else:
-                lost += path.stat().st_size
+                lost[store] += path.stat().st_size
                 path.unlink()
-    index = _cut_index(data / UIDS, chance, harsh=harsh)
     with record.open("ab") as file:  # what is left after a power cut is on disk
-        for path in journal.glob("*.journal"):
+        for path in (data / JOURNAL).glob("*.journal"):
             file.write(_note(data, path, path.stat().st_size))
-    return f"journal {how}, {lost} bytes; uid index {index}"
+    return f"{how}; bytes lost: {lost}"
 
 
 def _cut_file(path: Path, synced: int, how: str, chance: random.Random) -> int:
@@ -107,23 +113,3 @@ def _cut_file(path: Path, synced: int, how: str, chance: random.Random) -> int:
         return size - synced
     os.truncate(path, synced if how == "all" else chance.randint(synced, size))
     return size - synced
-
-
-def _cut_index(directory: Path, chance: random.Random, *, harsh: bool) -> str:
-    for path in directory.glob("*.json"):  # what the library writes for itself at every opening, never synced
-        os.truncate(path, 0)
-    logs = sorted(directory.glob("*.log"))
-    if not logs:
-        return "has no log"
-    how = "log emptied" if harsh else chance.choice(("kept", "log emptied", "log cut", "log with zeros", "log removed"))
-    newest = logs[-1]
-    size = newest.stat().st_size
-    if how == "log removed":
-        newest.unlink()
-    elif how == "log emptied":
-        os.truncate(newest, 0)
-    elif how == "log cut":
-        os.truncate(newest, chance.randint(0, size))
-    elif how == "log with zeros" and size > 0:
-        _cut_file(newest, 0, "zeros", chance)
-    return how

@@ -23,7 +23,7 @@ from tallystick.pipeline.ingest import Claimer, Intake, Tail
 from tallystick.ports import DocumentWhere, Organization, OrganizationRecords, Page
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.records_sql import open_records
-from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores.uid_index import SortedUidIndex
 
 NOW = Instant.parse("2025-06-01T12:00:00Z")
 NORTH = "00000000-0000-4000-8000-00000000000a"
@@ -64,7 +64,7 @@ class World:
 
     def open(self) -> None:
         self.journal = FileJournal(self.directory / "journal")
-        self.index = RocksUidIndex(self.directory / "uids", cache_bytes=1024 * 1024)
+        self.index = SortedUidIndex(self.directory / "uids")
         self.tail = Tail()
         self.claimer = Claimer(self.journal, self.index, self.tail, max_waiting=self.max_waiting)
         self.claimer.start()

@@ -24,7 +24,7 @@ from tallystick.pipeline.ingest import Claimer, JournalCutShort, recover
 from tallystick.pipeline.ingest.tail import Candidates
 from tallystick.ports import Block
 from tallystick.stores.journal_file import FileJournal
-from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores.uid_index import SortedUidIndex
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ class Held(FileJournal):
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[tuple[Held, Claimer]]:
-    journal, index = Held(tmp_path / "journal"), RocksUidIndex(tmp_path / "uids", cache_bytes=1024 * 1024)
+    journal, index = Held(tmp_path / "journal"), SortedUidIndex(tmp_path / "uids")
     claimer = Claimer(journal, index, max_waiting=100)
     claimer.start()
     yield journal, claimer
@@ -234,7 +234,7 @@ class TestCrashes:
         assert asyncio.run(north.post(measurement("a")))[0]["verdict"] == "accepted"
 
     def test_a_journal_that_lost_acknowledged_entries_is_not_opened(self, tmp_path: Path) -> None:
-        journal, index = FileJournal(tmp_path / "journal"), RocksUidIndex(tmp_path / "uids")
+        journal, index = FileJournal(tmp_path / "journal"), SortedUidIndex(tmp_path / "uids")
         index.put([], [], 1, 1)
         with pytest.raises(JournalCutShort, match="position 0, but uids up to position 1"):
             recover(journal, index)
@@ -242,7 +242,7 @@ class TestCrashes:
         journal.close()
 
     def test_recovery_starts_in_the_middle_of_nothing(self, tmp_path: Path) -> None:
-        journal, index = FileJournal(tmp_path / "journal"), RocksUidIndex(tmp_path / "uids")
+        journal, index = FileJournal(tmp_path / "journal"), SortedUidIndex(tmp_path / "uids")
         entries = [candidate(f"u{number}").entries[0] for number in range(10)]
         for number in range(10):
             journal.append([Block(organization_id=NORTH, kind="measurement", received=NOW, entries=[entries[number]])])
