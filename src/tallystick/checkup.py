@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 
 import chdb
 import msgspec
-import rocksdict
 import sqlalchemy
 from sqlalchemy import create_engine, text
 
@@ -22,7 +21,7 @@ from tallystick import __version__
 from tallystick.settings import Settings
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.records_sql.schema import SCHEMA_REVISION
-from tallystick.stores.uid_index import RocksUidIndex
+from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
 FREE_WARNING, FREE_FAILURE = 5 << 30, 512 << 20  # bytes
@@ -63,7 +62,6 @@ def _libraries() -> Finding:
     """In which versions the engines are installed; this module loads them."""
     engines = {"Python": ".".join(str(part) for part in sys.version_info[:3]), "SQLite": sqlite3.sqlite_version}
     engines |= {"chDB": chdb.__version__, "SQLAlchemy": sqlalchemy.__version__}
-    engines |= {"RocksDB through rocksdict": getattr(rocksdict, "__version__", "")}
     found = ", ".join(f"{name} {version}".strip() for name, version in engines.items())
     return Finding(check="libraries", result=OK, found=f"tallystick {__version__}, {found}")
 
@@ -157,7 +155,7 @@ def _stores(settings: Settings) -> Finding:
     try:
         with closing(FileJournal(directory / "journal")) as journal:
             last, damage = journal.last, journal.damage
-            with closing(RocksUidIndex(directory / "uids")) as uids:
+            with closing(SortedUidIndex(directory / "uids")) as uids:
                 indexed = uids.mark
             with closing(ClickHouseUsage(directory / "usage")) as usage:
                 projected = usage.mark

@@ -218,7 +218,7 @@ def test_the_usual_form_is_read_as_columns_and_all_else_is_not(monkeypatch: pyte
     batch = sort_out(members, 0, monkeypatch)
     (reading,) = batch.candidates.readings
     assert list(reading.columns.uids) == ["a", "b", "g"]
-    assert reading.account_ids == ["acme-id", "acme-id", "u-id"]
+    assert reading.account_ids.to_pylist() == ["acme-id", "acme-id", "u-id"]
     assert [str(each) for each in reading.columns.numbers["n"].to_pylist()] == [
         "1.500000000000000000",
         "1.500000000000000000",

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -278,7 +279,7 @@ def uid_key(organization_id: str, uid: str) -> bytes:
 def uid_keys(organization_id: str, uids: Iterable[str]) -> list[bytes]:
     """`uid_key` of each."""
     prefix, seed = _organization_bytes(organization_id)
-    return [prefix + xxhash.xxh3_128_digest(uid.encode(), seed)[:12] for uid in uids]
+    return [prefix + digest[:12] for digest in map(xxhash.xxh3_128_digest, map(str.encode, uids), repeat(seed))]
 
 
 def content_digest(measurement: Measurement) -> bytes:
@@ -295,9 +296,9 @@ def content_shape(meter: str, numbers: Iterable[tuple[int, str]], texts: Iterabl
     return xxhash.xxh3_128_digest(_CONTENT.encode((meter, list(numbers), list(texts))))
 
 
-def digest_content(content: tuple[bytes | str, ...]) -> bytes:
-    """The digest (16 bytes) of (shape, times and numbers side by side in fixed width, account, the texts in order)."""
-    return xxhash.xxh3_128_digest(_CONTENT.encode(content))
+def digest_contents(contents: Iterable[tuple[bytes | str, ...]]) -> list[bytes]:
+    """The digest (16 bytes) of each (shape, times and numbers side by side in fixed width, account, texts in order)."""
+    return list(map(xxhash.xxh3_128_digest, map(_CONTENT.encode, contents)))
 
 
 def numbers_of(values: Mapping[str, Any] | None) -> dict[str, Decimal]:
@@ -320,7 +321,8 @@ def _digest(measurement: Measurement, ts: datetime, ets: datetime | None, number
     maps = maps_of(measurement)
     values = [(maps[place] or {})[code] for place, code in texts]
     shape = content_shape(measurement.meter, numeric, texts)
-    return digest_content((shape, b"".join(fixed), measurement.account, *values))
+    (digest,) = digest_contents([(shape, b"".join(fixed), measurement.account, *values)])
+    return digest
 
 
 def _time_bytes(moment: datetime) -> bytes:

@@ -41,7 +41,7 @@ from tallystick.core.measurement import (
     TIME_BYTES,
     Schema,
     content_shape,
-    digest_content,
+    digest_contents,
     quantity,
     read_time,
 )
@@ -63,6 +63,7 @@ class Columns:
     """Measurements of one meter, column by column, none of them null."""
 
     uids: Sequence[str]
+    uid_column: pa.Array  # the same
     contents: list[bytes]  # digests
     codes: Sequence[str]  # of the accounts
     ts: pa.Array
@@ -88,7 +89,10 @@ class Form:
         """The rows, at least one, as columns; Unusual when one of them has no uid, has an `ets`, or breaks a rule. No
         `ts` may lie after `latest`."""
         codes, stamps, *maps, uids, ends = zip(*map(astuple, rows), strict=True)
-        if not all(uids) or not "".join(uids).isprintable() or ends.count(None) < len(rows):
+        if not all(uids) or ends.count(None) < len(rows):
+            raise Unusual
+        uid_column = pa.array(uids, pa.string())
+        if not _plain(uid_column) and not "".join(uids).isprintable():
             raise Unusual
         # The maps stand in the order of MAPS, those of texts first, and the fields of each in the order of their codes.
         values = [column for each in maps for column in zip(*map(astuple, each), strict=True)]
@@ -98,7 +102,8 @@ class Form:
         contents = zip(repeat(self._shape), _side_by_side(ts, exact), codes, *texts, strict=False)
         return Columns(
             uids=uids,
-            contents=list(map(digest_content, contents)),
+            uid_column=uid_column,
+            contents=digest_contents(contents),
             codes=codes,
             ts=ts,
             numbers=dict(zip(self._numbers, exact, strict=True)),
@@ -206,6 +211,13 @@ def _union(types: Sequence[type]) -> Any:
     for each in types:
         union |= each
     return union
+
+
+def _plain(texts: pa.Array) -> bool:
+    """Whether the texts, not sliced from others, are all of printable ASCII; quickly told."""
+    _, ends, signs = texts.buffers()
+    signs = np.frombuffer(signs, np.uint8, np.frombuffer(ends, np.int32)[len(texts)])
+    return bool(((signs >= ord(" ")) & (signs <= ord("~"))).all())
 
 
 def _times(texts: Sequence[str], latest: datetime) -> pa.Array:

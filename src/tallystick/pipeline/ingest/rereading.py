@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pyarrow as pa
 
 from tallystick.core.measurement import LATEST, Schema, fields_of
 from tallystick.core.measurement_reading import JournalEntry, unpack
@@ -45,7 +46,8 @@ def read_block(block: Block, find_forms: FindForms, after: int = 0) -> Appended:
             continue
         taken = [usual[at] for at in which]
         positions = np.array([found[at][0] for at in taken], np.uint64)
-        reading = Reading(form.schema.meter_id, [found[at][1].account_id for at in taken], columns)
+        account_ids = pa.array([found[at][1].account_id for at in taken], pa.string())
+        reading = Reading(form.schema.meter_id, account_ids, columns)
         blocks.append(reading.block(block.organization_id, block.received, positions))
         read.update(positions.tolist())
     rest = [(position, packed) for position, packed, _ in entries if position not in read]

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from tallystick.core.measurement import Measurement, account_code_fault, uid_key, uid_keys, validate
 from tallystick.core.measurement_reading import JournalEntry, given_uid, pack, pack_many, read_measurement
@@ -103,21 +104,24 @@ class Sorter:
     def _part(self, form: Form, rows: Sequence[Row], places: list[int], members: Sequence[Member]) -> _Part | None:
         """Those of the rows that can be read as columns and whose accounts are known; the others stay with the rest."""
         accounts = self.known.accounts
-        known = [place for place in places if rows[place].account in accounts]
-        taken, columns = form.most([rows[place] for place in known], self._latest)
+        known = rows if len(places) == len(rows) else [rows[place] for place in places]
+        taken, columns = form.most(known, self._latest)
         if columns is None:
             return None
-        places = [known[at] for at in taken] if len(taken) < len(known) else known
+        account_ids = list(map(accounts.get, columns.codes))
+        if None in account_ids:
+            known = [place for place in places if rows[place].account in accounts]
+            return self._part(form, rows, known, members) if known else None
+        places = [places[at] for at in taken] if len(taken) < len(places) else places
         schema = form.schema
-        account_ids = [accounts[code] for code in columns.codes]
-        originals = [bytes(members[place]) for place in places]
+        originals = list(map(bytes, members if len(places) == len(members) else [members[place] for place in places]))
         return _Part(
             places=places,
             uids=columns.uids,
             keys=uid_keys(self.organization_id, columns.uids),
             contents=columns.contents,
             entries=pack_many(account_ids, schema.meter_id, schema.version, originals),
-            reading=None if schema.derives else Reading(schema.meter_id, account_ids, columns),
+            reading=None if schema.derives else Reading(schema.meter_id, pa.array(account_ids, pa.string()), columns),
         )
 
     # --------------------------------------------------------------------------------------------- one by one

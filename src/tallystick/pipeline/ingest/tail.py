@@ -28,7 +28,7 @@ class Reading:
     submitted together; without it they are all of them, in order."""
 
     meter_id: str
-    account_ids: Sequence[str]
+    account_ids: pa.Array
     columns: Columns
     ranks: np.ndarray | None = None
 
@@ -45,8 +45,8 @@ class Reading:
             meter_id=self.meter_id,
             received=received,
             positions=positions,
-            account_ids=pa.array(self.account_ids, pa.string()),
-            uids=pa.array(columns.uids, pa.string()),
+            account_ids=self.account_ids,
+            uids=columns.uid_column,
             ts=columns.ts,
             numbers=columns.numbers,
             texts=columns.texts,
