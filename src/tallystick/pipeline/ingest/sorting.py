@@ -108,8 +108,9 @@ class Sorter:
         taken, columns = form.most(known, self._latest)
         if columns is None:
             return None
-        account_ids = list(map(accounts.get, columns.codes))
-        if None in account_ids:
+        try:
+            account_ids = list(map(accounts.__getitem__, columns.codes))
+        except KeyError:
             known = [place for place in places if rows[place].account in accounts]
             return self._part(form, rows, known, members) if known else None
         places = [places[at] for at in taken] if len(taken) < len(places) else places
