@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from tallystick.core.period import Instant
+from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.settings import Settings
@@ -49,10 +50,12 @@ class App:
     claimer: Claimer
     tail: Tail
     intake: Intake
+    printer: Printer
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
     def close(self) -> None:
         """Commit what is waiting for the journal, then close every store."""
+        self.printer.close()
         self.claimer.close()
         self.usage.close()
         self.uids.close()
@@ -89,4 +92,5 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         claimer=claimer,
         tail=tail,
         intake=Intake(records, claimer, clock),
+        printer=Printer(settings.invoices),
     )

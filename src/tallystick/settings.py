@@ -25,6 +25,7 @@ MEANINGS = {
     "project_rows": "Most measurements projected into the usage store at once.",
     "segment_bytes": "Size at which the journal starts a new segment file, in bytes.",
     "bill_chunk": "Accounts that a bill job computes and stores in one transaction.",
+    "invoice_dir": "Directory of one's own invoice templates, words and fonts; empty: those of the product.",
 }
 
 
@@ -47,11 +48,17 @@ class Settings:
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 1_000
+    invoice_dir: str = ""
 
     @property
     def directory(self) -> Path:
         """The data directory as an absolute path."""
         return Path(self.data).absolute()
+
+    @property
+    def invoices(self) -> Path | None:
+        """The operator's directory of invoice templates, if there is one."""
+        return Path(self.invoice_dir).absolute() if self.invoice_dir else None
 
     def environment(self) -> dict[str, str]:
         """The settings as environment variables, for a process of one's own."""

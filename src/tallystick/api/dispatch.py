@@ -157,5 +157,7 @@ def _success(result: object) -> Answer:
         headers = {"content-type": result.media_type}
         if result.file_name is not None:
             headers["content-disposition"] = f'attachment; filename="{result.file_name}"'
+        if result.warning is not None:
+            headers["tallystick-warning"] = result.warning
         return 200, headers, result.body
     return 200, {}, wire.encode(result)

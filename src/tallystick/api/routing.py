@@ -86,11 +86,13 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A reply that is no JSON value: bytes with their media type, as a download when it has a file name."""
+    """A reply that is no JSON value: bytes with their media type, as a download when it has a file name. A `warning`
+    about it goes into the header Tallystick-Warning."""
 
     body: bytes
     media_type: str
     file_name: str | None = None
+    warning: str | None = None
 
 
 def entity_reply(entity: Entity[Any]) -> dict[str, object]:

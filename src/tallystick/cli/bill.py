@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ import typer
 from tallystick.cli.client import Client
 from tallystick.cli.connection import Connection, connected
 from tallystick.cli.failure import Failure, Refused
-from tallystick.cli.printing import JsonOption, print_json, print_table, progress, say
+from tallystick.cli.printing import JsonOption, print_json, print_table, progress, remark, say
 
 POLL_SECONDS = 0.1
 SLOWEST_POLL_SECONDS = 2.0
@@ -148,6 +149,36 @@ def compare(connection: Connection, bill: BillArgument, json: JsonOption = False
         rows = [(part["kind"], part["sentence"], money(part["amount"])) for part in found["parts"]]
         total = ("", "Difference", money(found["difference"]))
         print_table(("why", "what", found["currency"]), [*rows, total], right=(found["currency"],))
+
+
+@app.command("invoice")
+@connected
+def invoice(
+    connection: Connection,
+    bill: BillArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File to write: .pdf, .html or .csv; a PDF if absent."),
+    ] = None,
+    locale: Annotated[str | None, typer.Option(help="Language and formats, such as en-GB or ja.")] = None,
+    paper: Annotated[str | None, typer.Option(help="A4 or LETTER.")] = None,
+) -> None:
+    """Write the invoice of a bill to a file: as PDF, as HTML, or its lines as CSV, by the ending of the file."""
+    ending = ".pdf" if output is None else output.suffix.lower()
+    if ending not in {".pdf", ".html", ".csv"}:
+        raise Failure(f"-o {output}: the name must end in .pdf, .html or .csv")
+    with connection.open() as client:
+        path = f"/bills/{find_bill(client, bill)['id']}"
+        if ending == ".csv":
+            response = client.file(f"{path}/lineitems.csv")
+        else:
+            response = client.file(f"{path}/invoice", format=ending[1:], locale=locale, paper=paper)
+    named = response.headers["content-disposition"].partition('filename="')[2].rstrip('"')
+    written = output or Path(named)
+    written.write_bytes(response.content)
+    if "tallystick-warning" in response.headers:
+        remark(f"warning: {response.headers['tallystick-warning']}")
+    say(str(written))
 
 
 @app.command("approve")

@@ -40,6 +40,11 @@ class Client:
         """The answer to a GET in the organisation; query values of None are left out."""
         return self._organized("GET", path, None, query, again=True)
 
+    def file(self, path: str, **query: object) -> httpx.Response:
+        """A file to download from the organisation, with its headers."""
+        given = {name: _text(value) for name, value in query.items() if value is not None}
+        return self.raw("GET", self._place(path) + (f"?{urlencode(given)}" if given else ""), None, again=True)
+
     def post(self, path: str, body: object = None, **query: object) -> Any:
         """The answer to a POST in the organisation."""
         return self._organized("POST", path, body, query, again=False)

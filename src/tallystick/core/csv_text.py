@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-_BEGINS_A_FORMULA = re.compile(r"\s*[=+\-@\t\r\n\uff0b\uff0d\uff1d\uff20]")
 
 
 def csv_bytes(lines: Iterable[Sequence[str]]) -> bytes:
@@ -25,9 +21,3 @@ _FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
 
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\r\n') else cell
-
-
-def harmless(cell: str) -> str:
-    """A text that no spreadsheet takes for a formula: one that could begin one stands behind an apostrophe. A number is
-    no formula, a negative one neither, and stays a number."""
-    return "'" + cell if _BEGINS_A_FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
