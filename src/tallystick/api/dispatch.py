@@ -21,11 +21,14 @@ from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OpenCall, OpenRoute
 from tallystick.api.routing import Call, Raw, Route
+from tallystick.control.organization_config import OPERATOR
 from tallystick.core import wire
 from tallystick.errors import CODES, Code, Family, Refusal
 from tallystick.ports import Actor
+from tallystick.ports.audit import Origin, acting
 from tallystick.web.links import verify
 from tallystick.web.query import query_string
+from tallystick.web.request_id import REQUEST_ID, request_id_of
 from tallystick.web.threads import THREADS
 
 if TYPE_CHECKING:
@@ -58,8 +61,12 @@ def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
         body = await request.body()
 
         def run() -> Answer:
-            query = query_string(request.scope["query_string"])
-            return _success(route.run(OpenCall(app, app.clock.now(), dict(request.headers), body, query)))
+            call = OpenCall(
+                app, app.clock.now(), dict(request.headers), body, query_string(request.scope["query_string"])
+            )
+            # What changes something here asks for the operator's token.
+            with acting(Origin(actor=OPERATOR, at=call.now, request_id=request_id_of(request.headers))):
+                return _success(route.run(call))
 
         return await answered(run)
 
@@ -143,7 +150,11 @@ def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], ra
         raw=raw,
         base_url=_base_url(request),
     )
-    return _success(route.run(call) if route.body is None else route.run(call, wire.decode_sent(route.body, raw)))
+    request_id = request_id_of(request.headers)
+    with acting(Origin(actor=actor, at=now, request_id=request_id)):
+        result = route.run(call) if route.body is None else route.run(call, wire.decode_sent(route.body, raw))
+    status, headers, body = _success(result)
+    return status, {**headers, REQUEST_ID: request_id}, body
 
 
 def _base_url(request: Request[Any, Any, Any]) -> str:

@@ -22,7 +22,9 @@ from tallystick.console.page import Guest, OpenPage, Page, Visit, current_config
 from tallystick.console.site import OPEN_PAGES, PAGES
 from tallystick.console.static import SERVED
 from tallystick.errors import Family, Refusal
+from tallystick.ports.audit import Origin, acting
 from tallystick.web.query import query_string
+from tallystick.web.request_id import request_id_of
 from tallystick.web.threads import THREADS
 from tallystick.web.undecodable import refusal_of
 
@@ -99,6 +101,7 @@ def _guest(app: App, request: Request[Any, Any, Any], body: bytes) -> Guest:
         base_url=entrance.base_url(request.scope["scheme"], request.headers),
         raw_path=request.scope["path"],
         destination=request.headers.get("sec-fetch-dest", ""),
+        request_id=request_id_of(request.headers),
     )
 
 
@@ -142,7 +145,9 @@ def _visited(app: App, page: Page, guest: Guest) -> Reply:
             form_token=form_token,
         )
     try:
-        return reply_of(page.run(visit), guest, visit=visit, page=page, form_token=form_token)
+        with acting(Origin(actor=visit.actor, at=guest.now, request_id=guest.request_id)):
+            answer = page.run(visit)
+        return reply_of(answer, guest, visit=visit, page=page, form_token=form_token)
     except (Refusal, msgspec.ValidationError) as problem:
         refusal = _refused(problem)
         if page.again is not None and _amends(refusal):

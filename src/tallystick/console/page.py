@@ -39,6 +39,7 @@ class Guest:
     base_url: str = ""  # scheme and host that the browser sent the request to
     raw_path: str = ""  # the path as it was asked for
     destination: str = ""  # what the browser wants it for, if it says: "document", "iframe"
+    request_id: str = ""
 
     @property
     def secure(self) -> bool:

@@ -8,6 +8,9 @@ from tallystick.console import (
     plans,
     pricings,
     products,
+    audit,
+    failed,
+    home,
     sign_in,
 )
 from tallystick.console.page import OpenPage, Page
@@ -19,6 +22,7 @@ PAGES: tuple[Page, ...] = (
     *plans.PAGES,
     *pricings.PAGES,
     *products.PAGES,
+    *audit.PAGES,
     *sign_in.PAGES,
 )
 OPEN_PAGES: tuple[OpenPage, ...] = (

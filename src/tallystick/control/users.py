@@ -20,7 +20,7 @@ from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
 from tallystick.core.user import May, Role, User, address
 from tallystick.errors import Refusal
-from tallystick.ports import Credential, OrganizationRecords, Page, Records, Transaction, Where
+from tallystick.ports import Actor, Credential, OrganizationRecords, Page, Records, Transaction, Where
 
 PASSWORD, SESSION, LINK = "PASSWORD", "SESSION", "LINK"
 LINK_LIFE = timedelta(days=7)
@@ -76,6 +76,7 @@ def new_link(desk: Desk, id: str) -> tuple[Entity[User], str]:
     """Another link for a user, in place of those before; the password stays until the link is used."""
     with desk.records.transaction() as write:
         user = USERS.retrieve(write, id)
+        write.note("INVITE", User.kind, id, at=desk.now, by=desk.actor)
         return user, _new_link(write, user, desk.now)
 
 
@@ -111,6 +112,7 @@ def set_password(records: Records, token: str, password: str, now: Instant) -> t
         write.remove_credentials(user.id, (LINK, SESSION))
         kept = _password(records, user)
         write.put_credential(replace(kept, secret=secret, used=now))
+        write.note("SET_PASSWORD", User.kind, user.id, at=now, by=Actor(user.id, "USER"))
         return user, _new_session(write, user.id, now)
 
 
@@ -124,6 +126,7 @@ def change_password(records: Records, signed_in: SignedIn, old: str, new: str, n
     with records.organization(kept.organization_id).transaction() as write:
         write.remove_credentials(user.id, (LINK, SESSION))
         write.put_credential(replace(kept, secret=secret))
+        write.note("SET_PASSWORD", User.kind, user.id, at=now, by=Actor(user.id, "USER"))
         return _new_session(write, user.id, now)
 
 
@@ -141,6 +144,7 @@ def sign_in(records: Records, email: str, password: str, now: Instant) -> tuple[
     with records.organization(kept.organization_id).transaction() as write:
         write.remove_expired_credentials(now)
         write.put_credential(replace(kept, used=now))
+        write.note("SIGN_IN", User.kind, user.id, at=now, by=Actor(user.id, "USER"))
         return user, _new_session(write, user.id, now)
 
 

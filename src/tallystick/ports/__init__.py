@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
+from tallystick.ports.audit import AuditEntry, AuditWhere
 from tallystick.ports.usage import (
     Behind,
     OrganizationUsage,
@@ -31,6 +32,8 @@ from tallystick.ports.usage import (
 
 __all__ = [
     "Actor",
+    "AuditEntry",
+    "AuditWhere",
     "Behind",
     "Block",
     "Claim",
@@ -167,6 +170,12 @@ class OrganizationRecords(Protocol):
         under the key, as a value that several threads share, until something is committed of a kind (of entity, of
         document) that was read for it, or `holds` says no to it. Inside a transaction it is made anew."""
 
+    def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
+        """One page of who did what, latest first."""
+
+    def body(self, kind: str, id: str, version: int) -> bytes | None:
+        """The JSON of an entity of whatever kind as it stood at a version, if it stood at all."""
+
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Write: all or nothing, one writer at a time in an organisation; what is read inside stays true."""
 
@@ -194,6 +203,9 @@ class Transaction(OrganizationRecords, Protocol):
 
     def remove_documents(self, kind: str, ids: Collection[str]) -> None:
         """Delete documents by id, in one statement; what is not there is passed over."""
+
+    def note(self, action: str, kind: str, id: str, *, at: datetime, by: Actor) -> None:
+        """Tell the audit of something that changes no entity, such as a sign-in. Changes tell it by themselves."""
 
     def put_credential(self, credential: Credential) -> None:
         """Insert or overwrite a credential of this organisation. Refusal `rule_broken` when another organisation has

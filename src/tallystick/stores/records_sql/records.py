@@ -6,11 +6,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+
+from sqlalchemy import Connection
 
 from tallystick.errors import Refusal
-from tallystick.ports import Credential, Organization, ServiceUser
+from tallystick.ports import Actor, Credential, Organization, ServiceUser
 from tallystick.stores.records_sql import credentials
 from tallystick.stores.records_sql import organizations as statements
+from tallystick.stores.records_sql.audit import Trail
 from tallystick.stores.records_sql.engine import Database, connect
 from tallystick.stores.records_sql.migrate import migrate
 from tallystick.stores.records_sql.remembered import ENTITIES, Memory
@@ -68,6 +72,7 @@ class SqlRecords:
         """Keep a new service user of an organisation that exists."""
         with self._database.writing(user.organization_id) as connection:
             connection.execute(statements.ADD_USER, statements.user_row(user))
+            _tell(connection, "CREATE", user, user.created)
 
     def replace_service_user(self, user: ServiceUser) -> None:
         """Overwrite a service user; only `created` and the organisation stay. Refusal `not_found` without one."""
@@ -76,6 +81,7 @@ class SqlRecords:
             parameters = {**row, "of_id": row.pop("id"), "of_organization": row.pop("organization_id")}
             if connection.execute(statements.REPLACE_USER, parameters).rowcount == 0:
                 raise Refusal("not_found", f"service user {user.id} does not exist")
+            _tell(connection, "UPDATE" if user.revoked is None else "REVOKE", user, user.revoked or user.created)
 
     def service_user(self, id: str) -> ServiceUser | None:
         """The service user with this id."""
@@ -113,6 +119,7 @@ class SqlRecords:
                 transaction = SqlTransaction(organization_id, connection, revision, self._memory)
                 try:
                     yield transaction
+                    transaction.finish()
                     written = transaction.written  # what raises is rolled back
                 finally:
                     transaction.end()
@@ -122,3 +129,12 @@ class SqlRecords:
             if ENTITIES in written:
                 with self._guard:
                     self._revisions[organization_id] += 1
+
+
+OPERATOR = Actor(id="operator", kind="OPERATOR")
+
+
+def _tell(connection: Connection, action: str, user: ServiceUser, at: datetime) -> None:
+    trail = Trail(user.organization_id)
+    trail.act(action, "serviceuser", user.id, at, OPERATOR)
+    trail.write(connection)

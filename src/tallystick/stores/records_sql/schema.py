@@ -185,6 +185,31 @@ sequence_number = Table(
 )
 
 
+# Who changed what, for ever: rows are added and never touched again.
+audit_entry = Table(
+    "audit_entry",
+    metadata,
+    Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+    Column("number", INTEGER, nullable=False),
+    Column("at", TEXT, nullable=False),
+    Column("actor_id", TEXT, nullable=False),
+    Column("actor_kind", TEXT, nullable=False),
+    Column("request_id", TEXT, nullable=False),
+    Column("action", TEXT, nullable=False),
+    Column("kind", TEXT, nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("version", INTEGER),
+    Column("count", INTEGER, nullable=False),
+    Column("change", TEXT, nullable=False),
+    PrimaryKeyConstraint("organization_id", "number"),
+    Index("audit_entry_by_id", "organization_id", "id", "number"),
+    Index("audit_entry_by_actor", "organization_id", "actor_id", "number"),
+    Index("audit_entry_by_kind", "organization_id", "kind", "number"),
+    Index("audit_entry_by_time", "organization_id", "at", "number"),
+    **STRICT,
+)
+
+
 def _document_table(kind: str, keys: tuple[str, ...]) -> Table:
     """The table of a kind of document. Each index ends with the order of lists: without it SQLite prefers to walk the
     whole list and filter it. `sequence` rises with each document that is added, so that the bills of a run are added

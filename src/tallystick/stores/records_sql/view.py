@@ -14,8 +14,19 @@ from sqlalchemy import Connection, Select, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tallystick.core.entity import Entity, Value
-from tallystick.ports import Credential, Document, DocumentWhere, Found, OrganizationRecords, Page, Where
-from tallystick.stores.records_sql import credentials, documents, entities, entity_writes
+from tallystick.ports import (
+    Actor,
+    AuditEntry,
+    AuditWhere,
+    Credential,
+    Document,
+    DocumentWhere,
+    Found,
+    OrganizationRecords,
+    Page,
+    Where,
+)
+from tallystick.stores.records_sql import audit, credentials, documents, entities, entity_writes
 from tallystick.stores.records_sql.entities import Parameters, Run
 from tallystick.stores.records_sql.remembered import ENTITIES, Memory, Reading, of_documents
 from tallystick.stores.records_sql.schema import sequence_number
@@ -99,6 +110,12 @@ class SqlOrganization:
     ) -> list[tuple[str | None, ...]]:
         return documents.keys_of(self._about(of_documents(kind)), self._organization_id, kind, where, names, most)
 
+    def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
+        return audit.entries(self._run, self._organization_id, where, page)
+
+    def body(self, kind: str, id: str, version: int) -> bytes | None:
+        return audit.body(self._run, self._organization_id, kind, id, version)
+
     def transaction(self) -> AbstractContextManager[SqlTransaction]:
         assert self._reading is None, "what is remembered is made by reading"
         return self._transaction()
@@ -134,6 +151,7 @@ class SqlTransaction(SqlOrganization):
         super().__init__(organization_id, self._read, lambda: revision, _never_nested, memory)
         self._connection: Connection | None = connection
         self.written: set[str] = set()  # kinds, see `remembered.py`
+        self._trail = audit.Trail(organization_id)
 
     def remembered(
         self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = always
@@ -143,27 +161,40 @@ class SqlTransaction(SqlOrganization):
 
     def insert(self, entity: Entity[Any]) -> None:
         entity_writes.insert_entity(self._open(), self._organization_id, entity)
+        self._trail.entity("CREATE", entity, entity.version, entity.modified, entity.modified_by)
         self.written |= {ENTITIES, type(entity.value).kind}
 
     def replace(self, entity: Entity[Any]) -> None:
         entity_writes.replace_entity(self._open(), self._organization_id, entity)
+        self._trail.entity("UPDATE", entity, entity.version, entity.modified, entity.modified_by)
         self.written |= {ENTITIES, type(entity.value).kind}
 
     def remove(self, entity: Entity[Any], *, at: datetime, by: str) -> None:
         entity_writes.remove_entity(self._open(), self._organization_id, entity, at=at, by=by)
+        self._trail.entity("DELETE", entity, entity.version + 1, at, by)
         self.written |= {ENTITIES, type(entity.value).kind}
 
     def put_documents(self, kind: str, documents: Sequence[Document]) -> None:
         self.written.add(of_documents(kind))
+        self._trail.documents(self._open(), kind, documents)
         _put(self._open(), self._organization_id, kind, documents)
 
     def remove_document(self, kind: str, id: str) -> None:
         self.written.add(of_documents(kind))
+        self._trail.removed_documents(kind, (id,))
         _remove(self._open(), self._organization_id, kind, id)
 
     def remove_documents(self, kind: str, ids: Collection[str]) -> None:
         self.written.add(of_documents(kind))
+        self._trail.removed_documents(kind, tuple(ids))
         _remove_all(self._open(), self._organization_id, kind, ids)
+
+    def note(self, action: str, kind: str, id: str, *, at: datetime, by: Actor) -> None:
+        self._trail.act(action, kind, id, at, by)
+
+    def finish(self) -> None:
+        """Write who did what, as the last of the transaction."""
+        self._trail.write(self._open())
 
     def put_credential(self, credential: Credential) -> None:
         credentials.put_credential(self._open(), self._organization_id, credential)

@@ -101,6 +101,19 @@ def _organizations() -> None:
     op.create_index("credential_by_user", "credential", ["organization_id", "user_id"])
     op.create_index("credential_by_expiry", "credential", ["organization_id", "expires"])
     op.create_table(
+        "audit_entry",
+        _of_organization(),
+        _integer("number"),
+        *(_text(name) for name in ("at", "actor_id", "actor_kind", "request_id", "action", "kind", "id")),
+        sa.Column("version", INTEGER),
+        _integer("count"),
+        _text("change"),
+        sa.PrimaryKeyConstraint("organization_id", "number"),
+        sqlite_strict=True,
+    )
+    for name, column in (("id", "id"), ("actor", "actor_id"), ("kind", "kind"), ("time", "at")):
+        op.create_index(f"audit_entry_by_{name}", "audit_entry", ["organization_id", column, "number"])
+    op.create_table(
         "sequence_number",
         _of_organization(),
         _text("name"),

@@ -1,0 +1,65 @@
+"""Who did what: every change, latest first, with what it changed."""
+
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+
+from tallystick.console.page import Html, Page, Visit
+from tallystick.control.audit import told
+from tallystick.control.desk import LABELS
+from tallystick.core.period import Instant
+from tallystick.core.user import User
+from tallystick.ports import AuditWhere, Where
+from tallystick.ports import Page as Part
+
+SIZE = 50
+ACTIONS = ("CREATE", "UPDATE", "DELETE", "CALCULATE", "REVOKE", "INVITE", "SIGN_IN", "SET_PASSWORD")
+EVERYBODY = Where()
+OTHER_KINDS = {
+    "bill": "bill",
+    "billjob": "bill job",
+    "ledgerentry": "balance transaction",
+    "failedmeasurement": "failed measurement",
+    "replayjob": "replay of failed measurements",
+    "statementjob": "statement",
+    "serviceuser": "API key",
+}
+# Where a thing has a page of its own.
+PAGES_OF = {
+    "account": "/accounts/{}",
+    "bill": "/bills/{}",
+    "meter": "/meters/{}",
+    "plan": "/plans/{}",
+    "user": "/users",
+}
+
+
+def _audit(visit: Visit) -> Html:
+    query = visit.query
+    first, last = query.day("from"), query.day("to")
+    where = AuditWhere(
+        actor_id=query.text("actor"),
+        kind=query.text("kind"),
+        id=query.text("id"),
+        action=query.text("action"),
+        since=None if first is None else Instant.of(datetime.combine(first, time(), visit.zone)),
+        until=None if last is None else Instant.of(datetime.combine(last + timedelta(days=1), time(), visit.zone)),
+    )
+    rows, next_token = told(visit.app.records, visit.records, where, Part(size=SIZE, token=query.text("nextToken")))
+    kinds = {**LABELS, **OTHER_KINDS}
+    people = [(each.id, each.value.name) for each in visit.records.find(User, EVERYBODY, Part(size=100)).rows]
+    return Html(
+        "audit.html",
+        {
+            "rows": rows,
+            "next_token": next_token,
+            "labels": kinds,
+            "kinds": [("", "Anything"), *sorted(kinds.items(), key=lambda each: each[1])],
+            "actions": [("", "Any action"), *((each, each.replace("_", " ").capitalize()) for each in ACTIONS)],
+            "people": [("", "Anybody"), *people, ("operator", "The operator"), ("server", "The server itself")],
+            "pages_of": PAGES_OF,
+        },
+    )
+
+
+PAGES = (Page(method="GET", path="/audit", run=_audit, title="Who did what, with what changed", section="settings"),)
