@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from tallystick.console import (
+    audit,
     failed,
     home,
     plans,
     pricings,
     products,
-    audit,
-    failed,
-    home,
     sign_in,
 )
 from tallystick.console.page import OpenPage, Page
