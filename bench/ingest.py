@@ -34,6 +34,7 @@ class Options:
     single_connections: int
     accounts: int
     stored: int
+    uids: int
     measurements: int
     progress: Progress
     profiler: Path | None

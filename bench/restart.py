@@ -2,9 +2,10 @@
 
 The directory is filled through the product's own writers, in a process that ends itself by SIGKILL: the journal frame
 by frame, the uid index with its claims, the usage store by one insert. The server then starts on it as after a crash.
-Random uids stand for those of customers; 1,000 measurements with real content are sent again at the end.
+Random uids stand for those of customers; 1,000 measurements with real content are sent again at the end. The index may
+be given more uids than the journal has measurements: 100 million of them need 4 GB, their measurements 40.
 
-    python bench/restart.py COUNT BEHIND DIRECTORY ORGANIZATION     the filling process: see `_fill`
+    python bench/restart.py COUNT UIDS BEHIND DIRECTORY ORGANIZATION ACCOUNT METER     the filling process: see `_fill`
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from tallystick.stores.usage_clickhouse import ClickHouseUsage
 from tallystick.stores.usage_clickhouse.connection import DATABASE
 
 FRAME = 10_000  # measurements of a commit group under full load
+CLAIMED_AT_ONCE = 50_000
 SAMPLE = 1_000  # of them are sent again
 BEHIND = 50_000  # uids that a crash takes from the index at most: what it holds in memory
 
@@ -46,10 +48,11 @@ def restarts(options: Options) -> list[Figure]:
     empty = _restart(options, prepared, 0, 0)
     full = _restart(options, prepared, options.stored, 0)
     cut = _restart(options, prepared, options.stored, min(BEHIND, options.stored // 2))
+    more = f", {options.uids:,} uids" if options.uids > options.stored else ""
     figures = []
     for name, (seconds, processor, memory) in (
-        (f"restart, {options.stored:,} journaled", full),
-        (f"restart, {options.stored:,} journaled, index behind", cut),
+        (f"restart, {options.stored:,} journaled{more}", full),
+        (f"restart, {options.stored:,} journaled{more}, index behind", cut),
     ):
         figures.append(
             Figure(
@@ -97,7 +100,8 @@ def _restart(options: Options, prepared: _Prepared, stored: int, behind: int) ->
     shutil.copytree(prepared.data, data, ignore=shutil.ignore_patterns("usage"))  # its own, where it lies, is empty
     path, token = prepared.path, prepared.token
     if stored:
-        arguments = [str(stored), str(behind), str(data), prepared.organization, prepared.account, prepared.meter]
+        counts = [str(stored), str(options.uids), str(behind)]
+        arguments = [*counts, str(data), prepared.organization, prepared.account, prepared.meter]
         ended = subprocess.run([sys.executable, str(HERE / "restart.py"), *arguments], check=False)
         check("the filling process", ended.returncode, -signal.SIGKILL)
     began = perf_counter()
@@ -127,15 +131,20 @@ def _original(number: int) -> bytes:
     ).encode()
 
 
-def _fill(stored: int, behind: int, data: Path, organization: str, account: str, meter: str) -> None:
-    """Append `stored` measurements, the sample last; claim all uids but the last `behind`; end as by kill -9."""
+def _fill(stored: int, uids: int, behind: int, data: Path, organization: str, account: str, meter: str) -> None:
+    """Append `stored` measurements, the sample last; claim all uids but the last `behind`, and others until there are
+    `uids`; end as by kill -9."""
     journal = FileJournal(data / "journal", segment_bytes=268_435_456)
     index = SortedUidIndex(data / "uids")
+    for first in range(stored, uids, CLAIMED_AT_ONCE):
+        count = min(CLAIMED_AT_ONCE, uids - first)
+        keys = [os.urandom(16) for _ in range(count)]
+        index.put(keys, [bytes(16)] * count, 1, 0)
     received = Instant.of(datetime.now(UTC))
     filler = _original(10**6)
     for first in range(0, stored, FRAME):
         count = min(FRAME, stored - first)
-        keys: list[bytes] = []
+        keys = []
         contents: list[bytes] = []
         entries: list[bytes] = []
         for number in range(first, first + count):
@@ -171,4 +180,4 @@ def _digest(original: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    _fill(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:7])
+    _fill(*map(int, sys.argv[1:4]), Path(sys.argv[4]), *sys.argv[5:8])

@@ -56,6 +56,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         single_connections=asked.single_connections,
         accounts=asked.accounts,
         stored=asked.stored,
+        uids=asked.uids,
         measurements=asked.measurements,
         progress=progress,
         profiler=asked.profile,
@@ -78,6 +79,7 @@ def _arguments() -> argparse.Namespace:
         "--accounts", type=int, help="accounts of the traffic and of the bill run (10,000; quick: 1,000)"
     )
     parser.add_argument("--stored", type=int, help="measurements stored before a restart (1,000,000; quick: 20,000)")
+    parser.add_argument("--uids", type=int, default=0, help="uids in the index before a restart (as many as stored)")
     parser.add_argument(
         "--measurements", type=int, help="measurements stored for usage queries (20,000,000; quick: 20,000)"
     )

@@ -49,6 +49,24 @@ def only_segment(directory: Path) -> Path:
 
 
 class TestAppendAndRead:
+    def test_whole_pages_that_are_on_disk_leave_the_cache(
+        self, journal: FileJournal, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[tuple[int, int]] = []  # which bytes, and how long the file was
+        real = os.posix_fadvise
+
+        def advise(file: int, start: int, length: int, advice: int) -> None:
+            assert (start % 4096, length % 4096, advice) == (0, 0, os.POSIX_FADV_DONTNEED)
+            told.append((start, start + length))
+            real(file, start, length, advice)
+
+        monkeypatch.setattr(os, "posix_fadvise", advise)
+        for size in (100, 10_000, 100, 5_000):
+            journal.append([block(b"x" * size)])
+        size = only_segment(directory).stat().st_size
+        assert told == [(0, 8192), (8192, size - size % 4096)]
+        assert [len(each.entries[0]) for each in journal.read(0)] == [100, 10_000, 100, 5_000]
+
     def test_an_empty_journal_ends_at_zero_and_reads_nothing(self, journal: FileJournal) -> None:
         assert journal.last == 0
         assert list(journal.read(0)) == []
