@@ -88,6 +88,12 @@ CASES = [
         [("VOLUME", "42.00")],
         "Up 38% (+42.00 USD) against 2023-10-01 to 2023-10-31: 4.2 M more tokens on model gpt-x (+42.00 USD).",
     ),
+    (
+        [usage("30.00", "3", of="million tokens", description="Tokens")],
+        [usage("10.00", "1", of="million tokens", description="Tokens")],
+        [("VOLUME", "-20.00")],
+        "Down 67% (-20.00 USD) against 2023-10-01 to 2023-10-31: 2 million fewer tokens (-20.00 USD).",
+    ),
     (  # 30 units for 10.00; then 40 for 16.00 of another list: 10 more at a third each are 3.33, 2.67 is the price
         [usage("10.00", "30")],
         [usage("16.00", "40", pricing="q")],

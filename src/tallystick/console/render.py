@@ -96,6 +96,11 @@ def ago(context: Context, at: datetime | str | None) -> Markup | str:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(moment.wire(), exact, shown)
 
 
+def before(end: date) -> date:
+    """The last day of what ends with a day that does not belong to it any more."""
+    return end - timedelta(days=1)
+
+
 def words(code: object) -> str:
     """A code word of the wire as people read it: `READ_ONLY` is `Read only`."""
     return str(code).replace("_", " ").strip().capitalize()
@@ -122,7 +127,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    for each in (money, number, when, day, last_day, ago, words):
+    for each in (money, number, when, day, last_day, before, ago, words):
         made.filters[each.__name__] = each
     made.globals["static"] = static_path
     made.globals["query_of"] = query

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from tallystick.console import (
     audit,
+    bill,
+    bill_jobs,
+    bill_line,
+    bills,
     failed,
     home,
     plans,
@@ -22,6 +26,10 @@ PAGES: tuple[Page, ...] = (
     *products.PAGES,
     *audit.PAGES,
     *sign_in.PAGES,
+    *bills.PAGES,
+    *bill.PAGES,
+    *bill_line.PAGES,
+    *bill_jobs.PAGES,
 )
 OPEN_PAGES: tuple[OpenPage, ...] = (
     *sign_in.OPEN_PAGES,

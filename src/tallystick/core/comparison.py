@@ -22,6 +22,7 @@ from tallystick.core.working import Rounded
 from tallystick.errors import Refusal
 
 HUNDRED, MILLION, BILLION = Decimal(100), Decimal(1_000_000), Decimal(1_000_000_000)
+_SCALES = ("thousand ", "million ", "billion ")  # with which units such as "million tokens" begin
 PRICED_BY = frozenset({"pricing", "counterpricing", "aggregation", "compoundaggregation"})
 
 _MEASURED = frozenset(
@@ -287,9 +288,10 @@ def _cause(part: Part) -> str:
         more = subtract(part.units_now, part.units_before)
         if not more:
             return f"{of} at other steps of its price"
-        counted = f"{short(abs(more))} {'more' if more > 0 else 'fewer'}"
-        name = "" if part.description.lower() == part.unit.lower() else f" of {part.description}"
-        return f"{counted} {part.unit or 'units'}{name}{_where(part)}"
+        scale, _, things = part.unit.partition(" ") if part.unit.startswith(_SCALES) else ("", "", part.unit)
+        counted = f"{short(abs(more))} {scale} {'more' if more > 0 else 'fewer'}".replace("  ", " ")
+        told = part.description.lower() in part.unit.lower()
+        return f"{counted} {things or 'units'}{'' if told else f' of {part.description}'}{_where(part)}"
     return {
         PartKind.PRICE: f"a {'higher' if part.amount > 0 else 'lower'} price of {of}",
         PartKind.NEW: f"{of}, which is new",

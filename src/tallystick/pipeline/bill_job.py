@@ -140,6 +140,12 @@ def list_jobs(
     return Found(tuple(jobs), found.next_token)
 
 
+def list_job_states(records: OrganizationRecords, page: Page) -> Found[BillJob]:
+    """One page of jobs, newest first, each without its bills and failures: as quick for a job of any size."""
+    found = records.documents(KIND, DocumentWhere(), page)
+    return Found(tuple(wire.decode(KeptJob, each.body).job for each in found.rows), found.next_token)
+
+
 def unfinished_jobs(records: OrganizationRecords) -> list[str]:
     """The ids of the jobs that are to be run, or run on, oldest first."""
     ids: list[str] = []
