@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from billing_world import at
-from golden_bills import STORIES
+from golden_bills import STORIES, Story
 from tallystick.core.account import Account, Address
 from tallystick.core.bill import BillRecord, BillStatus
 from tallystick.core.invoice_config import InvoiceConfig
@@ -45,7 +45,12 @@ HOSTILE = (
 
 def record_of(story: str, **changes: Any) -> BillRecord:
     """The bill of a story; `changes` are fields of the bill."""
-    terms, lines = next(each for each in STORIES if each.name == story).bill()
+    return record_from(next(each for each in STORIES if each.name == story), **changes)
+
+
+def record_from(story: Story, **changes: Any) -> BillRecord:
+    """The approved bill of a story that may be of one's own."""
+    terms, lines = story.bill()
     record = bill_of(Rated(terms=terms, lines=lines, answers=(), up_to=7), RUN)
     given = {"status": BillStatus.APPROVED, "sequential_invoice_number": "INV-000042"} | changes
     return msgspec.structs.replace(record, bill=msgspec.structs.replace(record.bill, **given))

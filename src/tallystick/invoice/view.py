@@ -248,8 +248,7 @@ def _line(bill: Bill, line: LineItem, formats: Formats) -> Line:
         said(f"{name}: {value}") for name, value in (line.segment or {}).items() if value not in line.description
     ]
     if line.currency != bill.currency:
-        rate = formats.number(line.conversion_rate)
-        details.append(f"{formats.money(line.subtotal, line.currency)} × {rate}")
+        details.append(formats.money(line.subtotal, line.currency))  # the rate stands below the total
     return Line(
         number=str(line.sequence_number),
         description=said(line.description),
