@@ -7,12 +7,10 @@ import msgspec
 from tallystick.api.crud import PAGING, desk_of
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.control import portal_sessions
-from tallystick.control.portal_sessions import PortalToken, TokenUse
 from tallystick.core.period import Instant
 from tallystick.core.portal import PortalSession, PortalSessionRequest
 
 PATH = "/accounts/{accountId}/portalsessions"
-OPEN = "/portal/open"
 
 
 class PortalLinkReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -28,12 +26,11 @@ class PortalLinkReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 def _create(call: Call, body: PortalSessionRequest) -> PortalLinkReply:
     session = portal_sessions.create_session(desk_of(call), call.path["accountId"], body)
-    named = PortalToken(call.organization_id, session.account_id, session.id, TokenUse.LINK)
-    token = portal_sessions.issue(call.app.key, named, session.expires_at)
+    url, token = portal_sessions.link(call.app.key, call.base_url, call.organization_id, session)
     return PortalLinkReply(
         id=session.id,
         account_id=session.account_id,
-        url=f"{call.base_url}{OPEN}?token={token}",
+        url=url,
         token=token,
         expires_at=session.expires_at,
     )

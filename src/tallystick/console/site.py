@@ -15,6 +15,7 @@ from tallystick.console import (
     products,
     sign_in,
 )
+from tallystick.console import failed, home, portal_desk, sign_in
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.portal import entry as portal
 
@@ -25,6 +26,7 @@ PAGES: tuple[Page, ...] = (
     *pricings.PAGES,
     *products.PAGES,
     *audit.PAGES,
+    *portal_desk.PAGES,
     *sign_in.PAGES,
     *bills.PAGES,
     *bill.PAGES,

@@ -28,6 +28,7 @@ from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords
 
 KIND = "portalsession"
 ALGORITHM = "HS256"
+OPEN = "/portal/open"
 
 
 class TokenUse(StrEnum):
@@ -71,6 +72,13 @@ def read_token(key: bytes, text: str, now: Instant, *uses: TokenUse) -> PortalTo
     if claims["exp"] <= now.timestamp():
         raise Refusal("forbidden", "token: this link has expired; ask for a new one")
     return PortalToken(claims["org"], claims["acc"], claims["sid"], TokenUse(claims["use"]))
+
+
+def link(key: bytes, base_url: str, organization_id: str, session: PortalSession) -> tuple[str, str]:
+    """The link that opens a session, and the token in it."""
+    named = PortalToken(organization_id, session.account_id, session.id, TokenUse.LINK)
+    token = issue(key, named, session.expires_at)
+    return f"{base_url}{OPEN}?token={token}", token
 
 
 def form_key(key: bytes, session_id: str) -> str:

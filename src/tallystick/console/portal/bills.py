@@ -6,9 +6,9 @@ from tallystick.console.page import File, Html
 from tallystick.console.portal.overview import usage_charts
 from tallystick.console.portal.page import Asked, View
 from tallystick.console.portal.visit import PortalVisit
-from tallystick.core.bill_csv import bill_csv
 from tallystick.core.explain import explain_bill
 from tallystick.core.portal import PortalPage
+from tallystick.invoice.lines_csv import csv_of
 
 PAGE_SIZE = 24
 
@@ -28,7 +28,7 @@ def _bill(visit: PortalVisit, asked: Asked) -> Html:
 
 def _csv(visit: PortalVisit, asked: Asked) -> File:
     bill = visit.bill(asked.path["id"]).bill
-    return File(bill_csv(bill), "text/csv; charset=utf-8", f"bill-{bill.start_date}-{bill.id[:8]}.csv")
+    return File(csv_of(bill), "text/csv; charset=utf-8", f"bill-{bill.start_date}-{bill.id[:8]}.csv")
 
 
 VIEWS = (
