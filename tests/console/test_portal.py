@@ -230,7 +230,15 @@ def test_bills_are_those_of_the_api(seller: Seller, visitors: dict[str, Customer
         explained = read(seller.http.get(f"/bills/{bill['id']}/explanation"))["lines"]
         assert all(each["sentence"].replace("'", "&#39;") in html for each in explained)
         rows = DictReader(visitors[account].get(f"/bills/{bill['id']}/csv").text.splitlines())
-        assert [Decimal(row["amount"]) for row in rows] == lines
+        assert [Decimal(row["amount"]) for row in rows] == [*lines, bill["billTotal"]]
+
+
+def test_invoices_are_those_of_the_api(seller: Seller, visitors: dict[str, Customer]) -> None:
+    bill = seller.bills["acme"]
+    for form in ("pdf", "html"):
+        ours = visitors["acme"].get(f"/bills/{bill}/{form}")
+        assert ours.content == seller.http.get(f"/bills/{bill}/invoice", params={"format": form}).content
+        assert ours.headers["content-disposition"].startswith("attachment")
 
 
 def test_only_locked_bills_where_the_seller_wants_it(seller: Seller) -> None:

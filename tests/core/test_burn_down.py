@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tallystick.core.burn_down import burn_down, daily_rate
+from tallystick.core.csv_text import csv_bytes, spreadsheet_safe
 from tallystick.core.ledger import CreditKind, LedgerCause, LedgerEntry
 from tallystick.core.period import Instant, Period
 
@@ -61,3 +62,14 @@ def test_the_rate_of_a_first_day_is_not_blown_up(now: str, rate: str) -> None:
     """40 in four days are 10 a day; 40 within six hours are 40 a day, not 160."""
     period = Period(Instant.parse("2025-05-01"), Instant.parse("2025-06-01"))
     assert daily_rate(Decimal(40), period, Instant.parse(now)) == Decimal(rate)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1"])
+def test_no_text_in_a_csv_is_run(text: str) -> None:
+    assert spreadsheet_safe(text) == "'" + text
+
+
+def test_plain_texts_stay_as_they_are() -> None:
+    for text in ("", "Storage", "a=b", "3 items", "'quoted"):
+        assert spreadsheet_safe(text) == text
+    assert csv_bytes([[spreadsheet_safe('=HYPERLINK("x")')]]) == b'"\'=HYPERLINK(""x"")"\r\n'

@@ -11,11 +11,11 @@ from tallystick.console import (
     failed,
     home,
     plans,
+    portal_desk,
     pricings,
     products,
     sign_in,
 )
-from tallystick.console import failed, home, portal_desk, sign_in
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.portal import entry as portal
 

@@ -10,5 +10,14 @@ def csv_bytes(lines: Iterable[Sequence[str]]) -> bytes:
     return "".join(",".join(map(_quoted, cells)) + "\r\n" for cells in lines).encode()
 
 
+def spreadsheet_safe(text: str) -> str:
+    """A text that a spreadsheet takes for text: one that it would run as a formula gets an apostrophe before it. Not
+    for numbers, which may begin with a minus."""
+    return "'" + text if text.lstrip(" ")[:1] in _FORMULA else text
+
+
+_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+
+
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\r\n') else cell

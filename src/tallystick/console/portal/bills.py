@@ -6,9 +6,10 @@ from tallystick.console.page import File, Html
 from tallystick.console.portal.overview import usage_charts
 from tallystick.console.portal.page import Asked, View
 from tallystick.console.portal.visit import PortalVisit
+from tallystick.core.bill import Bill
+from tallystick.core.bill_csv import bill_csv
 from tallystick.core.explain import explain_bill
 from tallystick.core.portal import PortalPage
-from tallystick.invoice.lines_csv import csv_of
 
 PAGE_SIZE = 24
 
@@ -26,13 +27,30 @@ def _bill(visit: PortalVisit, asked: Asked) -> Html:
     return Html("portal/bill.html", values)
 
 
+def _pdf(visit: PortalVisit, asked: Asked) -> File:
+    record = visit.bill(asked.path["id"])
+    return File(visit.invoice_pdf(record), "application/pdf", f"{_name(record.bill)}.pdf")
+
+
+def _html(visit: PortalVisit, asked: Asked) -> File:
+    """As a file to keep: an invoice has styles of its own, which no page here may have."""
+    record = visit.bill(asked.path["id"])
+    return File(visit.invoice_html(record), "text/html; charset=utf-8", f"{_name(record.bill)}.html")
+
+
 def _csv(visit: PortalVisit, asked: Asked) -> File:
     bill = visit.bill(asked.path["id"]).bill
-    return File(csv_of(bill), "text/csv; charset=utf-8", f"bill-{bill.start_date}-{bill.id[:8]}.csv")
+    return File(bill_csv(bill), "text/csv; charset=utf-8", f"{_name(bill)}.csv")
+
+
+def _name(bill: Bill) -> str:
+    return f"{bill.sequential_invoice_number or 'bill'}-{bill.start_date}"
 
 
 VIEWS = (
     View(method="GET", path="/bills", run=_list, title="Bills", part=PortalPage.BILLS),
     View(method="GET", path="/bills/{id}", run=_bill, title="A bill with its working", part=PortalPage.BILLS),
+    View(method="GET", path="/bills/{id}/pdf", run=_pdf, title="An invoice as PDF", part=PortalPage.BILLS),
+    View(method="GET", path="/bills/{id}/html", run=_html, title="An invoice as HTML", part=PortalPage.BILLS),
     View(method="GET", path="/bills/{id}/csv", run=_csv, title="A bill's lines as CSV", part=PortalPage.BILLS),
 )

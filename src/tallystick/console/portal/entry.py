@@ -17,7 +17,7 @@ from tallystick.console.page import Cookie, File, Guest, Html, OpenPage, Redirec
 from tallystick.console.portal import alerts, bills, credit, overview, theme
 from tallystick.console.portal.page import Answer, Asked, View
 from tallystick.console.portal.reading import Reading
-from tallystick.console.portal.visit import PortalVisit
+from tallystick.console.portal.visit import Invoicing, PortalVisit
 from tallystick.console.static import FILES
 from tallystick.control import portal_sessions, portal_settings
 from tallystick.control.portal_sessions import PortalToken, TokenUse
@@ -110,8 +110,9 @@ def _answer(view: View, guest: Guest, token: PortalToken, base: str, headers: Ma
         typed = {"problem": refusal, "typed": guest.form}
         if view.again is not None and refusal.code.family is Family.INVALID:
             return _within(view.again(visit, asked), {**around, **typed}, headers, status=422)
-        status = 404 if refusal.code.family is Family.NOT_FOUND else 400
-        return _within(Html("portal/problem.html"), around, headers, status=status)
+        status = {Family.NOT_FOUND: 404, Family.BUSY: 503}.get(refusal.code.family, 400)
+        said = None if status == 404 else refusal  # of what is not there nothing is said
+        return _within(Html("portal/problem.html", {"problem": said}), around, headers, status=status)
 
 
 def _within(answer: Answer, around: Mapping[str, Any], headers: Mapping[str, str], status: int = 200) -> Answer:
@@ -146,7 +147,8 @@ def _visit(guest: Guest, records: OrganizationRecords, session: PortalSession, t
         records,
         guest.app.usage.organization(token.organization_id),
         session,
-        organization_name=organization.name,
+        organization=organization,
+        invoicing=Invoicing(printer=guest.app.printer, directory=guest.app.settings.invoices),
         up_to=guest.app.usage.mark,
         now=guest.now,
     )

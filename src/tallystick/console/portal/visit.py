@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import TypeVar
 
 from tallystick.console.portal.reading import Reading
@@ -18,6 +19,7 @@ from tallystick.control.balances import BALANCES
 from tallystick.control.bills import BillFilter
 from tallystick.control.commitments import amounts_spent
 from tallystick.control.desk import ID, Desk
+from tallystick.control.invoices import invoice_of_record
 from tallystick.control.ledger import entries_of
 from tallystick.control.spend_alerts import SPEND_ALERTS
 from tallystick.core.account import Account
@@ -32,12 +34,16 @@ from tallystick.core.portal import PortalSession, PortalSettings, ShownBills
 from tallystick.core.quantity import ZERO
 from tallystick.core.spend_alert import AlertState, SpendAlert
 from tallystick.errors import Refusal
+from tallystick.invoice.html import html_of
+from tallystick.invoice.pdf import Printer
+from tallystick.invoice.view import InvoiceView
 from tallystick.pipeline.lineage import line_usage
 from tallystick.pipeline.spend import present_bills
 from tallystick.pipeline.watch import LiveValue, live_values
 from tallystick.ports import (
     Actor,
     Found,
+    Organization,
     OrganizationRecords,
     OrganizationUsage,
     Page,
@@ -79,11 +85,21 @@ class HeldCommitment:
     left: Decimal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoicing:
+    """What prints invoices, and where the organisation's own templates are."""
+
+    printer: Printer
+    directory: Path | None
+
+
 class PortalVisit:
     """One customer's look at their own account. What it shows to whom is bound when it is made."""
 
     __slots__ = (
         "__account",
+        "__invoicing",
+        "__organization",
         "__records",
         "__up_to",
         "__usage",
@@ -100,7 +116,8 @@ class PortalVisit:
         usage: OrganizationUsage,
         session: PortalSession,
         *,
-        organization_name: str,
+        organization: Organization,
+        invoicing: Invoicing,
         up_to: int,
         now: Instant,
     ) -> None:
@@ -109,7 +126,8 @@ class PortalVisit:
         self.__records, self.__usage, self.__account, self.__up_to = records, usage, account, up_to
         self.session, self.now = session, now
         self.settings: PortalSettings = portal_settings.current(records).value
-        self.organization_name = self.settings.display_name or organization_name
+        self.__organization, self.__invoicing = organization, invoicing
+        self.organization_name = self.settings.display_name or organization.name
         self.show = Reading.of(session.locale, session.timezone)
 
     @property
@@ -138,6 +156,19 @@ class PortalVisit:
         if document is None or not self.__shows(document.bill):
             raise Refusal("not_found", f"id: there is no bill {id[:40]!r} here", field="id")
         return document
+
+    def invoice_pdf(self, record: BillRecord) -> bytes:
+        """The invoice of a bill of the account as PDF. Refusal `busy` where many are printed at once."""
+        return self.__invoicing.printer.print(self.__invoice(record), self.__organization.id).pdf
+
+    def invoice_html(self, record: BillRecord) -> bytes:
+        """The invoice of a bill of the account as HTML."""
+        return html_of(self.__invoice(record), self.__invoicing.directory, self.__organization.id).encode()
+
+    def __invoice(self, record: BillRecord) -> InvoiceView:
+        assert self.__shows(record.bill), "only bills that are shown are printed"
+        directory = self.__invoicing.directory
+        return invoice_of_record(self.__organization, self.__records, record, directory=directory)
 
     def __shown(self) -> BillFilter:
         locked = True if self.settings.shown_bills is ShownBills.LOCKED else None
