@@ -8,6 +8,7 @@ from tallystick.console import (
     bill_jobs,
     bill_line,
     bills,
+    explorer,
     failed,
     home,
     plans,
@@ -21,6 +22,7 @@ from tallystick.console.portal import entry as portal
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
+    *explorer.PAGES,
     *failed.PAGES,
     *plans.PAGES,
     *pricings.PAGES,
