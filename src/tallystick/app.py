@@ -15,6 +15,7 @@ from tallystick.settings import Settings
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.key_file import signing_key
 from tallystick.stores.records_sql import open_records
+from tallystick.stores.running_usage import RunningUsage
 from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
@@ -71,7 +72,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     journal = FileJournal(directory / "journal", segment_bytes=settings.segment_bytes)
     records = open_records(settings.records)
     uids = SortedUidIndex(directory / "uids", gather=settings.gathered_uids)
-    usage = ClickHouseUsage(directory / "usage")
+    usage = RunningUsage(ClickHouseUsage(directory / "usage"))
     tail = Tail()
     claimer = Claimer(journal, uids, tail, max_waiting=settings.waiting_measurements)
     claimer.start()

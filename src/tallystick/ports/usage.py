@@ -14,6 +14,7 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.field_condition import Comparator
 from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy
+from tallystick.core.running import Collected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +185,11 @@ class OrganizationUsage(Protocol):
 
     def measure(self, question: Question) -> Iterable[Measured]:
         """The exact answer, one row per account (and segment) that had measurements with the field."""
+
+    def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
+        """What a running answer of the question is made of (`core.running`), of the measurements above the journal
+        position `after`: one for each account (and segment) that has any. None where there are more than `most` values,
+        or where the store has no way to tell."""
 
     def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
         """What the measurements behind an answer come to in each stretch of its period by itself: from each of `starts`

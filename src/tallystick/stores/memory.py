@@ -10,6 +10,7 @@ from functools import cmp_to_key
 from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.field_condition import holds
 from tallystick.core.period import Instant, stretch
+from tallystick.core.running import VALUE_BYTES, Collected
 from tallystick.core.time_group import TimeFrequency, group_start
 from tallystick.ports import (
     Behind,
@@ -66,6 +67,12 @@ class MemoryOrganizationUsage:
     def measure(self, question: Question) -> list[Measured]:
         """See ports.OrganizationUsage."""
         return plain_aggregation.measure(self._store.rows(self._organization_id), question)
+
+    def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
+        """See ports.OrganizationUsage."""
+        rows = (row for row in self._store.rows(self._organization_id) if row.position > after)
+        found = plain_aggregation.collect(rows, question)
+        return found if sum(len(each.values) for each in found) <= most * VALUE_BYTES else None
 
     def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
         """See ports.OrganizationUsage."""

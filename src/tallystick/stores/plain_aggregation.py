@@ -5,19 +5,24 @@ The reference store answers with it, and the column store where a filter goes be
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
 from typing import assert_never
 
+import msgspec
+
 from tallystick.core.aggregation import EventBounds, EventTally, Measured, Method, Question
 from tallystick.core.expression import Expression, evaluate, parse
+from tallystick.core.period import Instant, Period, microseconds
 from tallystick.core.quantity import tidy, total
+from tallystick.core.running import VALUE_BYTES, Collected, identity, scaled
 from tallystick.ports import UsageRow
 from tallystick.stores import plain_correlated, plain_gauges
 
+EPOCH = Instant.parse("1970-01-01")
 COUNTS = frozenset({Method.COUNT, Method.UNIQUE, Method.CORRELATED_COUNT})  # for which a value may be a text too
 
 
@@ -26,10 +31,7 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
 
     Raises core.expression.CalculationError where the filter has no value for a measurement.
     """
-    account_of = holder(question)
-    groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
-    for row in matching(rows, question):
-        groups[account_of(row), segment_of(row, question)].append(row)
+    groups = _groups(rows, question)
     if question.gauge:
         return [
             found for key, members in sorted(groups.items()) for found in plain_gauges.measure(*key, members, question)
@@ -51,6 +53,43 @@ def measure(rows: Iterable[UsageRow], question: Question) -> list[Measured]:
         )
         for (account, segment), members in sorted(groups.items())
     ]
+
+
+def collect(rows: Iterable[UsageRow], question: Question) -> list[Collected]:
+    """What running answers of the question are made of; see ports.OrganizationUsage."""
+    return [
+        _collected(account, segment, members, question)
+        for (account, segment), members in sorted(_groups(rows, question).items())
+    ]
+
+
+def _collected(account: str, segment: tuple[str, ...], members: Sequence[UsageRow], question: Question) -> Collected:
+    found = Collected(account_id=account, segment=segment, count=len(members))
+    values = [field_value(row, question.field, question.method) for row in members]
+    if question.method is Method.UNIQUE:
+        distinct = {identity(each) for each in values if each is not None}
+        return msgspec.structs.replace(found, values=b"".join(sorted(distinct)))
+    if question.method is Method.PERCENTILE:
+        counted = sorted(Counter(scaled(each) for each in values if isinstance(each, Decimal)).items())
+        texts = (value.to_bytes(VALUE_BYTES, "little", signed=True) for value, _ in counted)
+        return msgspec.structs.replace(found, values=b"".join(texts), counts=[times for _, times in counted])
+    last = max(members, key=lambda row: (row.ts, row.uid))
+    bounds = question.event_bounds
+    return msgspec.structs.replace(
+        found,
+        total=aggregate(members, question.field, question.method),
+        tally=None if bounds is None else _tally(members, question.field, bounds),
+        last=(microseconds(Period(EPOCH, last.ts)), last.uid) if question.method is Method.LATEST else (0, ""),
+    )
+
+
+def _groups(rows: Iterable[UsageRow], question: Question) -> dict[tuple[str, tuple[str, ...]], list[UsageRow]]:
+    """The measurements that a question is about, by account and segment."""
+    account_of = holder(question)
+    groups: dict[tuple[str, tuple[str, ...]], list[UsageRow]] = defaultdict(list)
+    for row in matching(rows, question):
+        groups[account_of(row), segment_of(row, question)].append(row)
+    return groups
 
 
 def matching(rows: Iterable[UsageRow], question: Question) -> Iterator[UsageRow]:

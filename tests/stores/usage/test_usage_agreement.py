@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usage_examples import ACCOUNT, D, Tenant, ask, column, dimension, time_group, usage
+from usage_drawn import ACCOUNTS, METHODS, filters, measurements, moments, words
+from usage_examples import ACCOUNT, D, Tenant, ask, column, dimension, time_group
 
 from effort import drawing
-from tallystick.core.aggregation import Correlation, Method
-from tallystick.core.period import Instant
+from tallystick.core.aggregation import Correlation, Method, Question
+from tallystick.core.period import stretch
 from tallystick.core.time_group import TimeFrequency
 from tallystick.ports import UsageFilter, UsageGroup, UsageQuery, UsageRow
 from tallystick.stores.memory import MemoryUsage
@@ -20,64 +21,6 @@ from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
 SETTINGS = settings(**drawing(15))
 ZONES = ["UTC", "Europe/Berlin", "Asia/Kathmandu", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia"]
-METHODS = [method for method in Method if not method.time_weighted and method is not Method.CORRELATED_COUNT]
-ACCOUNTS = ["ada", "grace", "hedy", "Ada"]
-
-quantities = st.one_of(
-    st.integers(-3, 3).map(D),
-    st.decimals(min_value=-(10**19), max_value=10**19, places=18, allow_nan=False),
-    st.sampled_from([D("99999999999999999999.999999999999999999"), D("-99999999999999999999"), D("1E-18")]),
-)
-words = st.one_of(st.sampled_from(["eu", "us", "EU", ""]), st.text(st.characters(codec="utf-8"), max_size=3))
-# Close together, so that measurements share moments, hours and days; some on the days the clocks change.
-moments = st.builds(
-    lambda day, minute, micro: Instant.of(Instant.parse(day) + (micro + minute * 60_000_000) * Instant.resolution),
-    st.sampled_from(["2025-03-30", "2025-10-26", "2025-10-25", "2024-12-31", "1987-10-25", "2011-12-30"]),
-    st.sampled_from([0, 29, 30, 59, 60, 90, 120, 151, 152, 600, 1439]),
-    st.sampled_from([0, 1]),
-)
-
-
-@st.composite
-def measurements(draw: st.DrawFn) -> list[UsageRow]:
-    found = []
-    for place in range(draw(st.integers(0, 12))):
-        values = {
-            **({"bytes": draw(quantities)} if draw(st.integers(0, 4)) else {}),
-            **({"cost": draw(quantities)} if draw(st.booleans()) else {}),
-            **({"region": draw(words)} if draw(st.integers(0, 3)) else {}),
-            **({"tier": draw(words)} if draw(st.booleans()) else {}),
-        }
-        row = usage(values, account=draw(st.sampled_from(ACCOUNTS)), meter=draw(st.sampled_from(["storage", "api"])))
-        found.append(replace(row, ts=draw(moments), uid=f"{draw(words)}{place}"))
-    return found
-
-
-number_terms = st.recursive(
-    st.sampled_from(["bytes", "cost", "0", "1", "2.5", "null", "0.000000000000000001", "99999999999999999999"]),
-    lambda inner: st.one_of(
-        st.builds("({} {} {})".format, inner, st.sampled_from(["+", "-", "*"]), inner),
-        st.builds("-{}".format, inner),
-        st.builds("isnull({}, {})".format, inner, inner),
-    ),
-    max_leaves=4,
-)
-text_terms = st.sampled_from(["region", "tier", "'eu'", "''", "null", "isnull(region, tier)", "isnull(tier, 'EU')"])
-comparisons = st.one_of(
-    *(
-        st.builds("({} {} {})".format, terms, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), terms)
-        for terms in (number_terms, text_terms)
-    ),
-    *(st.builds("IN({}, {}, {})".format, terms, terms, terms) for terms in (number_terms, text_terms)),
-)
-filters = st.recursive(
-    comparisons,
-    lambda inner: st.one_of(
-        st.builds("({} {} {})".format, inner, st.sampled_from(["AND", "OR", "==", "!="]), inner),
-        st.builds("(NOT {})".format, inner),
-    ),
-    max_leaves=4,
-)
 
 
 @dataclass
@@ -136,6 +79,43 @@ def test_every_method_of_any_question(  # type: ignore[no-untyped-def]  # Hypoth
         rank = str(percentile) if method is Method.PERCENTILE else None
         expected = here.reference.measure(method, target, percentile=rank, **asked)
         assert here.columns.measure(method, target, percentile=rank, **asked) == expected, method
+
+
+@SETTINGS
+@given(
+    rows=measurements(),
+    method=st.sampled_from([Method.UNIQUE, Method.UNIQUE, Method.PERCENTILE, Method.LATEST, Method.SUM, Method.MAX]),
+    target=st.sampled_from(["bytes", "bytes", "region"]),
+    where=st.none() | st.none() | filters,
+    by=st.sampled_from([(), ("region",), ("tier", "region")]),
+    accounts=st.lists(st.sampled_from(ACCOUNTS), min_size=1),
+    end=st.none() | moments,
+    skipped=st.integers(0, 3),
+    most=st.sampled_from([2, 1_000]),
+    pooled=st.booleans(),
+)
+def test_what_running_answers_are_made_of(  # type: ignore[no-untyped-def]  # Hypothesis passes what `given` says
+    columns, rows, method, target, where, by, accounts, end, skipped, most, pooled
+) -> None:
+    here = both(columns, rows)
+    question = Question(
+        meter_id="storage",
+        method=method,
+        field=target,
+        period=stretch(None, end),
+        up_to=columns.mark,
+        accounts=tuple(accounts),
+        percentile=D(50) if method is Method.PERCENTILE else None,
+        filter=where,
+        segmented_fields=by,
+        pooled=pooled,
+    )
+    after = columns.mark - len(rows) + skipped
+    found, expected = (
+        each.store.organization(here.columns.id).collect(question, after=after, most=most)
+        for each in (here.columns, here.reference)
+    )
+    assert found == expected
 
 
 @SETTINGS

@@ -102,6 +102,10 @@ class Connection:
         )
         return found
 
+    def table(self, statement: str, bindings: Bindings) -> pa.Table:
+        """What a query answers, as columns: for many values."""
+        return self._client().query_arrow(statement, bindings.values)
+
     def command(self, statement: str) -> None:
         """Run a statement that has no answer: definitions."""
         self._client().command(statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, assert_never
@@ -74,6 +75,44 @@ def segments_of(fields: Fields, question: Question) -> list[str]:
     return [f"ifNull({fields.texts.get(field, 'NULL')}, '')" for field in question.segmented_fields]
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a statement about a question is put together from."""
+
+    value: str  # that is aggregated
+    keys: list[str]  # what the answer is split by, each `expression AS name`
+    where: list[str]
+    stream: str | None
+    success: str
+
+
+def parts_of(
+    organization: str,
+    fields: Fields,
+    question: Question,
+    target: tuple[str, str],
+    accounts: Sequence[str] | None,
+    bindings: Bindings,
+) -> tuple[Parts | None, list[str]]:
+    """The parts, and the conditions without the filter. No parts where only Python can compute the filter."""
+    value, given = target
+    segments = segments_of(fields, question)
+    where = [*conditions(organization, question, accounts, bindings), given]
+    kept = "true" if question.filter is None else condition(question.filter, fields, bindings)
+    success = condition(question.correlation.success, fields, bindings) if question.correlation else "true"
+    if kept is None or success is None:
+        return None, where
+    stream = fields.texts[question.stream_field] if question.stream_field else None
+    # Of a pool one constant stands for all accounts.
+    account = bindings.text(question.accounts[0]) if question.pooled and question.accounts else "account"
+    keys = [
+        f"{account} AS holder",
+        *(f"{segment} AS segment{place}" for place, segment in enumerate(segments)),
+    ]
+    wanted = [*where, kept, *([f"{stream} IS NOT NULL"] if stream else [])]
+    return Parts(value, keys, wanted, stream, success), where
+
+
 def _measure(
     connection: Connection,
     organization: str,
@@ -83,31 +122,21 @@ def _measure(
     accounts: Sequence[str] | None = None,
 ) -> list[Measured]:
     bindings = Bindings()
-    value, given = target
-    segments = segments_of(fields, question)
-    where = list(conditions(organization, question, accounts, bindings))
-    kept = "true" if question.filter is None else condition(question.filter, fields, bindings)
-    success = condition(question.correlation.success, fields, bindings) if question.correlation else "true"
-    if kept is None or success is None:
-        return _measure_in_python(connection, organization, fields, question, (" AND ".join([*where, given]), bindings))
-    stream = fields.texts[question.stream_field] if question.stream_field else None
-    where += [kept, given, *([f"{stream} IS NOT NULL"] if stream else [])]
-    # Of a pool one constant stands for all accounts.
-    account = bindings.text(question.accounts[0]) if question.pooled and question.accounts else "account"
-    keys = [
-        f"{account} AS holder",
-        *(f"{segment} AS segment{place}" for place, segment in enumerate(segments)),
-    ]
+    parts, unfiltered = parts_of(organization, fields, question, target, accounts, bindings)
+    if parts is None:
+        return _measure_in_python(connection, organization, fields, question, (" AND ".join(unfiltered), bindings))
+    where = " AND ".join(parts.where)
     if question.gauge:
-        statement = gauges.statement(question, value, keys, stream, " AND ".join(where), bindings)
-    elif question.correlation and stream:
-        statement = correlated.statement(question, keys, stream, success, " AND ".join(where), bindings)
+        statement = gauges.statement(question, parts.value, parts.keys, parts.stream, where, bindings)
+    elif question.correlation and parts.stream:
+        statement = correlated.statement(question, parts.keys, parts.stream, parts.success, where, bindings)
     else:
-        statement = _grouped(question, value, keys, " AND ".join(where), bindings)
-    return [_measured(row, len(segments), question.event_bounds) for row in connection.rows(statement, bindings)]
+        statement = grouped(question, parts.value, parts.keys, where, bindings)
+    segments = len(question.segmented_fields)
+    return [measured(row, segments, question.event_bounds) for row in connection.rows(statement, bindings)]
 
 
-def _measured(row: Sequence[Any], segments: int, bounds: EventBounds | None) -> Measured:
+def measured(row: Sequence[Any], segments: int, bounds: EventBounds | None) -> Measured:
     account, *segment = row[: 1 + segments]
     answer, count, *tally = row[1 + segments :]
     found = None
@@ -123,7 +152,7 @@ def _measured(row: Sequence[Any], segments: int, bounds: EventBounds | None) -> 
     return Measured(account_id=account, segment=tuple(segment), total=tidy(Decimal(answer)), count=count, tally=found)
 
 
-def _grouped(question: Question, value: str, keys: Sequence[str], where: str, bindings: Bindings) -> str:
+def grouped(question: Question, value: str, keys: Sequence[str], where: str, bindings: Bindings) -> str:
     """Reads (…keys, total, count), and the five numbers of the tally where the question has event bounds."""
     grouped = ", ".join(key.rsplit(" AS ", 1)[1] for key in keys)
     read = [*keys, total(value, question.method, question.percentile, bindings), "count()"]

@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
+from tallystick.core.running import Collected
 from tallystick.failpoints import reached
 from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow
-from tallystick.stores.usage_clickhouse import explorer, lineage, questions
+from tallystick.stores.usage_clickhouse import collecting, explorer, lineage, questions
 from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
@@ -125,6 +126,11 @@ class ClickHouseOrganizationUsage:
         """See ports.OrganizationUsage."""
         fields = self._schema.fields(self._organization_id, question.meter_id)
         return questions.measure(self._connection, self._organization_id, fields, question)
+
+    def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
+        """See ports.OrganizationUsage."""
+        fields = self._schema.fields(self._organization_id, question.meter_id)
+        return collecting.collect(self._connection, self._organization_id, fields, question, after, most)
 
     def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
         """See ports.OrganizationUsage."""
