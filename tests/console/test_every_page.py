@@ -105,7 +105,7 @@ def test_every_page_is_well_made(people: Mapping[Role, Visitor], page: Page) -> 
     assert not re.findall(r'(?i)<[^>]+\s(?:on\w+|style)\s*=\s*["\']', text), "nothing inline"
     assert not re.findall(r"(?i)<script(?![^>]*\ssrc=)|<style", text), "no inline script or style"
     assert not re.findall(r'(?:src|href|action)="(?:https?:)?//', text), "nothing from elsewhere"
-    labels = set(re.findall(r'<label for="([^"]+)"', text))
+    labels = set(re.findall(r'<label\b[^>]*\bfor="([^"]+)"', text))
     inputs = re.findall(r"<(?:input|select|textarea)\b[^>]*>", text)
     for tag in inputs:
         found = re.search(r'\bid="([^"]+)"', tag)

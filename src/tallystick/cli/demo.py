@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import tempfile
@@ -29,6 +30,7 @@ from tallystick.core import wire
 PORT = 8400
 BATCH = 1_000
 CREDENTIALS = "demo.json"
+EMAIL = "demo@tallystick.example"
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -38,6 +40,8 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     org_id: str
     api_key: str
     api_secret: str
+    email: str = ""  # of the user of the console
+    password: str = ""
 
 
 def demo(
@@ -70,7 +74,9 @@ def demo(
         if exit and data is None:
             return
         say("")
-        say(f"Server       {server.url}")
+        say(f"Console      {server.url}")
+        if credentials.email:
+            say(f"             sign in as {credentials.email} with {credentials.password}")
         say(f"Credentials  {directory / CREDENTIALS}")
         if not exit:
             say("Ctrl-C stops the server" + ("." if data is not None else " and removes its data."))
@@ -88,8 +94,15 @@ def _organization(server: Server) -> Credentials:
             body = wire.encode({"name": "Demo", "currency": "USD"})
             reply = client.raw("POST", "/operator/organizations", body, again=False)
             made: dict[str, str] = wire.decode(dict[str, str], reply.content)
+            user = {"orgId": made["orgId"], "email": EMAIL, "password": secrets.token_urlsafe(12), "firstName": "Demo"}
+            client.raw("POST", "/operator/users", wire.encode(user), again=False)
         credentials = Credentials(
-            url=server.url, org_id=made["orgId"], api_key=made["apiKey"], api_secret=made["apiSecret"]
+            url=server.url,
+            org_id=made["orgId"],
+            api_key=made["apiKey"],
+            api_secret=made["apiSecret"],
+            email=user["email"],
+            password=user["password"],
         )
     path.touch(mode=0o600)
     path.write_bytes(wire.encode(credentials) + b"\n")

@@ -11,11 +11,14 @@ from tallystick.console import (
     explorer,
     failed,
     home,
+    keys,
     plans,
     portal_desk,
     pricings,
     products,
+    settings,
     sign_in,
+    users,
 )
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.portal import entry as portal
@@ -29,6 +32,9 @@ PAGES: tuple[Page, ...] = (
     *products.PAGES,
     *audit.PAGES,
     *portal_desk.PAGES,
+    *keys.PAGES,
+    *settings.PAGES,
+    *users.PAGES,
     *sign_in.PAGES,
     *bills.PAGES,
     *bill.PAGES,

@@ -57,6 +57,8 @@ def invite(
     """
     with desk.records.transaction() as write:
         value = _user(email, {"role": role, "firstName": first_name, "lastName": last_name})
+        if by_email(write, value.email) is not None:
+            raise _taken(value.email)
         user = USERS.create_within(desk, write, value, desk.new_id())
         _keep_address(write, user, desk.now)
         return user, _new_link(write, user, desk.now)
@@ -200,8 +202,11 @@ def _keep_address(write: Transaction, user: Entity[User], now: Instant) -> None:
     try:
         write.put_credential(credential)
     except Refusal:
-        message = f"email: {user.value.email!r} belongs to a user of this server already"
-        raise Refusal("code_in_use", message, field="email") from None
+        raise _taken(user.value.email) from None
+
+
+def _taken(email: str) -> Refusal:
+    return Refusal("code_in_use", f"email: {email!r} belongs to a user of this server already", field="email")
 
 
 def _password(records: Records, user: Entity[User]) -> Credential:
