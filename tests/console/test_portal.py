@@ -283,6 +283,8 @@ def test_a_customer_sets_an_alert_and_takes_it_back(seller: Seller, visitors: di
     made = read(seller.http.get("/spendalerts", params={"accountId": seller.accounts["beech"]}))["data"][0]
     assert made["threshold"] == Decimal("0.01")
     assert (made["accountId"], made["name"]) == (seller.accounts["beech"], HOSTILE)
+    audit = read(seller.http.get("/audit", params={"entityId": made["id"]}))["data"]
+    assert [each["actorType"] for each in audit] == ["PORTAL_SESSION"], "who did it is told"
     until = time.monotonic() + 20
     while ">Reached<" not in customer.get("/alerts").text:
         assert time.monotonic() < until

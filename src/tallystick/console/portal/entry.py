@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -17,13 +18,14 @@ from tallystick.console.page import Cookie, File, Guest, Html, OpenPage, Redirec
 from tallystick.console.portal import alerts, bills, credit, overview, theme
 from tallystick.console.portal.page import Answer, Asked, View
 from tallystick.console.portal.reading import Reading
-from tallystick.console.portal.visit import Invoicing, PortalVisit
+from tallystick.console.portal.visit import PORTAL_SESSION, Invoicing, PortalVisit
 from tallystick.console.static import FILES
 from tallystick.control import portal_sessions, portal_settings
 from tallystick.control.portal_sessions import PortalToken, TokenUse
 from tallystick.core.portal import PortalPage, PortalSession
 from tallystick.errors import Family, Refusal
-from tallystick.ports import OrganizationRecords
+from tallystick.ports import Actor, OrganizationRecords
+from tallystick.ports.audit import Origin, acting
 from tallystick.web.undecodable import refusal_of
 
 BASE, FRAMED = "/portal", "/portal/e"
@@ -46,7 +48,8 @@ def _open(guest: Guest) -> Answer:
     token = _link(guest)
     records = _records(guest, token)
     try:
-        session = portal_sessions.open_session(records, token, guest.now)
+        with _acting(guest, token.session_id):
+            session = portal_sessions.open_session(records, token, guest.now)
     except Refusal:
         if _same_visit(guest, token):
             return Redirect(BASE)  # opened before, here: a reload, or the way back
@@ -61,7 +64,8 @@ def _embed(guest: Guest) -> Answer:
     token = _link(guest)
     records = _records(guest, token)
     _require_frame(guest, records)
-    session = portal_sessions.open_session(records, token, guest.now)
+    with _acting(guest, token.session_id):
+        session = portal_sessions.open_session(records, token, guest.now)
     visit = portal_sessions.issue(guest.app.key, _as(token, TokenUse.FRAME), session.expires_at)
     return Redirect(f"{FRAMED}/{visit}")
 
@@ -104,7 +108,8 @@ def _answer(view: View, guest: Guest, token: PortalToken, base: str, headers: Ma
     if view.part is not None and view.part not in visit.settings.pages:
         return _within(Html("portal/problem.html"), around, headers, status=404)
     try:
-        return _within(view.run(visit, asked), around, headers)
+        with _acting(guest, session.id):
+            return _within(view.run(visit, asked), around, headers)
     except (Refusal, msgspec.ValidationError) as problem:
         refusal = problem if isinstance(problem, Refusal) else refusal_of(problem)
         typed = {"problem": refusal, "typed": guest.form}
@@ -113,6 +118,12 @@ def _answer(view: View, guest: Guest, token: PortalToken, base: str, headers: Ma
         status = {Family.NOT_FOUND: 404, Family.BUSY: 503}.get(refusal.code.family, 400)
         said = None if status == 404 else refusal  # of what is not there nothing is said
         return _within(Html("portal/problem.html", {"problem": said}), around, headers, status=status)
+
+
+def _acting(guest: Guest, session_id: str) -> AbstractContextManager[None]:
+    """What is written is written on behalf of the visit."""
+    actor = Actor(id=session_id, kind=PORTAL_SESSION)
+    return acting(Origin(actor=actor, at=guest.now, request_id=guest.request_id))
 
 
 def _within(answer: Answer, around: Mapping[str, Any], headers: Mapping[str, str], status: int = 200) -> Answer:

@@ -50,6 +50,7 @@ from tallystick.ports import (
     Where,
 )
 
+PORTAL_SESSION = "PORTAL_SESSION"  # the kind of actor that a visit is
 V = TypeVar("V", bound=Value)
 MOST_CREDITS = 20
 BACK, AHEAD = 60, 60  # days of a burn-down
@@ -264,7 +265,7 @@ class PortalVisit:
         SPEND_ALERTS.delete(self.__desk(), id)
 
     def __desk(self) -> Desk:
-        actor = Actor(id=self.session.id, kind="PORTAL_SESSION")
+        actor = Actor(id=self.session.id, kind=PORTAL_SESSION)
         return Desk(records=self.__records, actor=actor, now=self.now)
 
 
