@@ -47,7 +47,7 @@ class Settings:
     gathered_uids: int = 50_000
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
-    bill_chunk: int = 1_000
+    bill_chunk: int = 2_000
     invoice_dir: str = ""
 
     @property

@@ -27,16 +27,22 @@ def likeness(terms: Terms) -> Hashable | None:
         return None
     account = terms.account.value
     return (
-        plan.plan.plan.id,
-        plan.grid,
-        plan.period,
-        _life(plan),
-        uses_of_plans(plan),
+        _of_plan(plan),
         terms.parameters,
         terms.currency,
         account.days_before_bill_due,
         account.purchase_order_number,
     )
+
+
+def _of_plan(plan: AccountPlanTerms) -> Hashable:
+    """The likeness of an account plan. Account plans have few different ones, so each is told by where it is kept."""
+    kept: dict[Hashable, Hashable] = plan.plan.worked_out
+    key = ("likeness", plan.grid, plan.period, plan.life)
+    if key not in kept:
+        own = plan.plan.plan.id, plan.grid, plan.period, _life(plan), uses_of_plans(plan)
+        kept[key] = kept.setdefault(own, own)
+    return kept[key]
 
 
 def _stands_alone(plan: AccountPlanTerms) -> bool:

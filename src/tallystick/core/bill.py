@@ -297,8 +297,7 @@ def written(bill: Bill, workings: dict[str, Working]) -> Written:
     return Written(msgspec.Raw(encode(bill.line_items)), msgspec.Raw(encode(workings)))
 
 
-# For more bytes than these at once hashlib gives the interpreter's lock away, and gets it back milliseconds later where
-# other threads are busy: longer than the whole bill takes.
+# For more bytes than these hashlib gives the interpreter's lock away, and waits for it longer than a bill takes.
 _AT_ONCE = 2_047
 
 # What is calculated of a bill besides its lines, in the order of its fields.
@@ -306,8 +305,8 @@ calculated_fields = attrgetter(*(name for name in Bill.__struct_fields__ if name
 
 
 def digest_of(bill: Bill, workings: dict[str, Working], as_written: Written | None = None) -> str:
-    """SHA-256, in hexadecimal, of what was calculated: the other calculated fields as a JSON array in their order, then
-    the lines, then the workings, as they are stored (`as_written`, where they have been written already)."""
+    """SHA-256, in hexadecimal, of what was calculated: the other calculated fields as a JSON array, then the lines, then
+    the workings, as they are stored (`as_written`, where they have been written already)."""
     parts = as_written or written(bill, workings)
     return digest_of_text(b"".join((encode(calculated_fields(bill)), parts.line_items, parts.workings)))
 

@@ -29,6 +29,9 @@ def with_credits(terms: Terms, setting: Setting, held: Iterable[Entity[Any]]) ->
     Drawn are those that pay for some time from the start of the billing period to the end of the next one, which may
     be charged in advance. Refusal `unknown_reference` for a billing plan that cannot be read.
     """
+    held = tuple(held)
+    if not held:
+        return terms
     ends = [each.grid.next(each.period).end for each in terms.account_plans]
     horizon = Period(terms.period.start, max([terms.period.end, *ends]))
     found = [credit for each in held if (credit := _shared(terms, _credit(terms, setting, each)))]

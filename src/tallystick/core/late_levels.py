@@ -24,6 +24,8 @@ from tallystick.core.terms import Terms
 def mark_of(terms: Terms, until: Instant, since: Instant | None = None) -> str:
     """A fingerprint of the account's counter adjustments of the days before a moment (and since another). Fingerprints
     of stretches that follow each other are `joined`."""
+    if not terms.agreements.levels:
+        return ""
     end = local_day(until, terms.zone)
     start = local_day(since, terms.zone) if since else None
     every = (each for of_one in terms.agreements.levels.values() for each in of_one)

@@ -39,7 +39,7 @@ from tallystick.core.lines import line_key
 from tallystick.core.period import Instant
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.pricing import quantities_of
-from tallystick.core.quantity import ONE, ZERO, divide, multiply, tidy, tidy_setting, total
+from tallystick.core.quantity import ONE, ZERO, divide, multiply, plain, tidy, tidy_setting, total
 from tallystick.core.terms import Terms
 from tallystick.core.usage import Window, units_of, windows
 from tallystick.core.wire import encode
@@ -58,11 +58,12 @@ class Cast(msgspec.Struct, frozen=True, gc=False):
     lines: int
     text: str
 
-    def body(self, invoice_number: str | None = None) -> bytes:
-        """The bill as it is stored, with its number where bills are numbered."""
+    def stored(self, invoice_number: str | None = None) -> tuple[dict[str, str], bytes]:
+        """The keys and the body of the bill as it is stored, with its number where bills are numbered."""
         if invoice_number is None:
-            return self.text.encode()
-        return self.text.replace("\x02", encode(invoice_number).decode(), 1).encode()
+            return self.keys, self.text.encode()
+        text = self.text.replace("\x02", encode(invoice_number).decode(), 1)
+        return self.keys | {"invoice_number": invoice_number}, text.encode()
 
 
 class _Band(NamedTuple):
@@ -129,7 +130,7 @@ class Mould(msgspec.Struct, frozen=True):
         digest = digest_of_text(f"{self.calculated % shown}{lines}{working}".encode())
         answers = (encode(each).decode() for each in rows)
         text = self.record % (*shown, lines, working, *self._versions(terms), *answers, digest)
-        keys = self.keys | {"account_id": account.id, "period_key": terms.of.key}
+        keys = self.keys | {"account_id": account.id, "period_key": terms.of.key, "total": plain(shown[-1])}
         return Cast(terms=terms, keys=keys, lines=len(items), text=text)
 
     def _versions(self, terms: Terms) -> list[object]:

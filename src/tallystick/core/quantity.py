@@ -88,6 +88,9 @@ def tidy(value: Decimal) -> Decimal:
     """
     if not value:
         return ZERO
+    text = str(value)
+    if "E" not in text and ("." not in text or text[-1] != "0"):
+        return value  # it is in that form already: this is almost every number, and costs least to find out
     plainest = EXACT.normalize(value)
     whole = EXACT.to_integral_value(plainest)
     return EXACT.quantize(whole, ONE) if whole == plainest else plainest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
@@ -365,12 +365,18 @@ def template_grid(
     }
     if template.bill_frequency not in defaults:
         return None
-    return Grid(
-        frequency=template.bill_frequency,
-        interval=template.bill_frequency_interval,
-        epoch=epoch or defaults[template.bill_frequency],
-        zone=parameters.timezone or config.timezone,
+    return _grid(
+        template.bill_frequency,
+        template.bill_frequency_interval,
+        epoch or defaults[template.bill_frequency],
+        parameters.timezone or config.timezone,
     )
+
+
+@lru_cache(maxsize=4096)
+def _grid(frequency: Frequency, interval: int, epoch: date, zone: str) -> Grid:
+    """Kept, because accounts share billing grids."""
+    return Grid(frequency=frequency, interval=interval, epoch=epoch, zone=zone)
 
 
 def line_order(account_plans: Iterable[AccountPlanTerms]) -> tuple[AccountPlanTerms, ...]:

@@ -52,7 +52,7 @@ class KeptJob(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class JobChunk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Some account periods of a job, and, once settled, what became of them."""
+    """Some account periods of a job; once settled, what became of them instead."""
 
     job_id: str
     number: int

@@ -41,7 +41,7 @@ from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, ac
 from tallystick.pipeline.settle import Settled, settle, was_stored
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
-CHUNK = 1_000  # account periods that are settled in one transaction
+CHUNK = 2_000  # account periods that are settled in one transaction, in some tenths of a second
 EVENT_NAME = "billing.bill.failed"
 EVENT_TYPE = "BillingFailure"
 
@@ -130,7 +130,10 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
 
 
 def _settled(chunk: JobChunk, settled: Settled) -> JobChunk:
-    return msgspec.structs.replace(chunk, settled=True, bill_ids=settled.bill_ids, failures=settled.failures)
+    """What became of a chunk, in its place: the periods have served."""
+    return msgspec.structs.replace(
+        chunk, periods=(), settled=True, bill_ids=settled.bill_ids, failures=settled.failures
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ periods

@@ -12,7 +12,7 @@ import msgspec
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.alike import likeness
-from tallystick.core.bill import body_of
+from tallystick.core.bill import body_of, document_keys
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.mould import Cast, Mould, mould_of
 from tallystick.core.quantity import ONE
@@ -121,4 +121,5 @@ def _as_if_rated(cast: Cast | BillFailure, terms: Terms, mould: Mould, measured:
     record = made_of(rated, run)[0]
     number = "1" if terms.config.value.bill_prefix else None
     bill = msgspec.structs.replace(record.bill, sequential_invoice_number=number)
-    return cast.body(number) == body_of(msgspec.structs.replace(record, bill=bill))
+    keys, body = document_keys(bill, terms.of.grouping), body_of(msgspec.structs.replace(record, bill=bill))
+    return cast.stored(number) == (keys, body)

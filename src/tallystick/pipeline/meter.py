@@ -15,7 +15,7 @@ from tallystick.core.quantity import tidy
 from tallystick.ports import OrganizationUsage
 
 # Accounts named in one question to the store.
-ACCOUNTS_AT_ONCE = 1_000
+ACCOUNTS_AT_ONCE = 2_000
 
 Measurements = dict[Question, tuple[Measured, ...]]
 
@@ -57,4 +57,5 @@ def _rows(usage: OrganizationUsage, question: Question, account_ids: list[str]) 
 
 
 def _tidied(row: Measured) -> Measured:
-    return msgspec.structs.replace(row, total=tidy(row.total))
+    total = tidy(row.total)
+    return row if total is row.total else msgspec.structs.replace(row, total=total)

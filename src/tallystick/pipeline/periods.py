@@ -116,7 +116,8 @@ class Billable:
             days = [each.of for each in placed if each.of.frequency is Frequency.AD_HOC]
             days += _fee_days(records, self._commitments, config, parameters)
             found += _of_days(records, days, choose, config.value, parameters, catch_up=Also.EARLIER_DAYS in also)
-        accounts = records.get_many(Account, sorted({each.account_id for each in found}))
+        accounts = {each.account.id: each.account for each in self._grids}
+        accounts |= records.get_many(Account, sorted({each.account_id for each in found} - accounts.keys()))
         unique = {each.key: each for each in found if each.account_id in accounts}
         return sorted(
             unique.values(),

@@ -183,6 +183,8 @@ def agreements_on(
         own = [each for each in account_plans if each.value.account_id in charged]
         plans = billed_plans(records, own, shared, config, parameters)
         placed[parameters] = place(records, charges, plans, shared, config, parameters)
+    if not (memos or charges or adjustments):
+        return [shared] * len(periods)
     return [
         msgspec.structs.replace(
             shared,

@@ -95,7 +95,7 @@ class _Settling:
         terms = each.terms
         _require_open(local_day(terms.period.end, terms.zone), self._lock_date)
         number = next_number(self._write, terms.config.value, terms.bill_id, self._taken_back)
-        self._documents.append(stored_as(terms.bill_id, terms.period.end, each.keys, each.body(number)))
+        self._documents.append(stored_as(terms.bill_id, terms.period.end, *each.stored(number)))
         self._cast.append(each)
         return terms.bill_id
 
@@ -141,7 +141,7 @@ class _Settling:
 def _look_again_at_cast(write: Transaction, cast: Mapping[str, Cast]) -> None:
     """Where bills from moulds are adjusted already (they were suppressed, or deleted, and now come back), the next ones
     look whether that is still right."""
-    again = [wire.decode(BillRecord, cast[id_].body()) for id_ in adjusted_elsewhere(write, cast.keys())]
+    again = [wire.decode(BillRecord, cast[id_].stored()[1]) for id_ in adjusted_elsewhere(write, cast.keys())]
     look_again(write, again)
 
 

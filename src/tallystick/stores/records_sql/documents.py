@@ -16,7 +16,9 @@ from tallystick.stores.records_sql.entities import Run
 from tallystick.stores.records_sql.paging import DocumentPlace, read_token, write_token
 from tallystick.stores.records_sql.schema import DOCUMENT_KINDS, DOCUMENT_TABLES, INTEGER, UNIQUE_KEYS
 from tallystick.stores.records_sql.statements import matches
-from tallystick.stores.records_sql.texts import require_storable, storable
+from tallystick.stores.records_sql.texts import require_all_storable, require_storable, storable, storable_of
+
+MANY = 100  # texts that documents are asked for by: then it is worth asking first whether there are any
 
 
 def document(run: Run, organization_id: str, kind: str, id: str) -> Document | None:
@@ -34,6 +36,8 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     if found is None:
         return Found(())
     parameters, equal, between = found
+    if max(map(len, (where.equal or {}).values()), default=0) >= MANY and not run(_any(kind), parameters):
+        return Found(())
     rows = run(_listing(kind, equal, between, bool(page.token)), parameters)
     shown = [_document(kind, row) for row in rows[: page.size]]
     more = len(rows) > page.size
@@ -62,7 +66,7 @@ def _wanted(organization_id: str, where: DocumentWhere, page: Page) -> _Wanted |
         parameters |= {"last_sort": place.sort, "last_sequence": place.sequence}
     equal, between = [], []
     for name, wanted in (where.equal or {}).items():
-        values = [value for value in dict.fromkeys(wanted) if storable(value)]
+        values = storable_of(wanted)
         if not values:
             return None
         single = len(values) == 1
@@ -100,6 +104,14 @@ def remove_documents(connection: Connection, organization_id: str, kind: str, id
     """Delete documents by id, in one statement that runs once per row."""
     if ids:
         connection.execute(_remove(kind), [{"of_organization": organization_id, "of_id": each} for each in ids])
+
+
+@cache
+def _any(kind: str) -> Select[Any]:
+    """Whether the organisation has a document of a kind at all. Most have none of most kinds, which is found out far
+    sooner than that none of a thousand ids is there."""
+    table = _table(kind)
+    return select(table.c.sequence).where(table.c.organization_id == bindparam("organization_id")).limit(1)
 
 
 @cache
@@ -178,14 +190,13 @@ def _columns(table: Table) -> list[Any]:
 def _row(organization_id: str, kind: str, new: Document) -> dict[str, Any]:
     keys = DOCUMENT_KINDS[kind]
     assert new.keys.keys() <= set(keys), f"{kind} has no key {sorted(new.keys.keys() - set(keys))}"
-    for name, text in (("id", new.id), ("sort", new.sort), *new.keys.items()):
-        require_storable(text, name)
+    texts = {"id": new.id, "sort": new.sort, **new.keys}
+    require_all_storable(texts)
     try:
         body = require_storable(new.body.decode(), "body")
     except UnicodeDecodeError:
         raise Refusal("invalid_request", f"body: the body of {kind} {new.id} is not UTF-8", field="body") from None
-    row = dict.fromkeys(keys) | dict(new.keys)
-    return row | {"organization_id": organization_id, "id": new.id, "sort": new.sort, "body": body}
+    return dict.fromkeys(keys) | texts | {"organization_id": organization_id, "body": body}
 
 
 def _document(kind: str, row: Any) -> Document:

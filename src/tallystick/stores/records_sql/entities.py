@@ -14,7 +14,7 @@ from tallystick.ports import Found, Page, Where
 from tallystick.stores.records_sql.paging import EntityPlace, read_token, write_token
 from tallystick.stores.records_sql.schema import INTEGER, entity, entity_reference, entity_version
 from tallystick.stores.records_sql.statements import matches
-from tallystick.stores.records_sql.texts import moment, stamp, storable
+from tallystick.stores.records_sql.texts import moment, stamp, storable, storable_of
 
 V = TypeVar("V", bound=Value)
 Parameters = Mapping[str, Any]
@@ -105,7 +105,7 @@ def get(run: Run, organization_id: str, of: type[V], id: str) -> Entity[V] | Non
 
 def get_many(run: Run, organization_id: str, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
     """Those of the ids that exist, by id."""
-    wanted = [each for each in dict.fromkeys(ids) if storable(each)]
+    wanted = storable_of(ids)
     if not wanted:
         return {}
     rows = run(BY_IDS, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})
@@ -114,7 +114,7 @@ def get_many(run: Run, organization_id: str, of: type[V], ids: Collection[str]) 
 
 def codes(run: Run, organization_id: str, of: type[Value], ids: Collection[str]) -> dict[str, str]:
     """The codes of those of the ids that exist and have one, by id."""
-    wanted = [each for each in dict.fromkeys(ids) if storable(each)]
+    wanted = storable_of(ids)
     if not wanted:
         return {}
     rows = run(CODES, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})
@@ -197,7 +197,7 @@ def _conditions(of: type[Value], where: Where, parameters: dict[str, Any]) -> tu
     conditions = []
     for index, (name, wanted) in enumerate((where.equal or {}).items()):
         assert name in {"id", "code", *of.references, *of.filters}, f"{of.__name__} has no filter {name}"
-        values = [value for value in dict.fromkeys(wanted) if storable(value)]
+        values = storable_of(wanted)
         if not values:
             return None
         single = len(values) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from tallystick.core.period import Instant
@@ -32,6 +33,23 @@ def storable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def storable_of(texts: Iterable[str]) -> list[str]:
+    """Those of the texts that both databases can hold, each once; looked at together where they are plain."""
+    found = list(dict.fromkeys(texts))
+    return found if _plain("".join(found)) else [each for each in found if storable(each)]
+
+
+def require_all_storable(texts: Mapping[str, str]) -> None:
+    """Refusal `invalid_request` when a database could not hold one of these texts, which are by field."""
+    if not _plain("".join(texts.values())):
+        for field, text in texts.items():
+            require_storable(text, field)
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and "\0" not in text
 
 
 def require_storable(text: str, field: str) -> str:
