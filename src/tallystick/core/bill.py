@@ -305,8 +305,8 @@ calculated_fields = attrgetter(*(name for name in Bill.__struct_fields__ if name
 
 
 def digest_of(bill: Bill, workings: dict[str, Working], as_written: Written | None = None) -> str:
-    """SHA-256, in hexadecimal, of what was calculated: the other calculated fields as a JSON array, then the lines, then
-    the workings, as they are stored (`as_written`, where they have been written already)."""
+    """SHA-256, in hexadecimal, of what was calculated: the other fields as a JSON array in their order, then the lines,
+    then the workings, as they are stored (`as_written`, where they have been written already)."""
     parts = as_written or written(bill, workings)
     return digest_of_text(b"".join((encode(calculated_fields(bill)), parts.line_items, parts.workings)))
 
