@@ -1,33 +1,31 @@
 """What a live balance costs while usage arrives: an account with a million measurements in its open period.
 
-    python bench/live_balance.py [--measurements 1000000] [--looks 100]
+    python bench/run.py --only live [--measurements 1000000]
 
 One usage store holds the account's measurements; four sets of records price them: by SUM, by UNIQUE, by the 95th
 percentile, and by tiers that span the life of the plan (with a tenth as many measurements in the month before). A
-thread adds measurements meanwhile, of this account and of another. The first and the last value of each are held
-against the bench's own, for the journal position that they were read up to.
+thread adds 10,000 measurements a second meanwhile, a tenth of them of this account. Every value is held against the
+bench's own, for the journal position that it was read up to. It all happens in one process, without HTTP.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import random
 import shutil
-import sys
-import tempfile
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 from bill_stages import BENCH, NOW, entity_id, keep
-from results import check, percentile
-from rich.console import Console
-from rich.table import Table
+from ingest import Options
+from results import CheckFailed, Figure, check, compare, milliseconds, percentile
 
 from tallystick.control import balance_transactions
 from tallystick.control.desk import Desk
@@ -41,9 +39,11 @@ from tallystick.core.ledger import BalanceTransaction
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Frequency, Instant
 from tallystick.pipeline.watch import live_values
-from tallystick.ports import Organization, OrganizationRecords, Transaction, UsageRow
+from tallystick.ports import Organization, OrganizationRecords, Transaction, UsageBlock, UsageStore
 from tallystick.stores.records_sql import open_records
+from tallystick.stores.running_usage import RunningUsage
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
+from tallystick.stores.usage_clickhouse.connection import to_micros
 
 ORGANIZATION = "5f0e0c31-2e55-5f88-8669-b65548e99600"
 OPENED = Instant.midnight(NOW.date().replace(day=1))
@@ -52,26 +52,26 @@ PAID_IN = Decimal(10) ** 9
 CENT = Decimal("0.01")
 CHEAPER_ABOVE = 1_000_000  # units
 BLOCK = 50_000  # rows added at once, beforehand
+MEASUREMENTS = 1_000_000
+MOST_LOOKS, FEW_LOOKS, QUICK = 500, 10, 5.0  # looks; and how many seconds a load of few looks lasts at most
 ARRIVING = 500  # rows added at once, meanwhile; a tenth of them of the account
 PAUSE_SECONDS = 0.05
 METHODS = {"SUM": "calls", "UNIQUE": "user", "PERCENTILE": "latency", "SUM, tiers span the plan": "calls"}
 
 
 class Measurements:
-    """What arrives, and what the account's bill comes to, by arithmetic that shares nothing with the product."""
+    """What arrives, as columns, and what it comes to by arithmetic that shares nothing with the product."""
 
-    def __init__(self, usage: ClickHouseUsage, wanted: int) -> None:
-        self._usage, self._chance = usage, random.Random(1)
-        self._calls: list[int] = []
-        self._users: list[str] = []
-        self._latencies: list[int] = []
-        self._marks: list[int] = []  # of each block, and how many measurements of the open period there were then
+    def __init__(self, usage: RunningUsage, wanted: int) -> None:
+        self._usage, self._chance = usage, np.random.default_rng(1)
+        self._own: list[np.ndarray] = []  # (calls, user, latency) of the account in the open period, in order
+        self._marks: list[int] = []  # of each block, and how many blocks there were then
         self._counts: list[int] = []
-        self._before = 0
+        self.before = 0
         early = wanted // 10
         for first in range(0, early, BLOCK):
             self._add(min(BLOCK, early - first), 1, MONTH_BEFORE, timedelta(days=28))
-        self._before, self._calls, self._users, self._latencies = sum(self._calls), [], [], []
+        self.before, self._own = sum(int(block[0].sum()) for block in self._own), []
         for first in range(0, wanted, BLOCK):
             self._add(min(BLOCK, wanted - first), 1, OPENED, NOW - OPENED)
 
@@ -79,46 +79,61 @@ class Measurements:
         """A few more measurements."""
         self._add(ARRIVING, 10, OPENED, NOW - OPENED)
 
+    def up_to(self, position: int) -> Sequence[np.ndarray]:
+        """The measurements of the account that a look up to a position sees."""
+        return self._own[: self._counts[bisect_right(self._marks, position) - 1]]
+
     def _add(self, rows: int, own: int, start: Instant, within: timedelta) -> None:
         """Add rows, one of so many of which is of the account."""
         position = self._usage.mark
-        block = list(self._rows(position, rows, own, start, within))
+        drawn = self._chance.integers(1, [[3], [200_000], [100_000]], (3, rows), endpoint=True)
+        mine = np.arange(1, rows + 1) % own == 0
+        moments = to_micros(start) + self._chance.integers(0, within // timedelta(microseconds=1), rows)
+        accounts = np.where(mine, entity_id(Account, "large"), entity_id(Account, "other"))
+        block = UsageBlock(
+            organization_id=ORGANIZATION,
+            meter_id=entity_id(Meter, "requests"),
+            received=NOW,
+            positions=position + np.arange(1, rows + 1),
+            account_ids=pa.array(accounts.tolist(), pa.string()),
+            uids=pa.array([str(position + number) for number in range(1, rows + 1)], pa.string()),
+            ts=pa.array(moments).cast(pa.timestamp("us", tz="UTC")),
+            numbers={"calls": _decimals(drawn[0]), "latency": _decimals(drawn[2])},
+            texts={"user": pa.array([f"user-{each}" for each in drawn[1].tolist()], pa.string())},
+        )
+        self._own.append(drawn[:, mine])
         self._marks.append(position + rows)
-        self._counts.append(len(self._calls))
-        self._usage.add(block, position + rows)
+        self._counts.append(len(self._own))
+        self._usage.add([], position + rows, [block])
 
-    def _rows(self, position: int, rows: int, own: int, start: Instant, within: timedelta) -> Iterator[UsageRow]:
-        for number in range(1, rows + 1):
-            calls, latency = self._chance.randint(1, 3), self._chance.randint(1, 100_000)
-            user = f"user-{self._chance.randint(1, 200_000)}"
-            mine = number % own == 0
-            if mine:
-                self._calls.append(calls)
-                self._users.append(user)
-                self._latencies.append(latency)
-            yield UsageRow(
-                position=position + number,
-                organization_id=ORGANIZATION,
-                meter_id=entity_id(Meter, "requests"),
-                account_id=entity_id(Account, "large" if mine else "other"),
-                uid=str(position + number),
-                ts=Instant.of(start + within * self._chance.random()),
-                ets=None,
-                received=NOW,
-                numbers={"calls": Decimal(calls), "latency": Decimal(latency)},
-                texts={"user": user},
-            )
 
-    def owed(self, name: str, up_to: int) -> Decimal:
-        """What the open bill comes to, with the measurements up to a position."""
-        count = self._counts[bisect_right(self._marks, up_to) - 1]
-        if name == "UNIQUE":
-            return len(set(self._users[:count])) * CENT
-        if name == "PERCENTILE":
-            return round(percentile(self._latencies[:count], 95)) * CENT
-        before = self._before if "span" in name else 0
-        exact = _tiered(before + sum(self._calls[:count])) - _tiered(before)
-        return exact.quantize(CENT, ROUND_HALF_UP)
+def _decimals(values: np.ndarray) -> pa.Array:
+    return pa.array(values).cast(pa.decimal128(38, 18))
+
+
+class Owed:
+    """What the account's open bill comes to for one price, at positions that only rise."""
+
+    def __init__(self, name: str, used: Measurements) -> None:
+        self._name, self._used, self._seen = name, used, 0
+        self._calls, self._users = 0, np.zeros(200_001, bool)
+        self._latencies = np.zeros(100_001, np.int64)  # how often each came
+
+    def at(self, position: int) -> Decimal:
+        """With the measurements up to a position."""
+        blocks = self._used.up_to(position)
+        for calls, users, latencies in blocks[self._seen :]:
+            self._calls += int(calls.sum())
+            self._users[users] = True
+            self._latencies += np.bincount(latencies, minlength=100_001)
+        self._seen = len(blocks)
+        if self._name == "UNIQUE":
+            return int(self._users.sum()) * CENT
+        if self._name == "PERCENTILE":
+            up_to = np.cumsum(self._latencies)
+            return int(np.searchsorted(up_to, -(-int(up_to[-1]) * 95 // 100))) * CENT
+        before = self._used.before if "span" in self._name else 0
+        return (_tiered(before + self._calls) - _tiered(before)).quantize(CENT, ROUND_HALF_UP)
 
 
 def _tiered(units: int) -> Decimal:
@@ -186,35 +201,41 @@ def _records(directory: Path, name: str) -> OrganizationRecords:
     return records
 
 
-def _looks(
-    records: OrganizationRecords, usage: ClickHouseUsage, name: str, used: Measurements, looks: int
-) -> list[float]:
-    """Seconds of each look, the first one apart: it finds everything cold."""
+@dataclass(frozen=True)
+class Look:
+    """What one look took, in seconds: of the clock, and of the processor in the thread that looked."""
+
+    wall: float
+    processor: float
+
+
+def _looks(records: OrganizationRecords, usage: UsageStore, owed: Owed, name: str, looks: int) -> list[Look]:
+    """Looks one after the other; every value is checked."""
     balance = records.get(Balance, entity_id(Balance, "wallet"))
     assert balance is not None, "the balance was made"
     took = []
-    for number in range(looks + 1):
-        up_to, start = usage.mark, time.perf_counter()
+    for _ in range(looks):
+        up_to, start, processor = usage.mark, time.perf_counter(), time.thread_time()
         (worth,) = live_values(records, usage.organization(ORGANIZATION), (balance,), now=NOW, up_to=up_to)
-        took.append(time.perf_counter() - start)
-        assert not isinstance(worth, BillFailure), "the bill can be made"
-        if number in {0, looks}:
-            check(f"live balance, {name}", worth.value, PAID_IN - used.owed(name, up_to))
+        took.append(Look(time.perf_counter() - start, time.thread_time() - processor))
+        if isinstance(worth, BillFailure):
+            raise CheckFailed(f"live balance, {name}: {worth.message}")
+        check(f"live balance, {name}", worth.value, PAID_IN - owed.at(up_to))
         time.sleep(PAUSE_SECONDS / 5)
     return took
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--measurements", type=int, default=1_000_000)
-    parser.add_argument("--looks", type=int, default=100)
-    asked = parser.parse_args()
-    directory = Path(tempfile.mkdtemp(prefix="tallystick-bench-"))
-    usage = ClickHouseUsage(directory / "usage")
-    done = threading.Event()
+def live(options: Options) -> list[Figure]:
+    """Looks at four balances while measurements arrive, each beside looks that read everything again."""
+    wanted, looks = min(options.measurements, MEASUREMENTS), MOST_LOOKS if options.seconds > QUICK else FEW_LOOKS
+    directory = options.directory / "live"
+    directory.mkdir()
+    plain = ClickHouseUsage(directory / "usage")
+    usage, done = RunningUsage(plain), threading.Event()
+    task = options.progress.add_task("live balances", total=len(METHODS))
+    figures = []
     try:
-        used = Measurements(usage, asked.measurements)
+        used = Measurements(usage, wanted)
         gc.freeze()
         gc.set_threshold(100_000, 20, 100)  # as the server has it
 
@@ -225,22 +246,44 @@ def main() -> int:
         thread = threading.Thread(target=arrive)
         thread.start()
         try:
-            found = {name: _looks(_records(directory, name), usage, name, used, asked.looks) for name in METHODS}
+            for name in METHODS:
+                records = _records(directory, name)
+                anew = _looks(records, plain, Owed(name, used), name, FEW_LOOKS)
+                first, second, *again = _looks(records, usage, Owed(name, used), name, looks)
+                figures += _figures(name, wanted, max(first.wall, second.wall), again, anew)
+                options.progress.advance(task)
         finally:
             done.set()
             thread.join()
     finally:
         usage.close()
         shutil.rmtree(directory, ignore_errors=True)
-    table = Table(title=f"live balance, {asked.measurements:,} measurements in the open period, more arriving")
-    for column in ("price by", "first", "p50", "p99"):
-        table.add_column(column, justify="left" if column == "price by" else "right")
-    for name, (first, *looks) in found.items():
-        values = (first, percentile(looks, 50), percentile(looks, 99))
-        table.add_row(name, *(f"{each * 1000:,.1f} ms" for each in values))
-    Console(highlight=False).print(table)
-    return 0
+    return figures
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _figures(name: str, wanted: int, first: float, looks: Sequence[Look], anew: Sequence[Look]) -> list[Figure]:
+    walls = [each.wall for each in looks]
+    median = milliseconds(percentile(walls, 50))
+    everything = milliseconds(percentile([each.wall for each in anew], 50))
+    processor = milliseconds(sum(each.processor for each in looks) / len(looks))
+    workload = (
+        f"{wanted:,} measurements of the account in its open period, 10,000 a second arriving (1,000 of them of the"
+        f" account) in the same process, no HTTP; {len(looks)} looks, every value checked"
+    )
+    return [
+        Figure(
+            name=f"live balance, {name}",
+            workload=f"{workload}; the first two, which collect: {milliseconds(first)} ms at most",
+            value=median,
+            unit="ms",
+            p50=median,
+            p99=milliseconds(percentile(walls, 99)),
+            compared_with=(compare(median, "reading all usage again, p50", everything, "ms"),),
+        ),
+        Figure(
+            name=f"live balance, {name}: processor time",
+            workload=f"{workload}; of the thread that looks",
+            value=processor,
+            unit="ms",
+        ),
+    ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import bills
 import ingest
+import live_balance
 import queries
 import restart
 import scaling
@@ -21,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries")
+PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live")
 
 
 def main() -> int:
@@ -68,6 +69,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         "scaling": scaling.scaling,
         "restart": restart.restarts,
         "queries": queries.queries,
+        "live": live_balance.live,
     }
     return [figure for name in asked.only for figure in parts[name](options)]
 
@@ -81,7 +83,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--stored", type=int, help="measurements stored before a restart (1,000,000; quick: 20,000)")
     parser.add_argument("--uids", type=int, default=0, help="uids in the index before a restart (as many as stored)")
     parser.add_argument(
-        "--measurements", type=int, help="measurements stored for usage queries (20,000,000; quick: 20,000)"
+        "--measurements",
+        type=int,
+        help="measurements stored for usage queries (20,000,000; quick: 20,000) and live balances (1,000,000 of them)",
     )
     parser.add_argument("--connections", type=int, default=8, help="connections that send batches (8)")
     parser.add_argument("--single-connections", type=int, default=256, help="connections that send singles (256)")

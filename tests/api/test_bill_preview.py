@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from m3ter import M3ter
 from m3ter.types import BillResponse
 from storefront import Storefront, read, refused, send
 
+from tallystick.api.bill_preview import counted_up_to
 from tallystick.cli.main import run
 from tenant import Tenant
 
@@ -80,3 +82,11 @@ def test_the_command_shows_the_open_bill(
     assert "30.00" in said
     assert "40 × 0.25 = 10.00" in said
     assert run(["bill", "preview", "acme", "--until", "yesterday"]) == 1
+
+
+@pytest.mark.parametrize(("accepted", "counted", "answered"), [(9, 7, 7), (7, 9, 7)])
+def test_who_does_not_want_to_wait_is_answered_for_what_is_counted(accepted: int, counted: int, answered: int) -> None:
+    call: Any = SimpleNamespace(
+        app=SimpleNamespace(usage=SimpleNamespace(mark=counted)), query=SimpleNamespace(flag={"wait": False}.get)
+    )
+    assert counted_up_to(call, accepted) == answered

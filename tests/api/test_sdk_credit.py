@@ -471,6 +471,8 @@ def test_a_live_value_counts_usage_that_no_bill_has_drawn(http: httpx.Client, wo
     assert (live["balanceId"], live["currency"], live["ledgerValue"], live["expired"]) == (wallet, "USD", 100, 0)
     assert (live["value"], live["complete"]) == (52, True)
     assert [(each["accountId"], each["amount"]) for each in live["openDraws"]] == [(world.account, 48)]
+    at_once = read(http.get(f"/balances/{wallet}/live", params={"wait": "false"}))
+    assert (at_once["value"], at_once["upTo"], at_once["complete"]) == (52, live["upTo"], True)
     assert world.client.balances.retrieve(wallet).amount == 100
     assert http.get(f"/balances/{NOWHERE}/live").status_code == 404
 

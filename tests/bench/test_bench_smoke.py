@@ -42,6 +42,14 @@ FIGURES = {
     "one account's month, 20,000 stored: processor time": [],
     "fleet by account, 20,000 stored": ["the bare SQL, p50"],
     "fleet by account, 20,000 stored: processor time": [],
+    "live balance, SUM": ["reading all usage again, p50"],
+    "live balance, SUM: processor time": [],
+    "live balance, UNIQUE": ["reading all usage again, p50"],
+    "live balance, UNIQUE: processor time": [],
+    "live balance, PERCENTILE": ["reading all usage again, p50"],
+    "live balance, PERCENTILE: processor time": [],
+    "live balance, SUM, tiers span the plan": ["reading all usage again, p50"],
+    "live balance, SUM, tiers span the plan: processor time": [],
 }
 WITH_PERCENTILES = {
     "ingest, batches of 1,000",
@@ -51,6 +59,10 @@ WITH_PERCENTILES = {
     "ingest, single measurements",
     "one account's month, 20,000 stored",
     "fleet by account, 20,000 stored",
+    "live balance, SUM",
+    "live balance, UNIQUE",
+    "live balance, PERCENTILE",
+    "live balance, SUM, tiers span the plan",
 }
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tallystick.api.bill_preview import counted_up_to
+from tallystick.api.bill_preview import WAIT, counted_up_to
 from tallystick.api.commitments import CONTRACT, END_DATE_END, END_DATE_START, unlinked
 from tallystick.api.crud import IDS, PAGING, Crud, Reply, desk_of, request_type, value_of, where_of
 from tallystick.api.routing import Call, Paged, Route, entity_reply, struct_page
@@ -165,6 +165,7 @@ ROUTES = (
         tag="Balances",
         scope="config:retrieve",
         reply=LiveValue,
+        query={"wait": WAIT},
     ),
     Route(
         method="GET",

@@ -13,6 +13,9 @@ from tallystick.pipeline.preview import preview_bill
 
 WAIT_SECONDS = 5.0  # for usage that is in the journal and not counted yet
 POLL_SECONDS = 0.02
+WAIT = (
+    "false answers at once, for the usage counted so far (`upTo`, `complete`); else what was just accepted counts too."
+)
 
 
 def preview(call: Call, body: BillJobRequest) -> dict[str, object]:
@@ -28,7 +31,10 @@ def preview(call: Call, body: BillJobRequest) -> dict[str, object]:
 
 
 def counted_up_to(call: Call, wanted: int) -> int:
-    """The position that can be answered for: the wanted one, if usage is counted that far soon enough."""
+    """The position that can be answered for: the wanted one, if usage is counted that far soon enough. Who does not
+    want to `wait` is answered for what is counted."""
+    if call.query.flag("wait") is False:
+        return min(wanted, call.app.usage.mark)
     deadline = time.monotonic() + WAIT_SECONDS
     while call.app.usage.mark < wanted and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
@@ -47,6 +53,7 @@ ROUTES = (
         reply=Bill,
         query={
             "debug": "Accepted for m3ter's clients; changes nothing.",
+            "wait": WAIT,
             "explain": "true adds `explanation`: each line as a sentence and as steps.",
         },
     ),
