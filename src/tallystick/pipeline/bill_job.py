@@ -146,6 +146,12 @@ def list_job_states(records: OrganizationRecords, page: Page) -> Found[BillJob]:
     return Found(tuple(wire.decode(KeptJob, each.body).job for each in found.rows), found.next_token)
 
 
+def list_running_jobs(records: OrganizationRecords, most: int = 5) -> list[BillJob]:
+    """The newest jobs that are not at their end, each without its bills and failures."""
+    found = records.documents(KIND, DocumentWhere(equal={"active": ["true"]}), Page(size=most))
+    return [wire.decode(KeptJob, each.body).job for each in found.rows]
+
+
 def unfinished_jobs(records: OrganizationRecords) -> list[str]:
     """The ids of the jobs that are to be run, or run on, oldest first."""
     ids: list[str] = []

@@ -1,0 +1,79 @@
+"""The home page: what waits is counted, what is unusual is named, and the charts say what the API says."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from storefront import Storefront
+from visitor import Visitor
+
+from tenant import Tenant
+
+FIELDS = {"measure": {"bytes": 1}, "where": {"region": "eu"}, "metadata": {"file": "a"}}
+
+
+def figures(page: str) -> dict[str, str]:
+    """The figures at the top, by what they are called, as they read."""
+    found = re.findall(r'<span class="label">(.*?)</span><span class="value">(.*?)</span>', page, re.DOTALL)
+    return {re.sub("<[^>]+>", "", label): re.sub("<[^>]+>", "", value) for label, value in found}
+
+
+def test_a_new_organization_has_nothing_to_do(admin: Visitor) -> None:
+    page = admin.get("/")
+    assert figures(page) == {
+        "Failed measurements": "0",
+        "Bills to approve": "0",
+        "Unusual usage yesterday": "0",
+        "Credit that ends soon": "0",
+    }
+    assert "No meter yet." in page
+    assert 'data-refresh="' not in page, "nothing changes by itself"
+
+
+def test_what_needs_attention(admin: Visitor, http: httpx.Client) -> None:
+    shop = Storefront(http)
+    now = datetime.now(UTC)
+    yesterday = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(hours=12)
+    members = [
+        {"uid": f"{weeks}-{n}", "meter": "traffic", "account": "acme", "ts": at.isoformat(), **FIELDS}
+        for weeks, count in ((0, 120), (1, 60), (2, 60))
+        for n in range(count)
+        for at in [yesterday - timedelta(weeks=weeks)]
+    ]
+    wrong = [{"uid": f"wrong-{n}", "meter": "no_such", "account": "acme", "ts": now.isoformat()} for n in range(3)]
+    http.post("/measurements", json={"measurements": [*members, *wrong]})
+    soon = (now + timedelta(days=10)).date().isoformat()
+    before = (now - timedelta(days=10)).date().isoformat()
+    credit = {"accountId": shop.ids["/accounts"], "currency": "TOK", "amount": 5, "startDate": before, "endDate": soon}
+    http.post("/commitments", json=credit)
+    until = time.monotonic() + 10
+    while "Usual on that weekday" not in (page := admin.get("/")) and time.monotonic() < until:
+        time.sleep(0.1)  # until the measurements are projected
+    told = figures(page)
+    assert (told["Failed measurements"], told["Unusual usage yesterday"]) == ("3", "1")
+    assert re.search(r">Traffic</a></th><td[^>]*><data[^>]*>120</data></td><td[^>]*><data[^>]*>60</data>", page)
+    assert told["Credit that ends soon"] == "1"
+    assert f'datetime="{soon}"' in page
+
+
+def test_revenue_is_what_the_bills_say(admin: Visitor, http: httpx.Client, organization: Tenant) -> None:
+    """The standing charge of 20 for last month, in the bar of that month and in the figure of what waits."""
+    shop = Storefront(http)
+    last = datetime.now(UTC).date().replace(day=1) - timedelta(days=1)
+    asked = {"accountIds": [shop.ids["/accounts"]], "lastDateInBillingPeriod": last.isoformat()}
+    job = http.post("/billjobs", json=asked).json()
+    until = time.monotonic() + 20
+    while http.get(f"/billjobs/{job['id']}").json()["status"] not in {"COMPLETE", "FAILED"}:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    (bill,) = http.get("/bills").json()["data"]
+    assert (bill["billTotal"], bill["currency"]) == (20, "USD")
+    page = admin.get("/")
+    assert figures(page)["Bills to approve"] == "1"
+    assert '<data class="money" value="20" data-value="20">20.00 USD</data>' in page
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
+    (row,) = (row for row in rows if f"{last:%b %Y}" in row)
+    assert ">20.00<" in row
