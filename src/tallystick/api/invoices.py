@@ -7,7 +7,6 @@ from typing import Any
 from tallystick.api.crud import Reply, desk_of, request_type, value_of
 from tallystick.api.routing import Call, Envelope, Raw, Route, entity_reply
 from tallystick.control import bills, invoices
-from tallystick.core.bill import Bill
 from tallystick.core.bill_csv import bill_csv
 from tallystick.core.invoice_config import InvoiceConfig
 from tallystick.errors import Refusal
@@ -35,7 +34,7 @@ def invoice(call: Call) -> Raw:
         paper=call.query.text("paper"),
         directory=directory,
     )
-    name = file_name(record.bill)
+    name = invoices.file_name(record.bill)
     if form == HTML:
         return Raw(html_of(view, directory, call.organization_id).encode(), "text/html", f"{name}.html")
     printed = call.app.printer.print(view, call.organization_id)
@@ -45,13 +44,7 @@ def invoice(call: Call) -> Raw:
 def line_items_csv(call: Call) -> Raw:
     """The lines of a bill as a file for spreadsheets."""
     bill = bills.get_bill(call.records, call.path["id"]).bill
-    return Raw(bill_csv(bill), "text/csv", f"{file_name(bill)}.csv")
-
-
-def file_name(bill: Bill) -> str:
-    """What a downloaded invoice is called, without its ending: plain letters only, whatever the account's code is."""
-    plain = "".join(each if each.isascii() and each.isalnum() else "-" for each in bill.account_code)
-    return f"{bill.sequential_invoice_number or 'bill'}-{plain}-{bill.start_date.isoformat()}"
+    return Raw(bill_csv(bill), "text/csv", f"{invoices.file_name(bill)}.csv")
 
 
 def _warning(missing: str) -> str | None:

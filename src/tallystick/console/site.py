@@ -11,6 +11,7 @@ from tallystick.console import (
     explorer,
     failed,
     home,
+    invoice_pages,
     keys,
     plans,
     portal_desk,
@@ -40,6 +41,7 @@ PAGES: tuple[Page, ...] = (
     *bill.PAGES,
     *bill_line.PAGES,
     *bill_jobs.PAGES,
+    *invoice_pages.PAGES,
 )
 OPEN_PAGES: tuple[OpenPage, ...] = (
     *sign_in.OPEN_PAGES,

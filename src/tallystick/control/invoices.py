@@ -9,7 +9,7 @@ from typing import TypeVar
 from tallystick.control import bills, portal_settings
 from tallystick.control.desk import Desk, Noun
 from tallystick.core.account import Account
-from tallystick.core.bill import BillRecord
+from tallystick.core.bill import Bill, BillRecord
 from tallystick.core.entity import Entity
 from tallystick.core.invoice_config import InvoiceConfig
 from tallystick.errors import Refusal
@@ -76,6 +76,12 @@ def invoice_of_record(
         estimate=estimate,
     )
     return _named("locale", lambda: view_of(source, locale=locale, paper=paper, directory=directory))
+
+
+def file_name(bill: Bill) -> str:
+    """What a downloaded invoice is called, without its ending: plain letters only, whatever the account's code is."""
+    plain = "".join(each if each.isascii() and each.isalnum() else "-" for each in bill.account_code)
+    return f"{bill.sequential_invoice_number or 'bill'}-{plain}-{bill.start_date.isoformat()}"
 
 
 def _named(field: str, made: Callable[[], T]) -> T:
