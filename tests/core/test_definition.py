@@ -97,7 +97,7 @@ IN = "in units of {token}, with all decimals."
             },
             (
                 f"The sum of Tokens {OVER}, separately for each Model and Region (x/eu, any/us), "
-                "in units of 1,000 {token}, rounded up to whole ones; 0 where there is none."
+                "in units of 1,000 ({token}), rounded up to whole ones; 0 where there is none."
             ),
         ),
     ],

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from tallystick.console import (
+    aggregations,
     audit,
     bill,
     bill_jobs,
     bill_line,
     bills,
+    compounds,
     explorer,
     failed,
     home,
     invoice_pages,
     keys,
+    meters,
     plans,
     portal_desk,
     pricings,
@@ -26,6 +29,9 @@ from tallystick.console.portal import entry as portal
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
+    *meters.PAGES,
+    *aggregations.PAGES,
+    *compounds.PAGES,
     *explorer.PAGES,
     *failed.PAGES,
     *plans.PAGES,

@@ -46,7 +46,7 @@ def meter_sentence(meter: Meter) -> str:
 
 def aggregation_sentence(aggregation: Aggregation, meter: Meter) -> str:
     """Such as: The sum of Tokens over all measurements of the meter llm where region == 'eu', separately for each
-    Model, in units of 1,000 {token}, rounded up to whole ones."""
+    Model, in units of 1,000 ({token}), rounded up to whole ones."""
     target = meter.field(aggregation.target_field)
     name = aggregation.target_field if target is None else target.name
     where = f" where {aggregation.filter}" if aggregation.filter else ""
@@ -123,8 +123,9 @@ def _of_segments(aggregation: Aggregation) -> str:
 
 
 def _in_units(counted: Aggregation | CompoundAggregation) -> str:
-    size = "" if counted.quantity_per_unit == 1 else f"{number(counted.quantity_per_unit)} "
-    return f"in units of {size}{counted.unit}, {_ROUNDINGS[counted.rounding]}"
+    size, unit = counted.quantity_per_unit, counted.unit
+    units = unit if size == 1 else f"{number(size)} ({unit})"
+    return f"in units of {units}, {_ROUNDINGS[counted.rounding]}"
 
 
 def _with_unit(field: DataField) -> str:
