@@ -17,7 +17,7 @@ import logging
 import mmap
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from tallystick.stores.uid_claims import (
     CLAIM_BYTES,
     COLUMNS,
     CONTENT,
+    PIECE,
     Claims,
     Filter,
     claims_of,
@@ -46,6 +47,7 @@ SUFFIX = ".uids"
 RUNS = "runs"
 PREPARED = "runs.new"
 GATHER = 50_000  # claims that are written together
+LET_GO = 500  # keys that are found before what was read of the files leaves the memory: up to 2 MiB for each
 TOGETHER = 4  # runs of like size that are merged into one
 
 
@@ -63,6 +65,20 @@ class _Run(NamedTuple):
     name: str
     claims: Claims
     held: mmap.mmap
+
+    def keys(self, directory: Path) -> Iterator[Claims]:
+        """What the filter needs, some at a time: read, as mapping each page would cost several times as much."""
+        nothing = np.empty(0, np.uint64)
+        size = np.dtype(np.uint64).itemsize
+        with (directory / self.name).open("rb") as file:
+            for start in range(0, len(self.claims), PIECE):
+                count = min(PIECE, len(self.claims) - start)
+                columns: list[np.ndarray] = []
+                for place in range(2):  # hashes and rests come first
+                    at = len(MAGIC) + size * (place * len(self.claims) + start)
+                    columns.append(np.frombuffer(os.pread(file.fileno(), size * count, at), np.uint64))
+                hashes, rests = columns
+                yield Claims(hashes, rests, nothing, nothing)
 
     def let_go(self) -> None:
         """Take what was read of the file out of the memory of this process."""
@@ -96,6 +112,7 @@ class SortedUidIndex:
             raise
         self._recent: tuple[Claims, ...] = ()  # what is not written yet, the largest part first
         self._filter = self._new_filter()
+        self._looked_for = 0  # keys that were found since the files' pages were let go of
         self._closing = False
         self._changing = threading.Condition()  # held while the runs that count are changed
         self._merger: threading.Thread | None = None
@@ -116,6 +133,11 @@ class SortedUidIndex:
             for at, place in zip(asked[there].tolist(), places[there].tolist(), strict=True):
                 found[keys[at]] = Claim(claims.contents[place].tobytes(), int(claims.positions[place]))
             asked = asked[~there]
+        self._looked_for += len(found)
+        if self._looked_for > LET_GO:
+            self._looked_for = 0
+            for run in self._runs:
+                run.let_go()
         return found
 
     def put(self, keys: Sequence[bytes], contents: Sequence[bytes], first: int, mark: int) -> None:
@@ -257,11 +279,10 @@ class SortedUidIndex:
 
     def _new_filter(self) -> Filter:
         """A filter of everything there is, with room for as much again."""
-        parts = [*self._recent, *(run.claims for run in self._runs)]
-        made = Filter(sum(map(len, parts)))
-        made.add(parts)
+        made = Filter(sum(map(len, self._recent)) + sum(len(run.claims) for run in self._runs))
+        made.add(self._recent)
         for run in self._runs:
-            run.let_go()
+            made.add(run.keys(self._directory))
         return made
 
 
