@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tallystick.console import (
+    accounts,
     aggregations,
     audit,
+    balances,
     bill,
     bill_jobs,
     bill_line,
@@ -33,6 +35,8 @@ PAGES: tuple[Page, ...] = (
     *aggregations.PAGES,
     *compounds.PAGES,
     *explorer.PAGES,
+    *accounts.PAGES,
+    *balances.PAGES,
     *failed.PAGES,
     *plans.PAGES,
     *pricings.PAGES,

@@ -16,11 +16,12 @@ from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.bill import bill_id
 from tallystick.core.bill_job import BillFailure
+from tallystick.core.burn_down import daily_rate
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import LedgerCause, LedgerEntry, expired_at, value_of
 from tallystick.core.period import Grid, Instant, Period, intersect, stretch
-from tallystick.core.quantity import negate, subtract
+from tallystick.core.quantity import negate, subtract, total
 from tallystick.core.terms import AccountPeriod
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, bill_of, read_bills
@@ -225,3 +226,12 @@ class _Present:
             return period if period.start < period.end else None
 
         return choose
+
+
+def drawn_a_day(live: LiveValue, now: Instant) -> Decimal:
+    """What is drawn of a balance a day: what the open bills draw, since the first of them began."""
+    rates = [
+        daily_rate(each.amount, Period(each.start_date, each.end_date), min(now, each.end_date))
+        for each in live.open_draws
+    ]
+    return total(rates)

@@ -25,11 +25,11 @@ from tallystick.control.spend_alerts import SPEND_ALERTS
 from tallystick.core.account import Account
 from tallystick.core.bill import Bill, BillRecord, BillStatus, LineItem
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.burn_down import BurnDown, burn_down, daily_rate
+from tallystick.core.burn_down import BurnDown, burn_down
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity, Value
 from tallystick.core.logo import PortalLogo
-from tallystick.core.period import Instant, Period, local_day
+from tallystick.core.period import Instant, local_day
 from tallystick.core.portal import PortalSession, PortalSettings, ShownBills
 from tallystick.core.quantity import ZERO
 from tallystick.core.spend_alert import AlertState, SpendAlert
@@ -39,7 +39,7 @@ from tallystick.invoice.pdf import Printer
 from tallystick.invoice.view import InvoiceView
 from tallystick.pipeline.lineage import line_usage
 from tallystick.pipeline.spend import present_bills
-from tallystick.pipeline.watch import LiveValue, live_values
+from tallystick.pipeline.watch import LiveValue, drawn_a_day, live_values
 from tallystick.ports import (
     Actor,
     Found,
@@ -213,7 +213,7 @@ class PortalVisit:
                 else burn_down(
                     entries[balance.id],
                     live.value,
-                    _rate(live, self.now),
+                    drawn_a_day(live, self.now),
                     now=self.now,
                     zone=self.session.timezone,
                     back=BACK,
@@ -267,12 +267,3 @@ class PortalVisit:
     def __desk(self) -> Desk:
         actor = Actor(id=self.session.id, kind=PORTAL_SESSION)
         return Desk(records=self.__records, actor=actor, now=self.now)
-
-
-def _rate(live: LiveValue, now: Instant) -> Decimal:
-    """What is drawn a day: what the open bills draw, since the first of them began."""
-    rates = [
-        daily_rate(each.amount, Period(each.start_date, each.end_date), min(now, each.end_date))
-        for each in live.open_draws
-    ]
-    return sum(rates, ZERO)
