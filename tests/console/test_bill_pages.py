@@ -171,3 +171,11 @@ def test_the_open_period_is_estimated(books: Books) -> None:
     assert "Estimated" in text
     assert 'data-value="20"' in text
     assert "There is no account" in books.page("/preview?account=nobody")
+
+
+def test_a_bill_as_files(books: Books) -> None:
+    desk, bill = books.people[Role.READ_ONLY], f"/bills/{books.bills[1]}"
+    pdf, table = desk.http.get(f"{bill}/pdf"), desk.http.get(f"{bill}/csv")
+    assert pdf.content.startswith(b"%PDF")
+    assert pdf.headers["content-disposition"].endswith("bill-acme-2025-01-01.pdf")
+    assert "Bytes stored" in table.text

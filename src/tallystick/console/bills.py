@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from tallystick.console.page import Html, Page, Redirect, Visit
@@ -47,29 +47,22 @@ def _wanted(visit: Visit) -> BillsWanted:
     state = query.text("status")
     if state is not None and state not in BillState.__members__:
         raise Refusal("invalid_request", f"status: must be one of {', '.join(BillState)}", field="status")
-    first, last = _ends(query.text("month"))
     return BillsWanted(
         state=None if state is None else BillState(state),
         account=query.text("account"),
         account_id=query.text("accountId"),
         invoice_number=query.text("invoice"),
-        first_end=first,
-        last_end=last,
+        month=_month(query.text("month")),
         job_id=query.text("job"),
     )
 
 
-def _ends(month: str | None) -> tuple[date | None, date | None]:
-    """The first and the last exclusive end of periods whose last day is in a month such as 2025-01."""
-    if month is None:
-        return None, None
+def _month(text: str | None) -> str | None:
     try:
-        first = date.fromisoformat(f"{month}-01")
-        following = (first + timedelta(days=31)).replace(day=1)
-    except (ValueError, OverflowError):
-        message = f"month: must be a month such as 2025-01, got {month[:40]!r}"
+        return None if text is None else date.fromisoformat(f"{text}-01").isoformat()[:7]
+    except ValueError:
+        message = f"month: must be a month such as 2025-01, got {(text or '')[:40]!r}"
         raise Refusal("invalid_request", message, field="month") from None
-    return first + timedelta(days=1), following
 
 
 def names_of(visit: Visit, rows: tuple[ListedBill, ...]) -> dict[str, str]:

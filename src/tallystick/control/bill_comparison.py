@@ -8,7 +8,7 @@ from tallystick.core.bill import BillRecord
 from tallystick.core.comparison import Comparison, compare
 from tallystick.ports import DocumentWhere, OrganizationRecords, Page
 
-LOOKED_AT = 20  # bills before, among which those of other groupings are passed over
+LOOKED_AT = 40  # bills of the account, among which those of other series are passed over
 
 
 def compare_bill(records: OrganizationRecords, id: str) -> Comparison:
@@ -21,16 +21,19 @@ def compare_bill(records: OrganizationRecords, id: str) -> Comparison:
 
 
 def bill_before(records: OrganizationRecords, record: BillRecord) -> BillRecord | None:
-    """The latest bill of the same series that ended by the start of this one; None where it is the first."""
+    """The latest bill of the same series that ended by the start of this one; None where it is the first.
+
+    Bills are in the order of their ends: those of the account are looked at from this one's start backwards.
+    """
     bill = record.bill
-    start = bill.start_date.isoformat()
-    series = DocumentWhere(
-        equal={"account_id": (bill.account_id,), "billing_frequency": (bill.billing_frequency.value,)},
-        between={"end_date": (None, start)},
+    own = DocumentWhere(
+        equal={"account_id": (bill.account_id,)}, between={"sort": (None, bill.start_date_time_utc.wire())}
     )
-    for document in records.documents(KIND, series, Page(size=LOOKED_AT)).rows:
+    for document in records.documents(KIND, own, Page(size=LOOKED_AT)).rows:
+        if document.keys.get("billing_frequency") != bill.billing_frequency or document.id == bill.id:
+            continue
         found = wire.decode(BillRecord, document.body)
         same = found.bill.bill_frequency_interval == bill.bill_frequency_interval
-        if same and found.evidence.grouping == record.evidence.grouping and found.bill.id != bill.id:
+        if same and found.evidence.grouping == record.evidence.grouping:
             return found
     return None

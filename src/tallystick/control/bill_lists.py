@@ -36,14 +36,13 @@ class BillState(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillsWanted:
     """Which bills are shown; every part that is given must hold. `account` is part of an account's name or code,
-    `days` are of the end of the period, both inclusive."""
+    `month` (2025-01) that of the last day of the period."""
 
     state: BillState | None = None
     account: str | None = None
     account_id: str | None = None
     invoice_number: str | None = None
-    first_end: date | None = None
-    last_end: date | None = None
+    month: str | None = None
     job_id: str | None = None
 
 
@@ -132,13 +131,9 @@ def _where(records: OrganizationRecords, wanted: BillsWanted) -> DocumentWhere |
         equal["invoice_number"] = (wanted.invoice_number,)
     if wanted.job_id is not None:
         equal["job_id"] = (wanted.job_id,)
-    ends = (wanted.first_end, wanted.last_end)
-    between = {"end_date": (_text(ends[0]), _text(ends[1]))} if any(ends) else {}
-    return DocumentWhere(equal=equal, between=between)
-
-
-def _text(day: date | None) -> str | None:
-    return None if day is None else day.isoformat()
+    if wanted.month is not None:
+        equal["end_month"] = (wanted.month,)
+    return DocumentWhere(equal=equal)
 
 
 def accounts_named(records: OrganizationRecords, text: str) -> tuple[str, ...]:

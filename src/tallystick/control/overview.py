@@ -112,9 +112,7 @@ def billed_by_month(records: OrganizationRecords, now: Instant, zone: str, curre
 
 
 def _billed(records: OrganizationRecords, first: date, currency: str) -> Decimal | None:
-    after = (first + timedelta(days=31)).replace(day=1)
-    # The end of a bill is the day after its last.
-    found = totals(records, BillsWanted(first_end=first + timedelta(days=1), last_end=after))
+    found = totals(records, BillsWanted(month=first.isoformat()[:7]))
     if found is None:
         return None
     return reduce(add, (each.total for each in found if each.currency == currency), ZERO)

@@ -6,7 +6,7 @@ bill in `BillRecord`, never inside it.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
@@ -358,6 +358,7 @@ def document_keys(bill: Bill, grouping: str) -> dict[str, str]:
         "job_id": bill.bill_job_id,
         "start_date": bill.start_date.isoformat(),
         "end_date": bill.end_date.isoformat(),
+        "end_month": (bill.end_date - timedelta(days=1)).isoformat()[:7],
         "currency": bill.currency,
         "total": plain(bill.bill_total),
         "period_key": period_key(

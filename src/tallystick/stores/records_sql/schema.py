@@ -38,6 +38,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
         "end_date",
         "period_key",
         "invoice_number",
+        "end_month",
         "currency",
         "total",
     ),

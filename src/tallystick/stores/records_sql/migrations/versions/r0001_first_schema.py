@@ -29,6 +29,7 @@ DOCUMENTS = {
         "end_date",
         "period_key",
         "invoice_number",
+        "end_month",
         "currency",
         "total",
     ),

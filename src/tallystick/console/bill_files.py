@@ -1,0 +1,31 @@
+"""A bill as files: the invoice as PDF, its lines for spreadsheets."""
+
+from __future__ import annotations
+
+from tallystick.console.page import File, Page, Visit
+from tallystick.control import bills, invoices
+from tallystick.core.bill import Bill
+from tallystick.core.bill_csv import bill_csv
+
+
+def _pdf(visit: Visit) -> File:
+    record = bills.get_bill(visit.records, visit.path["id"])
+    directory = visit.app.settings.invoices
+    view = invoices.invoice_of_record(visit.organization, visit.records, record, directory=directory)
+    printed = visit.app.printer.print(view, visit.organization.id)
+    return File(printed.pdf, "application/pdf", f"{_name(record.bill)}.pdf")
+
+
+def _csv(visit: Visit) -> File:
+    bill = bills.get_bill(visit.records, visit.path["id"]).bill
+    return File(bill_csv(bill), "text/csv; charset=utf-8", f"{_name(bill)}.csv")
+
+
+def _name(bill: Bill) -> str:
+    return f"{bill.sequential_invoice_number or 'bill'}-{bill.account_code}-{bill.start_date}"
+
+
+PAGES = (
+    Page(method="GET", path="/bills/{id}/pdf", run=_pdf, title="The invoice of a bill as PDF", section="bills"),
+    Page(method="GET", path="/bills/{id}/csv", run=_csv, title="The lines of a bill as CSV", section="bills"),
+)
