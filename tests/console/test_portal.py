@@ -394,11 +394,13 @@ def test_colours_and_logo_are_the_sellers(other: Seller) -> None:
 
 def test_times_and_numbers_are_the_customers(seller: Seller) -> None:
     customer = seller.customer("acme", timezone="Asia/Tokyo", locale="de-CH", returnUrl="https://app.example/x?a=1&b=2")
+    preview = seller.preview("acme")
     html = customer.get().text
-    assert 'lang="de-CH"' in html
     assert "Asia/Tokyo" in html
     assert 'href="https://app.example/x?a=1&amp;b=2"' in html
-    assert 'dir="rtl"' in seller.customer("acme", locale="ar").get().text
+    assert f">$\xa0{preview['billTotal']:.2f}<" in html, "as it is written in Switzerland"
+    arabic = seller.customer("acme", locale="ar").get().text
+    assert f">\u2066{preview['billTotal']:.2f}\xa0US$\u2069<" in arabic, "set apart from the words around it"
 
 
 def test_every_page_of_the_portal_is_in_the_table() -> None:

@@ -18,7 +18,8 @@ from tallystick.invoice.formats import Formats, locale_of
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Writes values for people. Each text with an exact value behind it carries that value in `data-value`."""
+    """Writes values for people; the words of the portal are English. Each text with an exact value behind it carries
+    that value in `data-value`."""
 
     formats: Formats
     zone: ZoneInfo
@@ -30,16 +31,6 @@ class Reading:
     @property
     def locale(self) -> Locale:
         return self.formats.locale
-
-    @property
-    def language(self) -> str:
-        """As `lang` of a page."""
-        return self.formats.language
-
-    @property
-    def direction(self) -> str:
-        """As `dir` of a page: ltr or rtl."""
-        return self.formats.direction
 
     def money_text(self, amount: Decimal, currency: str) -> str:
         """An exact amount with its currency."""
@@ -59,19 +50,23 @@ class Reading:
 
     def day(self, day: date) -> str:
         """A calendar day."""
-        return self.formats.day(day)
+        return self._apart(self.formats.day(day))
 
     def short_day(self, day: date) -> str:
         """A calendar day of this year or so, for charts."""
-        return str(format_date(day, "d MMM", self.locale))
+        return self._apart(str(format_date(day, "d MMM", self.locale)))
 
     def moment(self, at: Instant) -> str:
         """A moment in the customer's zone, to the minute."""
-        return f"{format_date(at.astimezone(self.zone), 'medium', self.locale)}, {self.clock(at)}"
+        return f"{self.day(at.astimezone(self.zone))}, {self.clock(at)}"
 
     def clock(self, at: Instant) -> str:
         """The time of day in the customer's zone."""
-        return str(format_time(at, "short", self.zone, self.locale))
+        return self._apart(str(format_time(at, "short", self.zone, self.locale)))
+
+    def _apart(self, text: str) -> str:
+        """The words around are English and go from left to right, whatever the locale's go."""
+        return f"\u2068{text}\u2069" if self.formats.direction == "rtl" else text
 
     def span(self, first: date, end: date) -> str:
         """A period of days whose end does not belong to it: its first and its last day."""
