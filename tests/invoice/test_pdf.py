@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import time
@@ -14,6 +15,7 @@ import pytest
 from invoice_world import HOSTILE, SELLER, many_lines, png_logo, record_of, source_of, view
 
 from tallystick.core.bill import BillStatus
+from tallystick.core.logo import PortalLogo
 from tallystick.errors import Refusal
 from tallystick.invoice.pdf import Printed, Printer
 from tallystick.invoice.view import view_of
@@ -120,6 +122,28 @@ def test_a_logo_is_on_the_first_page(printer: Printer) -> None:
     assert [len(page.images) for page in reader.pages] == [1, 0]
 
 
+def test_a_broken_logo_is_left_out(printer: Printer) -> None:
+    """Its head is right, so that it could be kept; what follows is cut."""
+    whole = png_logo()
+    broken = PortalLogo(media_type=whole.media_type, content=base64.b64encode(whole.data[:45]).decode())
+    source = source_of(record_of("calls_tiered"))
+    printed = printer.print(view_of(msgspec.structs.replace(source, logo=broken)))
+    assert printed.pdf == printer.print(view_of(source)).pdf
+
+
+def test_a_process_that_was_ended_from_outside_is_started_again() -> None:
+    printer = Printer(processes=1)
+    try:
+        first = printer.print(view())
+        running = printer._processes[0]._running
+        assert running is not None
+        running.kill()
+        running.wait()
+        assert printer.print(view()).pdf == first.pdf
+    finally:
+        printer.close()
+
+
 def test_an_operator_replaces_the_template_for_all_or_for_one_organisation(tmp_path: Path) -> None:
     own = '#let data = json(bytes(sys.inputs.data))\n#read("words.txt") #data.title #data.customer.name'
     for place, words in ((tmp_path, "everyone"), (tmp_path / "one", "only one")):
@@ -170,3 +194,9 @@ def test_a_template_that_goes_too_far_is_refused_and_the_next_invoice_is_printed
     assert time.monotonic() - began < 20
     (place / name / "invoice.typ").write_text("done", encoding="utf-8")
     assert pages_of(printer.print(view(), name)) == ["done"]
+
+
+def test_who_waits_too_long_for_a_process_is_told_to_come_back() -> None:
+    with pytest.raises(Refusal) as refused:
+        Printer(processes=0, seconds=0).print(view())
+    assert refused.value.code.name == "busy"

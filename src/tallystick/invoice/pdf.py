@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import struct
 import subprocess
 import sys
@@ -31,6 +32,10 @@ WAITING = 8  # requests that may wait for a process; others are told to come bac
 JOBS_EACH = 500  # then a process is replaced, so that what a compiler remembers stays bounded
 
 
+# What an interpreter may need to start at all; nothing else is any business of a template.
+_ENVIRONMENT = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+
+
 class Printed(msgspec.Struct, frozen=True):
     """A PDF, and the characters that no font has a shape for: they are printed as boxes."""
 
@@ -48,11 +53,11 @@ class _Process:
 
     def run(self, job: bytes, template: bytes) -> tuple[dict[str, str], bytes] | None:
         """The answer to a job, or None where the process ended over it."""
-        if self._running is None or self._jobs >= JOBS_EACH:
+        if self._running is None or self._running.poll() is not None or self._jobs >= JOBS_EACH:
             self.close()
             command = [sys.executable, "-I", typesetter.__file__, *map(str, self._fonts)]
             self._running = subprocess.Popen(  # noqa: S603  our own interpreter, on a file of ours
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={}
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_ENVIRONMENT
             )
             self._jobs = 0
         self._jobs += 1
@@ -93,6 +98,14 @@ class Printer:
         Refusals: `busy` where too many wait; `rule_broken` where the template cannot be typeset, with what the compiler
         says, or takes too long.
         """
+        if not self._room.acquire(blocking=False):
+            raise Refusal("busy", "many invoices are being printed; ask again in a moment")
+        try:
+            return self._printed(view, organization_id)
+        finally:
+            self._room.release()
+
+    def _printed(self, view: InvoiceView, organization_id: str) -> Printed:
         template = template_text("invoice.typ", self.directory, organization_id)
         job = msgspec.json.encode(
             {
@@ -102,26 +115,21 @@ class Printer:
                 "timestamp": _seconds_of(view.day),
             }
         )
-        if not self._room.acquire(blocking=False):
-            raise Refusal("busy", "many invoices are being printed; ask again in a moment")
-        try:
-            return self._printed(job, template.text.encode())
-        finally:
-            self._room.release()
-
-    def _printed(self, job: bytes, template: bytes) -> Printed:
         try:
             process = self._free.get(timeout=2 * self._seconds)
         except Empty:
             raise Refusal("busy", "many invoices are being printed; ask again in a moment") from None
         try:
-            answer = process.run(job, template)
+            answer = process.run(job, template.text.encode())
         finally:
             self._free.put(process)
         if answer is None:
             message = f"the invoice template takes more than {self._seconds} seconds, or too much memory"
             raise Refusal("rule_broken", message)
         said, pdf = answer
+        if "error" in said and view.logo is not None:
+            log.warning("an invoice is printed without its logo: %s", said["error"][:300])
+            return self._printed(msgspec.structs.replace(view, logo=None), organization_id)
         if "error" in said:
             raise Refusal("rule_broken", f"the invoice template cannot be typeset: {said['error'][:300]}")
         if said["missing"]:
