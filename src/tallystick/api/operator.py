@@ -180,8 +180,8 @@ def add_user(call: OpenCall) -> object:
     if present is not None:
         user, token = users.new_link(desk, present.id)
     else:
-        names = {"first_name": wanted.first_name, "last_name": wanted.last_name}
-        user, token = users.invite(desk, wanted.email, wanted.role, **names)
+        first, last = wanted.first_name, wanted.last_name
+        user, token = users.invite(desk, wanted.email, wanted.role, first_name=first, last_name=last)
     link: str | None = f"/invitation/{token}"
     if wanted.password is not None:
         users.set_password(records, token, wanted.password, call.now)

@@ -50,6 +50,7 @@ from tallystick.api import (
     statement_jobs,
     statements,
     usage,
+    users,
 )
 from tallystick.api.upload import UPLOAD
 
@@ -84,6 +85,7 @@ ROUTES = (
     *balance_schedules.ROUTES,
     *service_users.ROUTES,
     *audit.ROUTES,
+    *users.ROUTES,
     *usage.ROUTES,
     *measurements.ROUTES,
     *failed_groups.ROUTES,

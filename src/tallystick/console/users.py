@@ -34,8 +34,8 @@ def _invite(visit: Visit) -> Html:
     role = form.choice("role", Role)
     if role is None:
         raise Refusal("invalid_request", "role: is needed", field="role")
-    names = {"first_name": form.text("firstName") or "", "last_name": form.text("lastName") or ""}
-    user, token = users.invite(visit.desk, form.required("email"), role, **names)
+    first, last = form.text("firstName") or "", form.text("lastName") or ""
+    user, token = users.invite(visit.desk, form.required("email"), role, first_name=first, last_name=last)
     return _with_link(visit, user.value, token)
 
 

@@ -49,14 +49,22 @@ def new_token() -> str:
 
 
 def invite(
-    desk: Desk, email: str, role: Role, *, first_name: str = "", last_name: str = ""
+    desk: Desk,
+    email: str,
+    role: Role,
+    *,
+    first_name: str = "",
+    last_name: str = "",
+    contact_number: str | None = None,
+    until: Instant | None = None,
 ) -> tuple[Entity[User], str]:
     """Add a user and return it with the token of a link by which it sets its password, once, within seven days.
 
     Refusals: `invalid_request` for what is no address, `code_in_use` when somebody on this server has it.
     """
     with desk.records.transaction() as write:
-        value = _user(email, {"role": role, "firstName": first_name, "lastName": last_name})
+        names = {"firstName": first_name, "lastName": last_name, "contactNumber": contact_number}
+        value = _user(email, {**names, "role": role, "dtEndAccess": until})
         if by_email(write, value.email) is not None:
             raise _taken(value.email)
         user = USERS.create_within(desk, write, value, desk.new_id())
