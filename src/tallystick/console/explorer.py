@@ -216,22 +216,22 @@ def _label(visit: Visit, start: object, by: str) -> str:
     return local.strftime({"HOUR": "%-d %b %H:%M", "MONTH": "%b %Y"}.get(by, "%-d %b"))
 
 
-def _download(visit: Visit) -> File:
+def _download(visit: Visit) -> File | Redirect:
     form = ExportFormat.JSONL if visit.query.text("as") == "jsonl" else ExportFormat.CSV
     meters = visit.records.find(Meter, Where(), Part(size=METERS)).rows
     meter = _meter(visit, meters)
     if meter is None:
-        raise Refusal("not_found", "meter: there is no meter yet", field="meter")
+        return Redirect("/explorer")
     start, end = _days(visit)
     parts = export(visit.records, visit.usage, _request(visit, meter, start, end), form)
     name = f"{meter.value.code}-{start}-{end}.{form}"
     return File(b"".join(parts), form.media_type, name)
 
 
-def _measurement(visit: Visit) -> Html:
+def _measurement(visit: Visit) -> Html | Redirect:
     uid = visit.query.text("uid")
     if uid is None:
-        raise Refusal("not_found", "uid: give the uid of a measurement", field="uid")
+        return Redirect("/explorer")
     known = look_up(visit.records, visit.usage, visit.app.uids, visit.app.journal, uid)
     accepted = known.accepted
     text = "" if accepted is None else original_text(accepted.entry)
