@@ -7,7 +7,7 @@ from tallystick.console.chart_drawing import Chart, Frame, Series
 from tallystick.console.page import Html
 from tallystick.console.portal.page import Asked, View
 from tallystick.console.portal.visit import DailyUsage, PortalVisit
-from tallystick.core.bill import BillRecord, LineItemType
+from tallystick.core.bill import Bill, BillRecord, LineItemType
 from tallystick.core.portal import PortalPage
 from tallystick.core.quantity import subtract
 from tallystick.core.spend_alert import charged
@@ -20,18 +20,21 @@ def _overview(visit: PortalVisit, _: Asked) -> Html:
     made = visit.estimates()
     records = [each for each in made if isinstance(each, BillRecord)]
     shown = visit.bills(Page(size=1)).rows if PortalPage.BILLS in visit.settings.pages else ()
+    ahead = visit.forecasts() if records else {}
     values = {
-        "estimates": [_estimate(visit, each) for each in records],
+        "estimates": [_estimate(visit, each, ahead.get(each.bill.id)) for each in records],
         "unknown": len(made) - len(records),
         "last": next(iter(shown), None),
     }
     return Html("portal/overview.html", values)
 
 
-def _estimate(visit: PortalVisit, record: BillRecord) -> dict[str, object]:
+def _estimate(visit: PortalVisit, record: BillRecord, ahead: Bill | None) -> dict[str, object]:
     bill, charges = record.bill, charged(record.bill)
     paid = subtract(bill.bill_total, charges)
-    return {"bill": bill, "charges": charges, "paid": paid, "charts": usage_charts(visit, record)}
+    expected = None if ahead is None else charged(ahead)
+    shown = {"bill": bill, "charges": charges, "paid": paid, "expected": expected}
+    return {**shown, "charts": usage_charts(visit, record)}
 
 
 def usage_charts(visit: PortalVisit, record: BillRecord) -> list[tuple[Chart, bool]]:

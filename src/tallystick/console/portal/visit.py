@@ -37,6 +37,7 @@ from tallystick.errors import Refusal
 from tallystick.invoice.html import html_of
 from tallystick.invoice.pdf import Printer
 from tallystick.invoice.view import InvoiceView
+from tallystick.pipeline.forecast import forecast_bills
 from tallystick.pipeline.lineage import line_usage
 from tallystick.pipeline.spend import present_bills
 from tallystick.pipeline.watch import LiveValue, drawn_a_day, live_values
@@ -146,6 +147,12 @@ class PortalVisit:
         """The bills of the present billing periods as they would be made now: what a preview answers."""
         id_ = self.__account.id
         return present_bills(self.__records, self.__usage, (id_,), now=self.now, up_to=self.__up_to)[id_]
+
+    def forecasts(self) -> dict[str, Bill]:
+        """What the present bills will come to at their ends, had usage gone on at the same pace, by id; none where too
+        little of a period is over, or it cannot be said."""
+        made = forecast_bills(self.__records, self.__usage, self.__account.id, now=self.now, up_to=self.__up_to)
+        return {each.bill.id: each.bill for each in made if isinstance(each, BillRecord)}
 
     def bills(self, page: Page) -> Found[Bill]:
         """A page of the account's bills that customers see, latest period first."""
