@@ -25,6 +25,7 @@ from tallystick.console import (
     products,
     settings,
     sign_in,
+    upload,
     users,
 )
 from tallystick.console.page import OpenPage, Page
@@ -32,6 +33,7 @@ from tallystick.console.portal import entry as portal
 
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
+    *upload.PAGES,
     *meters.PAGES,
     *aggregations.PAGES,
     *compounds.PAGES,
