@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from csv import DictReader
 from decimal import Decimal
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from storefront import NOWHERE, read, refused, send
 
 from tallystick.api.routes import ROUTES
 from tallystick.cli.launch import Server
+from tallystick.console import portal
 from tallystick.console.page import Page
 from tallystick.console.portal.entry import OPEN_PAGES, VIEWS
 from tallystick.console.portal.page import View
@@ -263,6 +265,28 @@ def test_a_family_sees_what_it_pays_for(seller: Seller) -> None:
         text = seller.customer(code).get("/bills").text
         assert seller.bills[code] in text
         assert not any(seller.bills[each] in text for each in seller.bills if each != code)
+
+
+def test_a_pooled_child_sees_nothing_of_what_its_parent_pays(seller: Seller) -> None:
+    body = {"code": "fern", "name": "Fern", "parentAccountId": seller.accounts["acme"]}
+    seller.accounts["fern"] = seller.store.make("/accounts", **body)["id"]
+    try:
+        customer = seller.customer("fern")
+        assert amounts(customer.get().text) == amounts(customer.get("/bills").text) == []
+        assert "No plan bills this account" in customer.get().text
+    finally:
+        del seller.accounts["fern"]
+
+
+def test_pages_hold_nothing_but_the_visit() -> None:
+    """No module of pages names the app, the records, the usage store, or an act that takes them."""
+    for path in Path(portal.__file__).parent.glob("*.py"):
+        if path.stem in {"entry", "visit"}:
+            continue
+        named = re.findall(r"^from (tallystick\.\S+) import (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for module, names in named:
+            assert not module.startswith(("tallystick.app", "tallystick.control", "tallystick.pipeline")), path.name
+            assert module != "tallystick.ports" or names == "Page", path.name
 
 
 def test_days_are_those_behind_the_line(seller: Seller, visitors: dict[str, Customer]) -> None:
