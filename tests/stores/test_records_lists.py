@@ -192,3 +192,32 @@ def test_no_list_walks_a_table(records: SqlRecords, statement: Select[Any], used
     assert used in plan
     assert "SCAN entity" not in plan
     assert "SCAN bill" not in plan
+
+
+# What pages of bills ask for (docs/decisions/0287-lists-of-bills.md), of a hundred thousand bills.
+MONTH_AND_STATE = (("status", True), ("end_month", True))
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+@pytest.mark.parametrize(
+    ("equal", "between", "goes_on", "used"),
+    [
+        ((), (), False, "bill_by_sort"),
+        ((("end_month", True),), (), True, "bill_by_end_month"),
+        (MONTH_AND_STATE, (), False, "bill_by_"),
+        ((("locked", True),), (), False, "bill_by_locked"),
+        ((("invoice_number", True),), (), False, "bill_by_invoice_number"),
+        ((("account_id", True),), (("sort", False, True),), False, "organization_id=? AND account_id=? AND sort<?"),
+    ],
+)
+def test_no_page_of_bills_sorts_them(
+    records: SqlRecords,
+    equal: tuple[tuple[str, bool], ...],
+    between: tuple[tuple[str, bool, bool], ...],
+    goes_on: bool,
+    used: str,
+) -> None:
+    plan = _plan(records, documents._listing("bill", equal, between, goes_on))
+    assert used in plan
+    assert "TEMP B-TREE" not in plan
+    assert "SCAN bill" not in plan
