@@ -176,12 +176,14 @@ def _check(app: App, organization_id: str, meter_id: str, expected: traffic.Tota
 
 
 def _threads() -> dict[str, float]:
-    """Seconds of processor time by thread, those of the interpreter by name."""
-    names = {each.native_id: each.name for each in threading.enumerate()}
-    used: dict[str, float] = defaultdict(float)
-    for task in Path("/proc/self/task").iterdir():
-        user, system = task.joinpath("stat").read_text().rpartition(")")[2].split()[11:13]
-        used[names.get(int(task.name), OTHERS)] += (int(user) + int(system)) / TICKS
+    """Seconds of processor time by thread of the interpreter; the rest of the process's are the engines', whose threads
+    come and go."""
+    used: dict[str, float] = {}
+    for thread in threading.enumerate():
+        task = Path(f"/proc/self/task/{thread.native_id}/stat")
+        user, system = task.read_text().rpartition(")")[2].split()[11:13]
+        used[thread.name] = (int(user) + int(system)) / TICKS
+    used[OTHERS] = time.process_time() - sum(used.values())
     return used
 
 
