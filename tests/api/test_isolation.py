@@ -80,8 +80,9 @@ class Estate:
             "/events": self.event,
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
-            "/lineitems": self.bill["lineItems"][0]["id"],
+            "/lineitems": next(line["id"] for line in self.bill["lineItems"] if line["lineItemType"] == "USAGE"),
             "/statementjobs": self.statement_job(),
+            "/users": self.user(),
             "/portalsessions": read(http.post(f"/accounts/{store.ids['/accounts']}/portalsessions", content=b"{}"))[
                 "id"
             ],
@@ -95,6 +96,12 @@ class Estate:
         group = read(self.http.get("/failedmeasurementgroups"))["data"][0]["id"]
         job = read(send(self.http, "POST", "/replayjobs", {"groupId": group, "action": "REPLAY"}))
         return str(finished(self.http, job, "/replayjobs")["id"])
+
+    def user(self) -> str:
+        """An address is one user's on the whole server."""
+        email = f"ann@{self.tenant.id}.example"
+        wanted = {"email": email, "firstName": "Ann", "lastName": "Lee"}
+        return str(read(send(self.http, "POST", "/invitations", wanted))["id"])
 
     def statement_job(self) -> str:
         """The job that made the statement of the bill."""
@@ -243,7 +250,8 @@ def test_the_same_ids_are_found_at_home(north: Estate) -> None:
     """What the test above asks for exists: without this it would prove nothing."""
     for route in WITH_IDS:
         if route.method == "GET":
-            read(north.http.get(filled(route, north.ids)))
+            reply = north.http.get(filled(route, north.ids))
+            assert reply.status_code == 200, f"{reply.request.url}: {reply.text}"
 
 
 @pytest.mark.parametrize("route", WITH_IDS, ids=lambda route: f"{route.method} {route.path}")
