@@ -36,7 +36,7 @@ FEBRUARY = {"from": "2025-02-01", "to": "2025-02-28"}
 
 def sent(uid: str, account: str, ts: str, tokens: str, model: str) -> bytes:
     whole = {"uid": uid, "meter": "llm", "account": account, "ts": ts, "what": {"model": model}}
-    rest = {"metadata": {"note": HOSTILE}, "where": {"rack": HOSTILE}}
+    rest = {"metadata": {"note": HOSTILE}} | ({} if uid == "a" else {"where": {"rack": HOSTILE}})  # undeclared
     return wire.encode({**whole, **rest})[:-1] + b',"measure":{"tokens":' + tokens.encode() + b"}}"
 
 
