@@ -152,6 +152,7 @@ def ask(
     conditions: tuple[UsageCondition, ...] = (),
     positions: tuple[int, ...] | None = None,
     before: UsagePlace | None = None,
+    greatest_first: bool = False,
     limit: int = 20_000,
     zone: str = "UTC",
 ) -> UsageQuery:
@@ -165,6 +166,7 @@ def ask(
         conditions=conditions,
         positions=positions,
         before=before,
+        greatest_first=greatest_first,
         columns=columns,
         groups=by,
         limit=limit,

@@ -46,7 +46,8 @@ class CountedRowReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 class CountedPreviewReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What would be counted in a period: the definition in a sentence, the greatest rows, and how many there are of
-    rows, of accounts and of measurements. `problem`: why a formula has no value for some."""
+    rows, of accounts (those with most measurements, and whether there are more) and of measurements. `problem`: why a
+    formula has no value for some."""
 
     definition: str
     start_date: Instant
@@ -55,6 +56,7 @@ class CountedPreviewReply(msgspec.Struct, frozen=True, kw_only=True, rename="cam
     rows_found: int
     accounts: int
     measurements: int
+    more_accounts: bool
     problem: str | None
 
 
@@ -135,6 +137,7 @@ def _counted(call: Call, definition: str, found: CountedPreview, fields: Sequenc
         rows_found=found.found,
         accounts=found.accounts,
         measurements=found.measurements,
+        more_accounts=found.more,
         problem=found.problem,
     )
 

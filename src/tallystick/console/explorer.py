@@ -103,6 +103,7 @@ def _drawn(visit: Visit, meter: Entity[Meter], request: UsageRequest, by: str) -
         field_type=FieldType.MEASURE if field.category.numeric else FieldType.DIMENSION,
         function=function,
     )
+    timed = by in TimeFrequency.__members__
     asked = UsageRequest(
         start_date=request.start_date,
         end_date=request.end_date,
@@ -111,18 +112,20 @@ def _drawn(visit: Visit, meter: Entity[Meter], request: UsageRequest, by: str) -
         conditions=request.conditions,
         aggregations=(column,),
         groups=(_group(meter, by),),
+        limit=TIMES if timed else BARS,
+        greatest_first=not timed,
     )
     found = query_usage(visit.records, visit.usage, asked)
     key = f"{field.code}.{function}"
     unit = "" if function in {QueryFunction.COUNT, QueryFunction.UNIQUE} else field.unit or ""
     title = f"{str(function).capitalize()} of {field.name}"
     frame = Frame(key="explored", title=title, unit=unit, across=by.capitalize() if by.isalpha() else "Value")
-    if by in TimeFrequency.__members__:
+    if timed:
         rows = [(_label(visit, row["startDate"], by), _exact(row[key])) for row in found.rows[:TIMES]][::-1]
         chart = bars(frame, [name for name, _ in rows], [Series(field.name, tuple(value for _, value in rows))])
     else:
         chart, rows = _ranked(found.rows, key, by, frame)
-    return {"chart": chart, "groups": len(found.rows), "shown": len(rows), "field": field.code, "function": function}
+    return {"chart": chart, "more": found.has_more, "shown": len(rows), "field": field.code, "function": function}
 
 
 def _exact(value: object) -> Decimal | None:

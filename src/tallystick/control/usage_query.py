@@ -122,6 +122,7 @@ class UsageRequest(Value, frozen=True, kw_only=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_ROWS)] = MAX_ROWS
     conditions: Annotated[tuple[FieldCondition, ...], msgspec.Meta(max_length=20)] = ()
     next_token: str | None = None
+    greatest_first: bool = False
 
     def check(self) -> None:
         if self.start_date is not None and self.end_date is not None and self.end_date <= self.start_date:
@@ -218,6 +219,7 @@ def _checked_query(records: OrganizationRecords, meters: dict[str, Entity[Meter]
             _condition(meters, each, place) for each, place in _numbered(request.conditions, "conditions")
         ),
         before=None if request.next_token is None else _place(request.next_token),
+        greatest_first=request.greatest_first and bool(request.aggregations),
     )
 
 

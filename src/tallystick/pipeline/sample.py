@@ -8,10 +8,12 @@ of time that does not hold too many measurements, and by how many accounts and m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from tallystick.core import wire
 from tallystick.core.account import Account
@@ -37,10 +39,19 @@ from tallystick.errors import Refusal, Rejection
 from tallystick.pipeline.ingest.failures import FAILED
 from tallystick.pipeline.mediate import Reader, read_fields, reader_of
 from tallystick.pipeline.tables import read_tables
-from tallystick.ports import DocumentWhere, OrganizationRecords, OrganizationUsage, Page, UsageQuery, UsageRow
+from tallystick.ports import (
+    DocumentWhere,
+    OrganizationRecords,
+    OrganizationUsage,
+    Page,
+    UsageColumn,
+    UsageGroup,
+    UsageQuery,
+    UsageRow,
+)
 
 MOST = 5_000_000  # measurements that one preview of an aggregation may look at
-COMPUTED = 200  # accounts that a formula is computed for, those of which most was counted
+LOOKED_AT = 100  # accounts that a preview measures: those with most measurements
 ANY_TIME = timedelta(days=365_000)  # whether a measurement is too far in the future is not looked at again
 
 
@@ -57,14 +68,16 @@ class CountedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountedPreview:
-    """What would be counted in a stretch of time: the greatest rows, and how many rows, accounts and measurements there
-    are in all. `problem` says why a formula had no value for some."""
+    """What would be counted in a stretch of time, for the accounts that have most measurements in it: the greatest
+    rows, how many rows and accounts were looked at, and whether there are more accounts. `measurements` are those of
+    the meter, of all accounts. `problem` says why a formula had no value for some."""
 
     period: Period
     rows: tuple[CountedRow, ...]
     found: int
     accounts: int
     measurements: int
+    more: bool
     problem: str | None = None
 
 
@@ -121,9 +134,11 @@ def require_bounded(usage: OrganizationUsage, meter_ids: Sequence[str], period: 
 def preview_aggregation(
     usage: OrganizationUsage, aggregation: Aggregation, period: Period, up_to: int, most: int = 10
 ) -> CountedPreview:
-    """What an aggregation comes to for every account in a period, as on a bill for that period; the greatest first."""
+    """What an aggregation comes to for accounts in a period, as on a bill for that period; the greatest first."""
     counted = require_bounded(usage, [aggregation.meter_id], period)
-    question = _question(aggregation, period, up_to, aggregation.segmented_fields or ())
+    whole = _question(aggregation, period, up_to, aggregation.segmented_fields or ())
+    accounts, more = _busiest(usage, [whole])
+    question = msgspec.structs.replace(whole, accounts=accounts)
     rows = [
         CountedRow(
             account_id=each.account_id,
@@ -142,6 +157,7 @@ def preview_aggregation(
         found=len(rows),
         accounts=len({row.account_id for row in rows}),
         measurements=counted,
+        more=more,
     )
 
 
@@ -161,12 +177,12 @@ def preview_compound(
     known = {code: entity.value for code, entity in inputs.items() if entity is not None}
     counted = require_bounded(usage, sorted({each.meter_id for each in known.values()}), period)
     questions = {code: _question(each, period, up_to, ()) for code, each in known.items()}
-    answers = {code: {row.account_id: row for row in usage.measure(asked)} for code, asked in questions.items()}
-    accounts = _busiest(answers)
+    accounts, more = _busiest(usage, list(questions.values()))
+    answers = {code: _answers(usage, asked, accounts) for code, asked in questions.items()}
     tables = _tables(records, codes_of(compound.calculation))
-    custom = _custom_of_accounts(records, custom_in(compound.calculation), compound.product_id, accounts[:COMPUTED])
+    custom = _custom_of_accounts(records, custom_in(compound.calculation), compound.product_id, accounts)
     rows, problem = [], None
-    for account_id in accounts[:COMPUTED]:
+    for account_id in accounts:
         rows_of = {code: answers[code].get(account_id) for code in known}
         named = [
             NamedValue(
@@ -192,6 +208,7 @@ def preview_compound(
         found=len(rows),
         accounts=len(accounts),
         measurements=counted,
+        more=more,
         problem=problem,
     )
 
@@ -270,13 +287,26 @@ def _question(aggregation: Aggregation, period: Period, up_to: int, split: Seque
     return question_about(aggregation, period, up_to, whole=period, filter=aggregation.filter, split=tuple(split))
 
 
-def _busiest(answers: Mapping[str, Mapping[str, Measured]]) -> list[str]:
-    """The accounts in the answers, those first of which most was counted by the first aggregation that has them."""
+def _answers(usage: OrganizationUsage, asked: Question, accounts: tuple[str, ...]) -> dict[str, Measured]:
+    return {row.account_id: row for row in usage.measure(msgspec.structs.replace(asked, accounts=accounts))}
+
+
+def _busiest(usage: OrganizationUsage, questions: Sequence[Question]) -> tuple[tuple[str, ...], bool]:
+    """The accounts that have most measurements with what is asked about, and whether there are more accounts."""
     found: dict[str, None] = {}
-    for of_one in answers.values():
-        for row in sorted(of_one.values(), key=lambda row: (-row.total, row.account_id)):
-            found.setdefault(row.account_id)
-    return list(found)
+    more = False
+    for asked in questions:
+        query = replace(
+            _query((asked.meter_id,), asked.period, LOOKED_AT),
+            start=None if asked.reaches_back else asked.period.start,
+            columns=(UsageColumn(meter_id=asked.meter_id, field=asked.field, function="COUNT"),),
+            groups=(UsageGroup(by="ACCOUNT"),),
+            greatest_first=True,
+        )
+        answers = usage.query(query)
+        more = more or len(answers) > LOOKED_AT
+        found |= dict.fromkeys(str(each.groups[0]) for each in answers[:LOOKED_AT])
+    return tuple(found), more
 
 
 def _tables(records: OrganizationRecords, codes: Sequence[str]) -> Tables:

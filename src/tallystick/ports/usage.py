@@ -155,6 +155,7 @@ class UsageQuery:
     conditions: tuple[UsageCondition, ...] = ()
     positions: tuple[int, ...] | None = None
     before: UsagePlace | None = None
+    greatest_first: bool = False  # by the total of the first column, not by the groups
 
 
 @dataclass(frozen=True, slots=True)

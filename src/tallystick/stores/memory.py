@@ -101,6 +101,10 @@ class MemoryOrganizationUsage:
         ]
         measured = [answer for answer in answers if any(value is not None for value in answer.values)]
         measured.sort(key=cmp_to_key(lambda left, right: _order(query.groups, left.groups, right.groups)))
+        if query.greatest_first:
+            measured.sort(
+                key=lambda answer: answer.values[0][0] if answer.values[0] else Decimal("-Infinity"), reverse=True
+            )
         return measured[: query.limit + 1]
 
     def raw(self, query: UsageQuery) -> list[UsageRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from usage_examples import D, Tenant, ask, at, column, usage
+from usage_examples import ACCOUNT, D, Tenant, ask, at, column, dimension, usage
 
 from tallystick.core.field_condition import Comparator
 from tallystick.ports import UsageCondition, UsagePlace, UsageRow
@@ -95,3 +95,14 @@ def test_measurements_are_found_at_their_places_in_the_journal(shelf: Tenant) ->
     assert shelf.raw(ask(positions=())) == []
     assert shelf.count(ask(start="2025-06-02T00:00:00Z", end="2025-06-03T00:00:00Z")) == 2
     assert at("2025-06-02") == shelf.raw(ask(positions=(rows["b"],)))[0].ts
+
+
+def test_the_greatest_groups_come_first(shelf: Tenant) -> None:
+    shelf.add(usage({"bytes": 3}, account="grace"), usage({"bytes": 3, "region": "eu-west"}, account="alan"))
+    asked = ask(column("SUM"), by=(ACCOUNT,), greatest_first=True, limit=1)
+    assert [(each.groups, each.values[0]) for each in shelf.query(asked)] == [
+        (("ada",), (D(15), 4)),
+        (("alan",), (D(3), 1)),
+    ]
+    asked = ask(column("SUM"), column("COUNT", "region"), by=(dimension("region"),), greatest_first=True)
+    assert [each.groups[0] for each in shelf.query(asked)] == [None, HOSTILE, "eu-west", "eu-north"]

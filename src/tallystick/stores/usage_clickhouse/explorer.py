@@ -41,11 +41,15 @@ def query(
         for place, group in enumerate(query.groups)
     ]
     grouped = f"GROUP BY {', '.join(f'group{place}' for place in range(len(groups)))}" if groups else ""
+    order = _order(query.groups)
+    if query.greatest_first:
+        total, count = columns[0]
+        order = f"ORDER BY {count} > 0 DESC, {total} DESC{order.replace('ORDER BY', ',')}"
     measured = " OR ".join(f"{count} > 0" for _, count in columns)
     statement = f"""
         SELECT {", ".join([*groups, *selected])}
         FROM {DATABASE}.measurement WHERE {where}
-        {grouped} HAVING {measured} {_order(query.groups)}
+        {grouped} HAVING {measured} {order}
         LIMIT {bindings.bind(query.limit + 1, "UInt64")}"""
     return [_answer(query, row) for row in connection.rows(statement, bindings)]
 
