@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-import msgspec
-
 from tallystick.core.account import Account, AccountPlan, ChildBillingMode
 from tallystick.core.agreements import Agreements, period_limits
 from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.entity import Entity, used
-from tallystick.core.family import without
+from tallystick.core.family import Family, family_of, without
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Period, intersect, stretch
 from tallystick.core.terms import grid_of
@@ -20,11 +18,26 @@ from tallystick.pipeline.grids import Billed
 from tallystick.ports import OrganizationRecords, Where
 
 
-class Relatives(msgspec.Struct, frozen=True, kw_only=True):
+class Relatives:
     """The children of some accounts, and the account plans of these and of the accounts' parents."""
 
-    children: tuple[Entity[Account], ...] = ()
-    account_plans: tuple[Entity[AccountPlan], ...] = ()
+    def __init__(self, children: Iterable[Entity[Account]], account_plans: Iterable[Entity[AccountPlan]]) -> None:
+        self.account_plans = tuple(account_plans)
+        self._children: dict[str, list[Entity[Account]]] = {}
+        self._plans: dict[str, list[Entity[AccountPlan]]] = {}
+        for child in children:
+            self._children.setdefault(child.value.parent_account_id or "", []).append(child)
+        for plan in self.account_plans:
+            self._plans.setdefault(plan.value.account_id, []).append(plan)
+
+    def family(self, account: Entity[Account], account_plans: Sequence[Entity[AccountPlan]]) -> Family:
+        """The family of one of the accounts, which has these plans of its own: only its relatives are looked at, so
+        that a parent's children cost no more by being many."""
+        children = self._children.get(account.id, [])
+        ids = [account.id, account.value.parent_account_id or "", *(each.id for each in children)]
+        return family_of(
+            account, children, [*account_plans, *(plan for id_ in ids for plan in self._plans.get(id_, ()))]
+        )
 
 
 def read_relatives(records: OrganizationRecords, accounts: Collection[Entity[Account]]) -> Relatives:
@@ -33,7 +46,7 @@ def read_relatives(records: OrganizationRecords, accounts: Collection[Entity[Acc
     children = tuple(records.every(Account, Where(equal={"parent_account_id": ids}))) if ids else ()
     wanted = {each.id for each in children} | {each.value.parent_account_id or "" for each in accounts} - {""}
     plans = records.every(AccountPlan, Where(equal={"account_id": sorted(wanted)})) if wanted else ()
-    return Relatives(children=children, account_plans=tuple(plans))
+    return Relatives(children, plans)
 
 
 def inherited_plans(

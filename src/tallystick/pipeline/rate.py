@@ -25,7 +25,6 @@ from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.credit_types import Commitment
 from tallystick.core.drawing import Draw, apply_credits
 from tallystick.core.entity import Entity, Value
-from tallystick.core.family import family_of
 from tallystick.core.held import with_credits
 from tallystick.core.ledger import Opening
 from tallystick.core.lookup import codes_of
@@ -188,8 +187,7 @@ def _terms(
 ) -> Terms:
     if account is None:
         raise Refusal("not_found", f"the account {of.account_id} does not exist (any more)")
-    family = family_of(account, relatives.children, (*account_plans, *relatives.account_plans))
-    return terms_of(setting, account, account_plans, of, agreements, family)
+    return terms_of(setting, account, account_plans, of, agreements, relatives.family(account, account_plans))
 
 
 def read_setting(records: OrganizationRecords, plan_ids: Iterable[str]) -> Setting:
