@@ -59,6 +59,14 @@ def test_a_link_is_shown_once_and_a_visit_ended(admin: Visitor, http: httpx.Clie
         assert ends is not None
         admin.post(ends[1])
         assert customer.get("/portal").status_code == 403
+    audit = read(http.get("/audit", params={"entityType": "portalsession"}))["data"]
+    assert [(row["action"], row["actorType"]) for row in audit] == [
+        ("UPDATE", "USER"),
+        ("UPDATE", "PORTAL_SESSION"),
+        ("CREATE", "USER"),
+    ]
+    assert "revokedBy" in [change["field"] for change in audit[0]["changes"]]
+    assert admin.get("/audit?kind=portalsession").count("portal visit") >= 3
     assert "timezone" in admin.post(page, {"minutes": "5", "timezone": "Mars/Base", "locale": "en"}, status=422)
 
 

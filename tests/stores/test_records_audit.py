@@ -80,6 +80,22 @@ def test_bills_of_people_are_told_one_by_one_and_those_of_the_server_together(or
     assert approval.change == b'[{"field":"status","before":"PENDING","after":"APPROVED"}]'
 
 
+def test_of_large_batches_of_people_each_change_is_told(organization: SqlOrganization) -> None:
+    """Also beyond what is read at once."""
+    ids = [f"b{number:03}" for number in range(450)]
+    with organization.transaction() as write:
+        write.put_documents("bill", [bill(each, body=b'{"status":"PENDING"}') for each in ids[:300]])
+    with acting(Origin(actor=ANN, at=EPOCH)), organization.transaction() as write:
+        write.put_documents("bill", [bill(each, body=b'{"status":"APPROVED"}') for each in ids])
+    rows = trail(organization, AuditWhere(actor_id="ann"))
+    approved = b'{"field":"status","before":"PENDING","after":"APPROVED"}'
+    new = b'{"field":"status","after":"APPROVED"}'
+    assert [(each.id, each.action, each.change) for each in rows] == [
+        *((id_, "UPDATE", b"[" + approved + b"]") for id_ in ids[:300]),
+        *((id_, "CREATE", b"[" + new + b"]") for id_ in ids[300:]),
+    ]
+
+
 def test_filters(organization: SqlOrganization) -> None:
     products = [entity(Product(name=code, code=code)) for code in ("a", "b")]
     for product in products:

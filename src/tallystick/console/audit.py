@@ -22,6 +22,7 @@ OTHER_KINDS = {
     "failedmeasurement": "failed measurement",
     "replayjob": "replay of failed measurements",
     "statementjob": "statement",
+    "portalsession": "portal visit",
     "serviceuser": "API key",
 }
 # Where a thing has a page of its own.

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from tallystick.core import wire
 from tallystick.core.difference import differences
 from tallystick.core.entity import Entity
-from tallystick.ports import Actor, AuditEntry, AuditWhere, Document, Found, Page
+from tallystick.ports import Actor, AuditEntry, AuditWhere, Document, DocumentWhere, Found, Page
 from tallystick.ports.audit import ORIGIN
 from tallystick.stores.records_sql import documents as stored
 from tallystick.stores.records_sql.entities import Run
@@ -22,10 +22,12 @@ from tallystick.stores.records_sql.schema import audit_entry, entity_version, se
 from tallystick.stores.records_sql.texts import moment, stamp, storable
 
 # Documents whose changes are told; the others are the server's own notes, or are kept for ever by themselves.
-AUDITED = frozenset({"bill", "billjob", "ledgerentry", "failedmeasurement", "replayjob", "statementjob"})
+AUDITED = frozenset(
+    {"bill", "billjob", "ledgerentry", "failedmeasurement", "replayjob", "statementjob", "portalsession"}
+)
 # Of these, changes by the server itself too, many at once as one entry.
 AUDITED_ALWAYS = frozenset({"bill"})
-TOLD = 200  # documents that are written together and of which it is told what changed
+AT_ONCE = 200  # documents that are read together to tell what changed of them
 SEQUENCE = "audit"
 SERVER = Actor(id="server", kind="SERVER")
 
@@ -62,13 +64,14 @@ class Trail:
         def run(statement: Select[Any], parameters: Any) -> Sequence[Any]:
             return connection.execute(statement, parameters).all()
 
-        for new in written:
-            before = stored.document(run, self._organization_id, kind, new.id) if len(written) <= TOLD else None
-            action = "CREATE" if before is None and len(written) <= TOLD else "UPDATE"
-            change = b"[]"
-            if len(written) <= TOLD:
-                change = wire.encode(differences(before.body if before else None, new.body, shallow=True))
-            self._add(action, kind, new.id, change=change)
+        for start in range(0, len(written), AT_ONCE):
+            part = written[start : start + AT_ONCE]
+            where = DocumentWhere(equal={"id": [new.id for new in part]})
+            found = stored.documents(run, self._organization_id, kind, where, Page(size=AT_ONCE)).rows
+            before = {each.id: each.body for each in found}
+            for new in part:
+                change = wire.encode(differences(before.get(new.id), new.body, shallow=True))
+                self._add("UPDATE" if new.id in before else "CREATE", kind, new.id, change=change)
 
     def removed_documents(self, kind: str, ids: Sequence[str]) -> None:
         """Documents are about to be deleted."""
