@@ -130,3 +130,16 @@ def test_static_files_are_kept_for_ever(stranger: Visitor) -> None:
         assert reply.status_code == 200
         assert reply.headers["cache-control"] == "public, max-age=31536000, immutable"
     assert stranger.http.get("/static/other.css").status_code == 404
+
+
+def test_a_form_that_is_too_large_is_refused_by_a_page(stranger: Visitor) -> None:
+    """Refused before it is read, and still told as people read it; programs get the API's answer."""
+    large = {"email": "x" * 1_100_000}
+    reply = stranger.http.post("/sign-in", data=large)
+    assert reply.status_code == 413
+    assert reply.headers["content-type"].startswith("text/html")
+    assert reply.headers["content-security-policy"] == POLICY
+    assert "at most 1,048,576 bytes" in reply.text
+    assert "Send a smaller body." in reply.text
+    program = stranger.http.post("/sign-in", data=large, headers={"accept": "*/*"})
+    assert (program.status_code, program.json()["code"]) == (413, "request_too_large")

@@ -180,7 +180,7 @@ class Front:
             try:
                 body = await self._admission.read(ticket, receive, self._most(scope), "request_too_large")
             except Refusal as problem:
-                await _send(send, *failure(problem))
+                await _turn_away(scope, send, problem)
                 return
 
             async def whole() -> MutableMapping[str, Any]:
@@ -208,8 +208,19 @@ def _admit(app: App, door: Door, authorization: str | None, organization_id: str
     grant.require_scope(UPLOAD.scope)
 
 
+async def _turn_away(scope: Scope, send: Send, problem: Refusal) -> None:
+    """Answer a request that was not read: by a page to who asks for pages, else as the API answers."""
+    status, headers, body = failure(problem)
+    accept = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1")
+    page = handler.turned_away(accept, status, problem)
+    if page is not None:
+        headers, body = {**headers, **page.headers, "content-type": f"{page.media_type}; charset=utf-8"}, page.body
+    await _send(send, status, headers, body)
+
+
 async def _send(send: Send, status: int, headers: dict[str, str], body: bytes) -> None:
-    head = [(b"content-type", JSON.encode()), *((name.encode(), value.encode()) for name, value in headers.items())]
+    sent = {"content-type": JSON, **headers}
+    head = [(name.encode(), value.encode()) for name, value in sent.items()]
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
 

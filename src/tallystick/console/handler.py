@@ -53,6 +53,11 @@ def missing(request: Request[Any, Any, Any], status: int) -> Response[bytes] | N
     return _response(error_page(status, "There is no such page.", "Check the address, or start from the home page."))
 
 
+def turned_away(accept: str, status: int, problem: Refusal) -> Reply | None:
+    """The page for a request that was refused before it was read, to who asks for pages; None to any other."""
+    return error_page(status, problem.message, problem.code.hint) if "text/html" in accept else None
+
+
 async def _static(request: Request[Any, Any, Any]) -> Response[bytes]:
     file = SERVED.get(request.path_params["name"])
     if file is None:
