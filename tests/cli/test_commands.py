@@ -30,21 +30,6 @@ TOKENS += ["--map", "measure.output=GeneratedTokens"]
 
 
 @pytest.fixture
-def command(organization: Tenant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command against the running server, signed in through the environment; answers its stdout."""
-    for name, value in organization.environment().items():
-        monkeypatch.setenv(name, value)
-
-    def call(*arguments: str, code: int = 0) -> str:
-        answered = run(list(arguments))
-        said = capsys.readouterr()
-        assert answered == code, said.err
-        return said.out + (said.err if code else "")
-
-    return call
-
-
-@pytest.fixture
 def catalogue(client: M3ter) -> dict[str, str]:
     """A meter of input and output tokens, priced per million on a plan with a platform fee of 20.00."""
     product = client.products.create(name="Inference", code="inference")

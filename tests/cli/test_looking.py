@@ -24,21 +24,6 @@ TODAY = datetime.now(UTC).date()
 
 
 @pytest.fixture
-def command(organization: Tenant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs a command against the running server, signed in through the environment; answers what it printed."""
-    for name, value in organization.environment().items():
-        monkeypatch.setenv(name, value)
-
-    def call(*arguments: str, code: int = 0) -> str:
-        answered = run(list(arguments))
-        said = capsys.readouterr()
-        assert answered == code, said.err
-        return said.out + said.err
-
-    return call
-
-
-@pytest.fixture
 def shop(organization: Tenant) -> Tenant:
     """Acme with its child Beech; Acme used 2, 0 and 6 GB on the last three days, and holds credit of 50."""
     with organization.http() as http:

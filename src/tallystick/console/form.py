@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
+from tallystick.web.query import QueryString
 
 MOST_FIELDS = 2_000
 GROUPED = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")  # 1,234.5: a comma means nothing else
@@ -52,13 +53,7 @@ class Form:
 
     def number(self, name: str, *, lowest: int, highest: int) -> int | None:
         """A whole number between two bounds."""
-        text = self.text(name)
-        if text is None:
-            return None
-        if not (text.isascii() and text.isdigit() and len(text) < 19 and lowest <= int(text) <= highest):
-            message = f"{name}: must be a whole number from {lowest} to {highest}, got {text[:40]!r}"
-            raise Refusal("invalid_request", message, field=name)
-        return int(text)
+        return self._one(name).number(name, lowest=lowest, highest=highest)
 
     def decimal(self, name: str) -> Decimal | None:
         """An exact decimal number. Whether it is in bounds, the value it becomes part of says."""
@@ -75,23 +70,11 @@ class Form:
 
     def day(self, name: str) -> date | None:
         """A calendar day: `2025-01-31`."""
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            raise Refusal("invalid_request", f"{name}: must be a date, got {text[:40]!r}", field=name) from None
+        return self._one(name).day(name)
 
     def instant(self, name: str) -> Instant | None:
         """A date and time in UTC, or a date (its midnight, UTC)."""
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return Instant.parse(text)
-        except ValueError as problem:
-            raise Refusal("invalid_request", f"{name}: {problem}", field=name) from None
+        return self._one(name).instant(name)
 
     def choice(self, name: str, of: type[E]) -> E | None:
         """One of the words of an enumeration."""
@@ -102,6 +85,11 @@ class Form:
             message = f"{name}: must be one of {', '.join(of)}, got {text[:40]!r}"
             raise Refusal("invalid_request", message, field=name)
         return of(text)
+
+    def _one(self, name: str) -> QueryString:
+        """The text of a field, to be read as one of a query is."""
+        text = self.text(name)
+        return QueryString({} if text is None else {name: text})
 
 
 def read_form(body: bytes) -> Form:
