@@ -6,6 +6,7 @@ import html
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import httpx
@@ -13,9 +14,10 @@ import pytest
 from storefront import Storefront, read
 from visitor import Visitor, signed_in
 
+from tallystick.cli.launch import Server
 from tallystick.core.quantity import plain
 from tallystick.core.user import Role
-from tenant import Tenant
+from tenant import Tenant, new_tenant
 
 EXACT = re.compile(r'data-value="(-?[0-9.]+)"')
 
@@ -37,8 +39,22 @@ class Books:
         return dict(read(self.http.get(f"/bills/{self.bills[month]}")))
 
 
+@pytest.fixture(scope="module")
+def books(server: Server) -> Iterator[Books]:
+    """For tests that only look."""
+    with opened(new_tenant(server)) as made:
+        yield made
+
+
 @pytest.fixture
-def books(organization: Tenant) -> Iterator[Books]:
+def own_books(organization: Tenant) -> Iterator[Books]:
+    """For a test that changes them."""
+    with opened(organization) as made:
+        yield made
+
+
+@contextmanager
+def opened(organization: Tenant) -> Iterator[Books]:
     with organization.http() as http:
         shop = Storefront(http)
         for uid, ts, amount in (("a", "2025-01-10", 40), ("b", "2025-02-10", 25), ("c", "2025-02-11", 35)):
@@ -126,35 +142,35 @@ def test_a_month_that_is_none_is_refused(books: Books) -> None:
     assert "must be a month such as 2025-01" in books.page("/bills?month=2025-13", 400)
 
 
-def test_a_bill_on_its_way(books: Books) -> None:
+def test_a_bill_on_its_way(own_books: Books) -> None:
     """Chosen and approved, taken back, approved, locked; then nothing changes it, and the page says so in words."""
-    desk, bill = books.people[Role.BILLING], f"/bills/{books.bills[1]}"
-    books.page("/bills")
+    desk, bill = own_books.people[Role.BILLING], f"/bills/{own_books.bills[1]}"
+    own_books.page("/bills")
     assert "tick the bills to approve" in desk.post("/bills/approve", {}, 422)
-    assert "2 bills are approved." in desk.post("/bills/approve", {"billIds": list(books.bills.values())})
+    assert "2 bills are approved." in desk.post("/bills/approve", {"billIds": list(own_books.bills.values())})
     assert "is pending again" in desk.post(f"{bill}/reopen")
     assert "only an APPROVED bill can be locked" in html.unescape(desk.post(f"{bill}/lock", {}, 422))
     assert "The bill is approved." in desk.post(f"{bill}/approve")
     assert "it is final" in desk.post(f"{bill}/lock")
-    text = books.page(bill)
+    text = own_books.page(bill)
     assert "Jo Billing" in text
     for act in ("approve", "reopen", "recalculate"):
         assert f"{bill}/{act}" not in text
         assert "locked" in desk.post(f"{bill}/{act}", {}, 422)
-    assert books.bill(1)["locked"] is True
+    assert own_books.bill(1)["locked"] is True
 
 
-def test_a_credit_is_put_on_a_bill_and_it_is_made_again(books: Books) -> None:
-    desk, bill = books.people[Role.BILLING], f"/bills/{books.bills[1]}"
-    lines = books.bill(1)["lineItems"]
+def test_a_credit_is_put_on_a_bill_and_it_is_made_again(own_books: Books) -> None:
+    desk, bill = own_books.people[Role.BILLING], f"/bills/{own_books.bills[1]}"
+    lines = own_books.bill(1)["lineItems"]
     memo = {"type": "CREDIT_MEMO", "lineId": lines[0]["id"], "description": "Sorry"}  # type: ignore[index]  # as above
-    books.page(bill)
+    own_books.page(bill)
     assert "amount: is needed" in desk.post(f"{bill}/memos", memo, 422)
     assert "must be above 0" in desk.post(f"{bill}/memos", {**memo, "amount": "-3"}, 422)
     text = desk.post(f"{bill}/memos", {**memo, "amount": "3.50"})
     assert "The credit of 3.50 USD is on the bill." in text
     assert "Memos and adjustments" in text
-    assert books.bill(1)["billTotal"] == 26.5
+    assert own_books.bill(1)["billTotal"] == 26.5
     text = desk.post(f"{bill}/recalculate")
     assert "made again" in text
 

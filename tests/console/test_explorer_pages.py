@@ -13,10 +13,12 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 from storefront import read, send
-from visitor import Visitor
+from visitor import Visitor, signed_in
 
+from tallystick.cli.launch import Server
 from tallystick.core import wire
-from tenant import Tenant
+from tallystick.core.user import Role
+from tenant import Tenant, new_tenant
 
 HOSTILE = "=cmd|' /C calc'!A0<script>alert(1)</script>\""
 FIELDS = [
@@ -40,8 +42,22 @@ def sent(uid: str, account: str, ts: str, tokens: str, model: str) -> bytes:
     return wire.encode({**whole, **rest})[:-1] + b',"measure":{"tokens":' + tokens.encode() + b"}}"
 
 
-@pytest.fixture
-def used(organization: Tenant, http: httpx.Client) -> Tenant:
+@pytest.fixture(scope="module")
+def used(server: Server) -> Tenant:
+    """An organisation that has these."""
+    tenant = new_tenant(server)
+    with tenant.http() as http:
+        _fill(http)
+    return tenant
+
+
+@pytest.fixture(scope="module")
+def reader(used: Tenant) -> Visitor:
+    """Who looks at them."""
+    return signed_in(used, Role.READ_ONLY)
+
+
+def _fill(http: httpx.Client) -> None:
     config = read(http.get("/organizationconfig"))
     read(send(http, "PUT", "/organizationconfig", {**config, "timezone": "Europe/Berlin"}))
     read(send(http, "POST", "/meters", {"name": "LLM", "code": "llm", "dataFields": FIELDS, "derivedFields": []}))
@@ -52,7 +68,6 @@ def used(organization: Tenant, http: httpx.Client) -> Tenant:
     while len(read(send(http, "POST", "/usage/query", {}))["data"]) < len(CALLS):
         assert time.monotonic() < until
         time.sleep(0.02)
-    return organization
 
 
 def uids(page: str) -> list[str]:
@@ -60,9 +75,9 @@ def uids(page: str) -> list[str]:
     return [unescape(each) for each in found]
 
 
-def test_days_are_those_of_the_organisation(used: Tenant, admin: Visitor) -> None:
-    assert uids(admin.get("/explorer?" + urlencode(FEBRUARY))) == [HOSTILE[:50], "c/d?e&f", "b"]
-    assert uids(admin.get("/explorer?from=2025-01-01&to=2025-01-31")) == ["a"]
+def test_days_are_those_of_the_organisation(reader: Visitor) -> None:
+    assert uids(reader.get("/explorer?" + urlencode(FEBRUARY))) == [HOSTILE[:50], "c/d?e&f", "b"]
+    assert uids(reader.get("/explorer?from=2025-01-01&to=2025-01-31")) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -76,8 +91,8 @@ def test_days_are_those_of_the_organisation(used: Tenant, admin: Visitor) -> Non
         ({"field1": "weight", "is1": "ABSENT"}, [HOSTILE[:50], "c/d?e&f", "b"]),
     ],
 )
-def test_filters(used: Tenant, admin: Visitor, query: dict[str, str], found: list[str]) -> None:
-    page = admin.get("/explorer?" + urlencode({**FEBRUARY, **query}))
+def test_filters(reader: Visitor, query: dict[str, str], found: list[str]) -> None:
+    page = reader.get("/explorer?" + urlencode({**FEBRUARY, **query}))
     assert uids(page) == found
     assert f'data-value="{len(found)}">{len(found)}</data> match' in page
 
@@ -92,8 +107,8 @@ def test_filters(used: Tenant, admin: Visitor, query: dict[str, str], found: lis
         ({"by": "DAY", "of": "model", "function": "UNIQUE"}, ["1", "1", "1"]),
     ],
 )
-def test_charts_are_exact(used: Tenant, admin: Visitor, query: dict[str, str], values: list[str]) -> None:
-    page = admin.get("/explorer?" + urlencode({**FEBRUARY, **query}))
+def test_charts_are_exact(reader: Visitor, query: dict[str, str], values: list[str]) -> None:
+    page = reader.get("/explorer?" + urlencode({**FEBRUARY, **query}))
     drawn = page[page.index("<main") : page.index("Measurements <span")]
     assert re.findall(r'<td[^>]*data-value="([^"]*)"', drawn) == values
 
@@ -109,12 +124,12 @@ def test_charts_are_exact(used: Tenant, admin: Visitor, query: dict[str, str], v
         ({"nextToken": "x"}, "is not a token of this list"),
     ],
 )
-def test_what_cannot_be_asked_is_said(used: Tenant, admin: Visitor, query: dict[str, str], says: str) -> None:
-    assert says in unescape(admin.get("/explorer?" + urlencode({**FEBRUARY, **query}), status=400))
+def test_what_cannot_be_asked_is_said(reader: Visitor, query: dict[str, str], says: str) -> None:
+    assert says in unescape(reader.get("/explorer?" + urlencode({**FEBRUARY, **query}), status=400))
 
 
-def test_a_file_holds_every_digit_and_no_formula(used: Tenant, admin: Visitor) -> None:
-    reply = admin.http.get("/explorer/download?" + urlencode({**FEBRUARY, "as": "csv"}))
+def test_a_file_holds_every_digit_and_no_formula(reader: Visitor) -> None:
+    reply = reader.http.get("/explorer/download?" + urlencode({**FEBRUARY, "as": "csv"}))
     assert "attachment" in reply.headers["content-disposition"]
     head, *rows = csv.reader(io.StringIO(reply.text))
     assert head[-4:] == ["tokens", "model", "note", "undeclared"]
@@ -123,26 +138,27 @@ def test_a_file_holds_every_digit_and_no_formula(used: Tenant, admin: Visitor) -
     assert cells[0]["uid"] == "'" + HOSTILE[:50]
     assert cells[0]["model"] == cells[0]["note"] == "'" + HOSTILE
     assert not [cell for row in rows for cell in row if cell[:1] in "=+@" and cell]
-    lines = admin.http.get("/explorer/download?" + urlencode({**FEBRUARY, "as": "jsonl"})).text.splitlines()
+    lines = reader.http.get("/explorer/download?" + urlencode({**FEBRUARY, "as": "jsonl"})).text.splitlines()
     read_again = [wire.decode(dict[str, Any], each.encode()) for each in lines]
     assert [each["uid"] for each in read_again] == [HOSTILE[:50], "c/d?e&f", "b"]
     assert '"undeclared":{"where":{"rack":' in lines[0]
 
 
-def test_one_measurement_with_all_that_is_known(used: Tenant, admin: Visitor, http: httpx.Client) -> None:
+def test_one_measurement_with_all_that_is_known(used: Tenant, reader: Visitor) -> None:
     other = sent("b", "acme", "2025-01-31T23:30:00Z", "99", "x")
     again = sent(*CALLS[1])
-    for member in (other, again):
-        read(http.post("/measurements", content=b'{"measurements":[' + member + b"]}"))
-    page = unescape(admin.get("/explorer?uid=b"))
+    with used.http() as http:
+        for member in (other, again):
+            read(http.post("/measurements", content=b'{"measurements":[' + member + b"]}"))
+        read(send(http, "POST", "/measurements", {"measurements": [{"uid": "lost", "meter": "gone"}]}))
+    page = unescape(reader.get("/explorer?uid=b"))
     assert "LLM, version 1" in page
     assert '"tokens": 2' in page
     assert "Conflict" in page
     assert '"tokens":99' in page, "the content that does not count"
     assert "Duplicate" in page
-    hostile = admin.get("/explorer/measurement?" + urlencode({"uid": HOSTILE[:50]}))
+    hostile = reader.get("/explorer/measurement?" + urlencode({"uid": HOSTILE[:50]}))
     assert "<script>alert" not in hostile
     assert "<script>alert" in unescape(hostile)
-    assert "No measurement nothing" in admin.get("/explorer/measurement?uid=nothing", status=404)
-    read(send(http, "POST", "/measurements", {"measurements": [{"uid": "lost", "meter": "gone"}]}))
-    assert "Does not count" in admin.get("/explorer/measurement?uid=lost")
+    assert "No measurement nothing" in reader.get("/explorer/measurement?uid=nothing", status=404)
+    assert "Does not count" in reader.get("/explorer/measurement?uid=lost")
