@@ -90,9 +90,14 @@ class Month:
 
 
 class Usage:
-    """What every account used, by field, and the bodies that say so."""
+    """What every account used in a month, by field, in so many measurements each, and the bodies that say so.
 
-    def __init__(self, accounts: int, month: Month, seed: int = 1) -> None:
+    `hours`: of a day, in which they lie.
+    """
+
+    def __init__(
+        self, accounts: int, month: Month, seed: int = 1, each: int = MEASUREMENTS_EACH, hours: int = 24
+    ) -> None:
         chance = random.Random(seed)
         self.quantities: dict[str, dict[str, Decimal]] = {}
         self.commitments: dict[str, Decimal] = {}
@@ -104,14 +109,15 @@ class Usage:
                 held = self.balances if number // CREDIT_FOR % 2 else self.commitments
                 held[code] = CREDIT_STEP * (number // CREDIT_FOR % 8 + 1)
             total = self.quantities[code] = dict.fromkeys((price.field for price in PRICES), Decimal(0))
-            for part in range(MEASUREMENTS_EACH):
+            for part in range(each):
                 calls, jobs = chance.randint(1, 10_000), chance.randint(1, 30)
                 gigabytes = Decimal(chance.randint(1, 300_000)) / 1000
                 for field, value in (("calls", calls), ("gigabytes", gigabytes), ("jobs", jobs)):
                     total[field] += value
-                ts = f"{month.first.replace(day=chance.randint(1, month.last.day))}T{chance.randrange(24):02d}:00:00Z"
+                day = month.first.replace(day=chance.randint(1, month.last.day))
+                ts = f"{day}T{chance.randrange(hours):02d}:00:00Z"
                 members.append(
-                    f'{{"uid":"{code}-{part}","meter":"usage","account":"{code}","ts":"{ts}",'
+                    f'{{"uid":"{code}-{month.first:%Y-%m}-{part}","meter":"usage","account":"{code}","ts":"{ts}",'
                     f'"measure":{{"calls":{calls},"gigabytes":{gigabytes},"jobs":{jobs}}}}}'
                 )
         self.count = len(members)
@@ -136,8 +142,9 @@ def bills(options: Options) -> list[Figure]:
     month = Month.before(datetime.now(UTC).date())
     usage = Usage(options.accounts, month)
     with tenant_on(data) as tenant:
-        plan, meter = _catalogue(tenant, month)
-        _load(tenant, usage, plan, month, options.progress)
+        plan, meter = catalogue(tenant, month)
+        send_usage(tenant, usage, options.progress)
+        agree(tenant, usage, plan, month, options.progress)
         _, calls = wait_visible(tenant, meter, "calls", usage.count)
         check("SUM of calls", calls, sum(each["calls"] for each in usage.quantities.values()))
         with Watch(tenant.server) as watch, profiled(tenant.server, options.profiler, "bills", HERE):
@@ -160,7 +167,7 @@ def bills(options: Options) -> list[Figure]:
     ]
 
 
-def _catalogue(tenant: Tenant, month: Month) -> tuple[str, str]:
+def catalogue(tenant: Tenant, month: Month) -> tuple[str, str]:
     """Create the meter and the plan; gives the ids of the plan and of the meter."""
     product = tenant.create("/products", name="Cloud", code="cloud")
     fields = [{"code": each.field, "name": each.field, "category": "MEASURE", "unit": "1"} for each in PRICES]
@@ -200,13 +207,18 @@ def _catalogue(tenant: Tenant, month: Month) -> tuple[str, str]:
     return plan, meter
 
 
-def _load(tenant: Tenant, usage: Usage, plan: str, month: Month, progress: Progress) -> None:
-    """Send the usage, which makes the accounts, and put every account on the plan."""
+def send_usage(tenant: Tenant, usage: Usage, progress: Progress) -> None:
+    """Send the usage, which makes the accounts."""
     task = progress.add_task("bill run: usage", total=len(usage.bodies))
     for body in usage.bodies:
         answers = send_all(tenant, [request("POST", tenant.path("/measurements"), body, tenant.token)])
         check("usage accepted", answers[0].count(b'"verdict":"accepted"'), answers[0].count(b'"verdict":'))
         progress.advance(task)
+
+
+def agree(tenant: Tenant, usage: Usage, plan: str, month: Month, progress: Progress) -> dict[str, str]:
+    """Give the accounts their credit, and put every one on the plan from the beginning of the month; gives the ids of
+    accounts by code."""
     ids = {str(each["code"]): str(each["id"]) for each in tenant.client.every("/accounts")}
     check("accounts", len(ids), len(usage.quantities))
     _grant(tenant, usage, ids, month)
@@ -217,6 +229,7 @@ def _load(tenant: Tenant, usage: Usage, plan: str, month: Month, progress: Progr
         wanted = [{"accountId": each, "planId": plan, "startDate": f"{month.first}T00:00:00Z"} for each in some]
         send_all(tenant, _posts(tenant, "/accountplans", wanted))
         progress.advance(task, len(some))
+    return ids
 
 
 def _grant(tenant: Tenant, usage: Usage, ids: dict[str, str], month: Month) -> None:

@@ -36,6 +36,7 @@ class Options:
     stored: int
     uids: int
     measurements: int
+    quick: bool
     progress: Progress
     profiler: Path | None
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import bills
 import ingest
 import live_balance
+import pages
 import queries
 import restart
 import scaling
@@ -22,7 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live")
+PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live", "pages")
 
 
 def main() -> int:
@@ -59,6 +60,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         stored=asked.stored,
         uids=asked.uids,
         measurements=asked.measurements,
+        quick=asked.quick,
         progress=progress,
         profiler=asked.profile,
     )
@@ -70,6 +72,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         "restart": restart.restarts,
         "queries": queries.queries,
         "live": live_balance.live,
+        "pages": pages.pages,
     }
     return [figure for name in asked.only for figure in parts[name](options)]
 
@@ -85,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--measurements",
         type=int,
-        help="measurements stored for usage queries (20,000,000; quick: 20,000) and live balances (1,000,000 of them)",
+        help="measurements stored for usage queries (20,000,000; quick: 20,000), a million of them for balances, pages",
     )
     parser.add_argument("--connections", type=int, default=8, help="connections that send batches (8)")
     parser.add_argument("--single-connections", type=int, default=256, help="connections that send singles (256)")

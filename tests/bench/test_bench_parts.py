@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
@@ -12,9 +13,12 @@ from typing import Any
 
 import bills
 import connection
+import httpx
+import pages
 import pytest
 import results
 import traffic
+from page_looks import Expected
 
 from tallystick.core import wire
 from tallystick.core.bands import price_bands
@@ -148,6 +152,24 @@ def test_a_check_that_does_not_hold_names_both_sides() -> None:
     results.check("COUNT", 3, 3)
     with pytest.raises(results.CheckFailed, match="COUNT: 3, but it must be 4"):
         results.check("COUNT", 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (200, 'Acme: <data data-value="20.5">20.50</data>', None),
+        (200, 'Acme: <data data-value="20.50">20.50</data>', None),
+        (200, 'Acme: <data data-value="20.51">20.51</data>', "does not show 20.5"),
+        (200, '<data data-value="20.5">20.50</data>', "does not show Acme"),
+        (404, 'Acme: <data data-value="20.5">20.50</data>', "answered 404"),
+    ],
+)
+def test_a_page_must_show_what_was_worked_out(status: int, body: str, says: str | None) -> None:
+    expected = Expected(path="/bills/1", amounts=(Decimal("20.5"),), texts=("Acme",))
+    with httpx.Client() as client:
+        visit = pages.Visit(http=client, expected=expected)
+    with nullcontext() if says is None else pytest.raises(results.CheckFailed, match=says):
+        pages.check_page("/bills/{id}", visit, httpx.Response(status, text=body))
 
 
 # ------------------------------------------------------------------------------------------------------ the client

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import names
 
 from tallystick.core import wire
 
@@ -50,6 +51,8 @@ FIGURES = {
     "live balance, PERCENTILE: processor time": [],
     "live balance, SUM, tiers span the plan": ["reading all usage again, p50"],
     "live balance, SUM, tiers span the plan: processor time": [],
+    "pages, all": ["the limit"],
+    **{f"page {name}": ["the limit", "the server's processor time for a visit"] for name in names()},
 }
 WITH_PERCENTILES = {
     "ingest, batches of 1,000",
@@ -63,6 +66,8 @@ WITH_PERCENTILES = {
     "live balance, UNIQUE",
     "live balance, PERCENTILE",
     "live balance, SUM, tiers span the plan",
+    "pages, all",
+    *(f"page {name}" for name in names()),
 }
 
 
