@@ -10,7 +10,7 @@ from records_examples import account, bill, changed, entity, keep, product
 
 from tallystick.core.account import Account
 from tallystick.core.catalog import Product
-from tallystick.ports import DocumentWhere, OrganizationRecords, Page, Transaction, Where
+from tallystick.ports import AuditWhere, DocumentWhere, OrganizationRecords, Page, Transaction, Where
 from tallystick.stores.records_sql import SqlRecords
 from tallystick.stores.records_sql.remembered import Memory, Reading
 from tallystick.stores.records_sql.view import SqlOrganization
@@ -35,18 +35,20 @@ READS: dict[str, Read] = {
     "users": lambda read: read.users_of("x"),
     "revision": lambda read: read.revision,
     "document": lambda read: read.document("bill", "x"),
+    "keys of documents": lambda read: read.keys_of("bill", DocumentWhere(), ("account_id",), 9),
     "documents": lambda read: read.documents("bill", DocumentWhere(), Page()),
 }
-OF_ACCOUNTS = {each for each in READS if not each.startswith("document")}
+OF_ACCOUNTS = {each for each in READS if "document" not in each}
 OF_ENTITIES = {"users", "revision"}
+OF_BILLS = READS.keys() - OF_ACCOUNTS
 WRITES: dict[str, tuple[Write, set[str]]] = {
     "a new account": (lambda write, _: write.insert(entity(account("new"))), OF_ACCOUNTS),
     "a changed account": (lambda write, old: write.replace(changed(old, account("other"))), OF_ACCOUNTS),
     "no account": (lambda write, old: write.remove(old, at=old.modified, by="ada"), OF_ACCOUNTS),
     "a product": (lambda write, _: write.insert(entity(product("new"))), OF_ENTITIES),
-    "a bill": (lambda write, _: write.put_documents("bill", [bill("a")]), {"document", "documents"}),
-    "no bill": (lambda write, _: write.remove_document("bill", "a"), {"document", "documents"}),
-    "no bills": (lambda write, _: write.remove_documents("bill", ["a"]), {"document", "documents"}),
+    "a bill": (lambda write, _: write.put_documents("bill", [bill("a")]), OF_BILLS),
+    "no bill": (lambda write, _: write.remove_document("bill", "a"), OF_BILLS),
+    "no bills": (lambda write, _: write.remove_documents("bill", ["a"]), OF_BILLS),
     "a number": (lambda write, _: draw_number(write), set()),
 }
 
@@ -142,3 +144,25 @@ def test_what_was_not_asked_for_the_longest_goes_first() -> None:
         return not made
 
     assert [ask(key) for key in "abacab"] == [False, False, True, False, True, False]
+
+
+def test_a_look_between_a_commit_and_its_end_does_not_keep_the_revision_before(
+    organization: SqlOrganization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, revision = Memory.forget, READS["revision"]
+
+    def looked_at(memory: Memory, *what: Any) -> None:
+        own(memory, *what)
+        organization.remembered("revision", revision)
+
+    monkeypatch.setattr(Memory, "forget", looked_at)
+    for number in (1, 2):
+        keep(organization, account(f"a{number}"))
+        assert organization.remembered("revision", revision) == organization.revision
+
+
+def test_nothing_is_remembered_of_the_audit(organization: SqlOrganization) -> None:
+    for read in (lambda it: it.audit(AuditWhere(), Page()), lambda it: it.body("account", "x", 1)):
+        read(organization)
+        with pytest.raises(AssertionError, match="audit"):
+            organization.remembered("audit", read)

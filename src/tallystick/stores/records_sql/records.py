@@ -125,10 +125,10 @@ class SqlRecords:
                     transaction.end()
         finally:
             # Also when the commit raises: it may have happened all the same.
-            self._memory.forget(organization_id, written)
             if ENTITIES in written:
                 with self._guard:
                     self._revisions[organization_id] += 1
+            self._memory.forget(organization_id, written)  # last, for the revision may be remembered as well
 
 
 OPERATOR = Actor(id="operator", kind="OPERATOR")

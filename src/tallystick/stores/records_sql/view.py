@@ -35,6 +35,7 @@ from tallystick.stores.records_sql.texts import require_storable
 V = TypeVar("V", bound=Value)
 T = TypeVar("T")
 EVERYTHING = Where()
+_UNSTAMPED = "what is made of the audit is not remembered: nothing says when to forget it"
 
 
 def always(_: object) -> bool:
@@ -111,9 +112,11 @@ class SqlOrganization:
         return documents.keys_of(self._about(of_documents(kind)), self._organization_id, kind, where, names, most)
 
     def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
+        assert self._reading is None, _UNSTAMPED
         return audit.entries(self._run, self._organization_id, where, page)
 
     def body(self, kind: str, id: str, version: int) -> bytes | None:
+        assert self._reading is None, _UNSTAMPED
         return audit.body(self._run, self._organization_id, kind, id, version)
 
     def transaction(self) -> AbstractContextManager[SqlTransaction]:
