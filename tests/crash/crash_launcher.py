@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -71,11 +71,13 @@ class ForgetfulIndex(SortedUidIndex):
 class HastyUsage(ClickHouseUsage):
     """Keeps the mark before the rows."""
 
-    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
+    def add(
+        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+    ) -> None:
         if mark > self.mark:
             self._keep_mark(mark)
             failpoints.reached("projection.mediated")
-        super().add(rows, mark, blocks)
+        super().add(rows, mark, blocks, corrected)
 
 
 def _answer_before_fsync() -> None:

@@ -275,6 +275,7 @@ def read_on(journal: Journal, find_meter: FindMeter, after: int, limit: int = BL
 
     rows = 0
     for block in journal.read(after):
+        # Another kind takes measurements out: it goes to UsageStore.add with its organisation as `corrected`.
         assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
         yield read_block(block, find_forms, after)
         rows += len(block.entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
@@ -228,9 +228,14 @@ class UsageStore(Protocol):
 
     def organization(self, id: str) -> OrganizationUsage: ...
 
-    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
+    def add(
+        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+    ) -> None:
         """Keep rows, and those of blocks, and record that the store holds the journal up to `mark`. After a crash in
-        between, adding the same rows again counts nothing twice. Called by one thread."""
+        between, adding the same rows again counts nothing twice. Called by one thread.
+
+        `corrected` are the organisations of which the journal has other entries than measurements up to the mark, which
+        take out what was counted before (withdrawals): what was remembered of their usage holds no longer."""
 
     @property
     def mark(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from functools import cmp_to_key
 
@@ -38,7 +38,9 @@ class MemoryUsage:
         """The view bound to one organisation."""
         return MemoryOrganizationUsage(self, id)
 
-    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
+    def add(
+        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+    ) -> None:
         """Keep rows up to the journal position `mark`; rows at or below the present mark are known already."""
         rows = [*rows, *(row for block in blocks for row in block.rows())]
         self._rows |= {row.position: row for row in rows if row.position > self._mark}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -215,10 +215,12 @@ class Counted(MemoryUsage):
 
         return View(store, id)
 
-    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
+    def add(
+        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+    ) -> None:
         if self.fails:
             raise OSError("no space left on device")
-        super().add(rows, mark, blocks)
+        super().add(rows, mark, blocks, corrected)
 
 
 def values(first: int, *numbers: int, account: str = "ada") -> list[UsageRow]:
@@ -335,3 +337,89 @@ def test_many_look_while_more_arrives(method: str) -> None:
         thread.join()
     assert not wrong
     assert total(store, question, 900) == expected(900)
+
+
+class Withdrawn(MemoryUsage):
+    """What is withdrawn by an entry of the journal counts for positions below that entry, and for none from there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone: dict[int, int] = {}  # the position of the entry, by that of the measurement
+
+    def organization(self, id: str) -> MemoryOrganizationUsage:
+        store = self
+
+        class View(MemoryOrganizationUsage):
+            def measure(self, question: Question) -> list[Measured]:
+                return MemoryOrganizationUsage(store.by(question.up_to), id).measure(question)
+
+            def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
+                there = MemoryOrganizationUsage(store.by(question.up_to), id)
+                return there.collect(question, after=after, most=most)
+
+        return View(store, id)
+
+    def by(self, position: int) -> MemoryUsage:
+        left = MemoryUsage()
+        rows = [row for organization in ("reed", "rush") for row in self.rows(organization)]
+        left.add([row for row in rows if self.gone.get(row.position, position + 1) > position], self.mark)
+        return left
+
+
+@settings(**drawing(60))
+@given(
+    steps=st.lists(
+        st.tuples(st.lists(st.integers(1, 9), max_size=2), st.none() | st.integers(1, 8), st.lists(st.integers(0, 3))),
+        min_size=2,
+        max_size=8,
+    ),
+    method=st.sampled_from([Method.SUM, Method.MAX, Method.UNIQUE, Method.LATEST]),
+)
+def test_what_a_withdrawal_takes_out_is_in_no_answer_from_there_on(
+    steps: list[tuple[list[int], int | None, list[int]]], method: Method
+) -> None:
+    """Looks at several positions, some of them between two withdrawals."""
+    behind, question = Withdrawn(), msgspec.structs.replace(SUM, method=method, accounts=("ada",))
+    store = RunningUsage(behind)
+    for added, withdrawn, looks in steps:
+        store.add(values(store.mark + 1, *added), store.mark + len(added))
+        if withdrawn is not None and withdrawn <= store.mark:
+            behind.gone.setdefault(withdrawn, store.mark + 1)
+            store.add([], store.mark + 1, corrected=["reed"])
+        for back in [0, *looks]:
+            asked = msgspec.structs.replace(question, up_to=max(0, store.mark - back))
+            assert list(store.organization("reed").measure(asked)) == behind.organization("reed").measure(asked)
+
+
+def test_a_withdrawal_of_one_organization_leaves_the_answers_of_others() -> None:
+    behind = Counted()
+    store = RunningUsage(behind)
+    store.add([*values(1, 5), *(replace(each, organization_id="rush") for each in values(2, 7))], 2)
+    assert total(store, SUM, 2) == 5
+    store.add([], 3, corrected=["rush"])
+    assert total(store, SUM, 3) == 5
+    store.add([], 4, corrected=["reed", "rush"])
+    assert total(store, SUM, 4) == 5
+    assert behind.asked == ["collect after 0", "collect after 0"]
+
+
+def test_a_look_that_overlaps_a_withdrawal_leaves_nothing_behind() -> None:
+    """It began before the entry came, and its answer is there when the mark has passed the entry."""
+    behind = Withdrawn()
+    store = RunningUsage(behind)
+    store.add(values(1, 5, 7), 2)
+    view = behind.organization("reed")
+    own, late = view.collect, list[int]()
+
+    def overlapped(question: Question, *, after: int, most: int) -> list[Collected] | None:
+        found = own(question, after=after, most=most)
+        if not late:
+            late.append(1)
+            behind.gone[1] = 3
+            store.add([], 3, corrected=["reed"])
+        return found
+
+    view.collect = overlapped  # type: ignore[method-assign]  # a look that takes its time
+    asked = msgspec.structs.replace(SUM, accounts=("ada",), up_to=2)
+    assert [each.total for each in store._kept.answer(view, "reed", asked)] == [12]
+    assert total(store, SUM, 3) == 7

@@ -50,7 +50,14 @@ class Kept:
         self._most_bytes, self._most_answers = most_bytes, most_answers
         self._answers: OrderedDict[Key, _Answer] = OrderedDict()
         self._size = 0
+        self._corrected: dict[str, int] = {}  # up to where the journal of an organisation takes something out
         self._lock = threading.Lock()
+
+    def forget(self, organizations: Iterable[str], mark: int) -> None:
+        """Something above the store's mark and up to this one takes out what was counted. What holds up to an earlier
+        position does not go on from there: neither the answers that there are nor those that are being made."""
+        with self._lock:
+            self._corrected |= {each: max(mark, self._corrected.get(each, 0)) for each in organizations}
 
     def answer(self, usage: OrganizationUsage, organization_id: str, question: Question) -> Iterable[Measured]:
         """What the store behind would answer. The question names accounts, and the store is complete up to its
@@ -59,6 +66,8 @@ class Kept:
         answer = self._find(key)
         with answer.lock:
             try:
+                if answer.up_to < self._corrected.get(organization_id, 0):
+                    answer.forget()
                 holds = self._advance(answer, usage, question)
             except BaseException:
                 answer.forget()  # it may hold a part of what was added

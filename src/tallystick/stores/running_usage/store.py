@@ -5,7 +5,7 @@ The slow reference is the store behind it: every answer is what that store would
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -32,14 +32,16 @@ class RunningUsage:
         """The view bound to one organisation."""
         return RunningOrganizationUsage(self._store, self._store.organization(id), self._kept, id)
 
-    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
-        """See ports.UsageStore. What is added must be measurements: an entry of the journal that takes something out of
-        what was counted before has to have the organisation's answers forgotten here, before the mark rises."""
+    def add(
+        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+    ) -> None:
+        """See ports.UsageStore. The answers of organisations that are corrected are forgotten before the mark rises."""
         after = self._store.mark
+        self._kept.forget(corrected, mark)
         if mark > after:
             self._recent.add(rows, blocks, after, mark)
         try:
-            self._store.add(rows, mark, blocks)
+            self._store.add(rows, mark, blocks, corrected)
         except BaseException:
             self._recent.take_back(after)
             raise

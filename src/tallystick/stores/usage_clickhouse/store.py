@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,9 @@ class ClickHouseUsage:
         """The view bound to one organisation."""
         return ClickHouseOrganizationUsage(self._connection, self._schema, id, lambda: self._mark)
 
-    def add(self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = ()) -> None:
+    def add(
+        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+    ) -> None:
         """Keep rows up to the journal position `mark`: on disk, once each, when this returns. Called by one thread.
 
         Rows at or below the present mark are known already. After an error the same rows may be added again.
