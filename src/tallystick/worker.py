@@ -31,6 +31,8 @@ from tallystick.pipeline.bill_job import fail_job, read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
 from tallystick.pipeline.ingest import Verdict
 from tallystick.pipeline.mediate import project
+from tallystick.pipeline.simulation_job import fail_simulation, simulations_to_run
+from tallystick.pipeline.simulation_job import run_chunk as run_chunk_of_simulation
 from tallystick.pipeline.spend import standings
 from tallystick.pipeline.watch import live_values
 
@@ -53,6 +55,7 @@ OWN_FAULTS = (
 )
 CLOCK_SECONDS = 1.0  # how often the clock is looked at
 REPLAY_SECONDS = 0.5  # how often it is looked for failed measurements that shall be sent again
+SIMULATION_SECONDS = 0.5  # how often it is looked for simulations that were asked for
 STATEMENT_SECONDS = 0.5  # how often it is looked for statements that were asked for
 ALERT_SECONDS = 2.0  # how often it is looked whether a spend alert is due
 ALERTS_AT_ONCE = 500  # accounts whose spend is computed together
@@ -88,6 +91,7 @@ class Worker:
                 ("statements", self._make_statements),
                 ("spend alerts", self._watch_spend),
                 ("replays", self._replay),
+                ("simulations", self._simulate),
             )
         ]
 
@@ -213,6 +217,26 @@ class Worker:
                 at_work = at_work or job.status.active
         if not at_work:
             self._stopping.wait(REPLAY_SECONDS)
+
+    def _simulate(self) -> None:
+        """Simulate bills that were asked for, a chunk of each simulation in turn."""
+        app, at_work = self._app, False
+        for organization in app.records.organizations():
+            records, usage = app.records.organization(organization.id), app.usage.organization(organization.id)
+            for made in simulations_to_run(records):
+                if made.up_to > app.usage.mark:  # after a start, usage may have to be counted again
+                    continue
+                now = app.clock.now()
+                try:
+                    found = run_chunk_of_simulation(records, usage, made.id, now=now)
+                except OWN_FAULTS as problem:
+                    log.exception("simulation %s cannot go on", made.id)
+                    reason = f"{type(problem).__name__}: {problem}"[:REASON_LENGTH]
+                    fail_simulation(records, made.id, reason=reason, now=now)
+                else:
+                    at_work = at_work or found.status.active
+        if not at_work:
+            self._stopping.wait(SIMULATION_SECONDS)
 
     def _top_up(self) -> None:
         """In every organisation: fill up the balances that have fallen below the threshold of their rule."""

@@ -77,6 +77,7 @@ class Estate:
             "/failedmeasurements": rejected["failedMeasurementId"],
             "/failedmeasurementgroups": read(http.get("/failedmeasurementgroups"))["data"][0]["id"],
             "/replayjobs": self.replay_job(),
+            "/simulations": self.simulation(),
             "/events": self.event,
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
@@ -102,6 +103,11 @@ class Estate:
         email = f"ann@{self.tenant.id}.example"
         wanted = {"email": email, "firstName": "Ann", "lastName": "Lee"}
         return str(read(send(self.http, "POST", "/invitations", wanted))["id"])
+
+    def simulation(self) -> str:
+        """What January would come to as things are."""
+        body = {"candidate": {}, "lastDateInBillingPeriod": "2025-01-31"}
+        return str(read(send(self.http, "POST", "/simulations", body))["id"])
 
     def statement_job(self) -> str:
         """The job that made the statement of the bill."""

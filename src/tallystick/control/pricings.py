@@ -25,7 +25,7 @@ from tallystick.core.entity import Entity
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
 from tallystick.core.scope import pattern_of, segmented_fields, shared_segments
-from tallystick.ports import OrganizationRecords, Where
+from tallystick.ports import OrganizationRecords, Transaction, Where
 
 
 def _check(draft: Draft[Pricing]) -> Pricing:
@@ -193,13 +193,25 @@ def succeed(
     """End a pricing at a moment and let another with other bands begin there, in one transaction: bills of the time
     before keep their price. Answers the new one. Refusal `rule_broken` unless the moment is within the pricing."""
     with desk.records.transaction() as write:
-        before = PRICINGS.retrieve(write, id)
-        value = before.value
-        if start <= value.start_date or (value.end_date is not None and start >= value.end_date):
-            within = f"after {value.start_date.wire()}" + (
-                f" and before {value.end_date.wire()}" if value.end_date is not None else ""
-            )
-            raise rule_broken("startDate", f"must be {within}, while the present price holds")
-        after = msgspec.structs.replace(value, start_date=start, pricing_bands=bands, code=None)
-        PRICINGS.update_within(desk, write, before, msgspec.structs.replace(value, end_date=start), version)
-        return PRICINGS.create_within(desk, write, after, desk.new_id())
+        priced = msgspec.structs.replace(PRICINGS.retrieve(write, id).value, pricing_bands=bands)
+        return succeed_within(desk, write, id, start, priced, version)
+
+
+def succeed_within(
+    desk: Desk, write: Transaction, id: str, start: Instant, priced: Pricing, version: int | None
+) -> Entity[Pricing]:
+    """The same as part of a larger transaction, for a price that may be other in all but its time."""
+    before = PRICINGS.retrieve(write, id)
+    require_within(before.value, start)
+    ended = msgspec.structs.replace(before.value, end_date=start)
+    after = msgspec.structs.replace(priced, start_date=start, end_date=before.value.end_date, code=None)
+    PRICINGS.update_within(desk, write, before, ended, version)
+    return PRICINGS.create_within(desk, write, after, desk.new_id())
+
+
+def require_within(value: Pricing, start: Instant) -> None:
+    """Refuse a moment at which a pricing does not hold yet, begins, or holds no more."""
+    if start <= value.start_date or (value.end_date is not None and start >= value.end_date):
+        until = f" and before {value.end_date.wire()}" if value.end_date is not None else ""
+        message = f"must be after {value.start_date.wire()}{until}, while the present price holds"
+        raise rule_broken("startDate", message)

@@ -107,7 +107,7 @@ def bill_of(rated: Rated, run: Run) -> BillRecord:
 
 def made_of(rated: Rated, run: Run) -> tuple[BillRecord, Written]:
     """A new bill of rated lines, with its working and its evidence; and what of it is written already."""
-    bill = _bill(rated, run)
+    bill = bare_bill(rated, run)
     workings = {line.item.id: line.working for line in rated.lines}
     as_written = written(bill, workings)
     evidence = Evidence(
@@ -127,7 +127,8 @@ def made_of(rated: Rated, run: Run) -> tuple[BillRecord, Written]:
     return BillRecord(bill=bill, workings=workings, evidence=evidence), as_written
 
 
-def _bill(rated: Rated, run: Run) -> Bill:
+def bare_bill(rated: Rated, run: Run) -> Bill:
+    """A new bill of rated lines, without what proves it."""
     terms = rated.terms
     first_day, next_day = local_day(terms.period.start, terms.zone), local_day(terms.period.end, terms.zone)
     bill_date, due_date, external_invoice_date = _dates(terms, next_day)

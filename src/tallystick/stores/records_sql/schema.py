@@ -59,6 +59,9 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "lookupjob": ("revision_id", "type"),
     "portalsession": ("account_id",),
     "spendalertstate": ("account_id",),
+    "simulation": ("active",),
+    "simulationchunk": ("simulation_id",),
+    "simulatedbill": ("simulation_id", "outcome"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.

@@ -50,6 +50,9 @@ DOCUMENTS = {
     "lookupjob": ("revision_id", "type"),
     "portalsession": ("account_id",),
     "spendalertstate": ("account_id",),
+    "simulation": ("active",),
+    "simulationchunk": ("simulation_id",),
+    "simulatedbill": ("simulation_id", "outcome"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.

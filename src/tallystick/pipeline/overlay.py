@@ -1,0 +1,139 @@
+"""The records of an organisation with some plans and prices changed, which are nowhere kept: what a candidate is rated
+from. Whatever reads records can be handed these, and does with them what it always does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from tallystick.core.catalog import Plan, Pricing
+from tallystick.core.entity import Entity, Value
+from tallystick.core.simulation import Changes
+from tallystick.ports import (
+    AuditEntry,
+    AuditWhere,
+    Document,
+    DocumentWhere,
+    Found,
+    OrganizationRecords,
+    Page,
+    Transaction,
+    Where,
+)
+
+V = TypeVar("V", bound=Value)
+T = TypeVar("T")
+EVERYTHING = Where()
+NOBODY = "simulation"
+
+
+class Overlay:
+    """Records as they would be with some changes. Reading only; versions and documents are those that are kept."""
+
+    def __init__(self, records: OrganizationRecords, changes: Changes, *, at: datetime) -> None:
+        self._records = records
+        # By kind and id, what stands there instead; None for what is taken away.
+        self._changed: dict[str, dict[str, Entity[Any] | None]] = {
+            Plan.kind: {each.id: _entity(records, Plan, each.id, each.value, at) for each in changes.plans},
+            Pricing.kind: {
+                **{each.id: _entity(records, Pricing, each.id, each.value, at) for each in changes.pricings},
+                **dict.fromkeys(changes.removed_pricing_ids),
+            },
+        }
+
+    @property
+    def organization_id(self) -> str:
+        return self._records.organization_id
+
+    @property
+    def revision(self) -> int:
+        return self._records.revision
+
+    def get(self, of: type[V], id: str) -> Entity[V] | None:
+        changed = self._of(of)
+        return changed[id] if id in changed else self._records.get(of, id)
+
+    def get_many(self, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
+        changed = self._of(of)
+        found = self._records.get_many(of, [id_ for id_ in ids if id_ not in changed])
+        return found | {id_: each for id_ in ids if (each := changed.get(id_)) is not None}
+
+    def codes(self, of: type[Value], ids: Collection[str]) -> dict[str, str]:
+        return self._records.codes(of, ids)
+
+    def at_version(self, of: type[V], id: str, version: int) -> Entity[V] | None:
+        return self._records.at_version(of, id, version)
+
+    def versions(self, of: type[V], id: str) -> list[Entity[V]]:
+        return self._records.versions(of, id)
+
+    def by_code(self, of: type[V], code: str) -> Entity[V] | None:
+        found = self._records.by_code(of, code)
+        return None if found is None else self.get(of, found.id)
+
+    def find(self, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
+        assert not self._of(of), f"a page of kind {of.kind} would not show what is changed"
+        return self._records.find(of, where, page)
+
+    def every(self, of: type[V], where: Where = EVERYTHING) -> Iterator[Entity[V]]:
+        changed = self._of(of)
+        yield from (each for each in self._records.every(of, where) if each.id not in changed)
+        yield from (each for each in changed.values() if each is not None and _matches(each, where))
+
+    def users_of(self, id: str) -> list[tuple[str, str]]:
+        return self._records.users_of(id)
+
+    def document(self, kind: str, id: str) -> Document | None:
+        return self._records.document(kind, id)
+
+    def documents(self, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
+        return self._records.documents(kind, where, page)
+
+    def keys_of(
+        self, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
+    ) -> list[tuple[str | None, ...]]:
+        return self._records.keys_of(kind, where, names, most)
+
+    def remembered(
+        self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = lambda _: True
+    ) -> T:
+        """Made anew: what is remembered is of what is kept."""
+        return make(self)
+
+    def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
+        return self._records.audit(where, page)
+
+    def body(self, kind: str, id: str, version: int) -> bytes | None:
+        return self._records.body(kind, id, version)
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        raise AssertionError("nothing is written through what is only supposed")
+
+    def _of(self, of: type[V]) -> Mapping[str, Entity[V] | None]:
+        return cast("Mapping[str, Entity[V] | None]", self._changed.get(of.kind, {}))
+
+
+def _entity(records: OrganizationRecords, of: type[V], id: str, value: V, at: datetime) -> Entity[V]:
+    """What would be kept: the next version of what there is, or the first."""
+    before = records.get(of, id)
+    return Entity(
+        id=id,
+        version=before.version + 1 if before else 1,
+        value=value,
+        created=before.created if before else at,
+        created_by=before.created_by if before else NOBODY,
+        modified=at,
+        modified_by=NOBODY,
+    )
+
+
+def _matches(entity: Entity[Any], where: Where) -> bool:
+    assert where.active_on is None, "prices are read for their whole time"
+    for name, wanted in (where.equal or {}).items():
+        own = entity.id if name == "id" else getattr(entity.value, name)
+        if own not in wanted:
+            return False
+    return True
