@@ -72,6 +72,7 @@ class Estate:
         self.job = finished(http, read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"})))
         self.bill = read(http.get("/bills"))["data"][0]
         self.event = read(http.get("/events"))["data"][0]["id"]
+        user = self.user()
         self.ids = {
             **store.ids,
             "/failedmeasurements": rejected["failedMeasurementId"],
@@ -83,7 +84,8 @@ class Estate:
             "/bills": self.bill["id"],
             "/lineitems": next(line["id"] for line in self.bill["lineItems"] if line["lineItemType"] == "USAGE"),
             "/statementjobs": self.statement_job(),
-            "/users": self.user(),
+            "/users": user,
+            "/invitations": user,
             "/portalsessions": read(http.post(f"/accounts/{store.ids['/accounts']}/portalsessions", content=b"{}"))[
                 "id"
             ],

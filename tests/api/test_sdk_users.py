@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import httpx
 import pytest
-from m3ter import BadRequestError, M3ter
+from m3ter import BadRequestError, M3ter, NotFoundError
+from visitor import PASSWORD, Visitor, add_user
 
 from tenant import Tenant
 
@@ -32,6 +34,47 @@ def test_a_user_is_invited_read_and_ended(client: M3ter, organization: Tenant) -
         client.users.update(id_, version=1)
     with pytest.raises(BadRequestError, match="belongs to a user"):
         invite(client, email)
+
+
+def test_an_invitation_tells_whether_it_was_accepted(client: M3ter, organization: Tenant) -> None:
+    ids = [invite(client, f"{name}@{organization.id[:8]}.example") for name in ("ann", "bo")]
+    before = client.users.invitations.retrieve(ids[0])
+    assert before.accepted is False
+    assert before.dt_expiry is not None
+    assert before.dt_created is not None
+    assert before.dt_expiry - before.dt_created == timedelta(days=7)
+    assert before.email == f"ann@{organization.id[:8]}.example"
+    assert before.inviting_principal_id == client.users.me().service_user.id  # type: ignore[union-attr]  # it is one
+    assert before.to_dict().get("link") is None, "the link is told once"
+    link = add_user(organization, email=str(before.email), password=None)["link"]
+    visitor = Visitor(organization.url)
+    visitor.get(link)
+    visitor.post(link, {"password": PASSWORD, "again": PASSWORD})
+    assert {each.id: each.accepted for each in client.users.invitations.list(page_size=1)} == {
+        ids[0]: True,
+        ids[1]: False,
+    }
+    with pytest.raises(NotFoundError):
+        client.users.invitations.retrieve(organization.id)
+
+
+def test_who_asks_is_told_whatever_it_may_do(
+    client: M3ter, http: httpx.Client, organization: Tenant, new_organization: Callable[[], Tenant]
+) -> None:
+    me = client.users.me()
+    assert me.organization is not None
+    assert me.service_user is not None
+    assert me.user is None
+    assert (me.organization.id, me.organization.org_id) == (organization.id, organization.id)
+    assert me.service_user.name == "first service user"
+    key = http.post("/serviceusers", json={"name": "Uploader", "scopes": ["measurements:upload"]}).json()
+    uploader = Tenant(
+        url=organization.url, data=organization.data, id=organization.id, key=key["apiKey"], secret=key["apiSecret"]
+    )
+    with uploader.http() as plain:
+        told = plain.get("/users/me").json()
+        assert (told["serviceUser"]["id"], told["serviceUser"]["scopes"]) == (key["id"], ["measurements:upload"])
+        assert plain.get(f"{organization.url}/organizations/{new_organization().id}/users/me").status_code == 403
 
 
 def test_the_link_of_an_invitation_leads_to_the_page(http: httpx.Client, organization: Tenant) -> None:

@@ -20,7 +20,7 @@ from tallystick.api.door import Door
 from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OpenCall, OpenRoute
-from tallystick.api.routing import Call, Raw, Route
+from tallystick.api.routing import SIGNED_IN, Call, Raw, Route
 from tallystick.control.organization_config import OPERATOR
 from tallystick.core import wire
 from tallystick.errors import CODES, Code, Family, Refusal
@@ -137,7 +137,7 @@ def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], ra
         actor = grant.actor
     if app.records.find_organization(organization_id) is None:
         raise Refusal("forbidden", f"this token gives no access to the organization {organization_id[:40]!r}")
-    if not route.signed:
+    if not route.signed and route.scope != SIGNED_IN:
         grant.require_scope(route.scope)
     call = Call(
         app=app,

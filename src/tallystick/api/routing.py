@@ -40,6 +40,9 @@ class Call:
         return self.records.organization_id
 
 
+SIGNED_IN = "signed in"  # the scope of a route that whoever is signed in to the organisation may use
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One operation under `/organizations/{orgId}`.

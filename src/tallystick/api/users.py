@@ -1,4 +1,4 @@
-"""Users of the organisation over HTTP, and invitations: a link that the inviter passes on.
+"""Users of the organisation over HTTP, and who it is that asks.
 
 `role` is ours; m3ter's permission policies are not. Who changes users can make itself anything, so all of it needs the
 scope `all`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from tallystick.api.crud import desk_of
-from tallystick.api.routing import Call, Paged, Route, struct_page
+from tallystick.api.routing import SIGNED_IN, Call, Paged, Route, struct_page
 from tallystick.control import users
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
@@ -23,17 +23,6 @@ class UserChange(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     dt_end_access: Instant | None = None
     role: Role | None = None
     version: int | None = None
-
-
-class InvitationRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Whom to invite, as what, and until when."""
-
-    email: str
-    first_name: str
-    last_name: str
-    contact_number: str | None = None
-    dt_end_access: Instant | None = None
-    role: Role = Role.READ_ONLY
 
 
 class UserReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -54,24 +43,53 @@ class UserReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     dt_end_access: Instant | None = None
 
 
-class InvitationReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """An invitation, with the link to pass on: it is told this once. `id` is the user's."""
+class MeOrganization(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The organisation that the token is for."""
+
+    id: str
+    org_id: str
+    organization_name: str
+    short_name: str
+    dt_created: Instant
+    status: str = "ACTIVE"
+    type: str = "PRODUCTION"
+
+
+class MeServiceUser(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The service user that the token was given to."""
 
     id: str
     version: int
-    email: str
-    role: Role
-    first_name: str
-    last_name: str
-    accepted: bool
-    inviting_principal_id: str
+    name: str
+    scopes: tuple[str, ...]
     dt_created: Instant
-    dt_expiry: Instant
-    dt_last_modified: Instant
-    created_by: str
-    last_modified_by: str
-    link: str
-    dt_end_access: Instant | None = None
+
+
+class MeReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Who asks. People have sessions at the console and no tokens, so there is never a `user`."""
+
+    organization: MeOrganization
+    service_user: MeServiceUser | None = None
+
+
+def _me(call: Call) -> MeReply:
+    organization = call.app.records.find_organization(call.organization_id)
+    assert organization is not None, "the request was let in to it"
+    name, created = organization.name, Instant.of(organization.created)
+    about = MeOrganization(
+        id=organization.id, org_id=organization.id, organization_name=name, short_name=name, dt_created=created
+    )
+    service = call.app.records.service_user(call.actor.id) if call.actor.kind == "SERVICE_USER" else None
+    if service is None:
+        return MeReply(organization=about)
+    user = MeServiceUser(
+        id=service.id,
+        version=1,
+        name=service.name,
+        scopes=service.scopes,
+        dt_created=Instant.of(service.created),
+    )
+    return MeReply(organization=about, service_user=user)
 
 
 def _list(call: Call) -> dict[str, object]:
@@ -91,36 +109,6 @@ def _update(call: Call, body: UserChange) -> UserReply:
         )
 
     return _reply(call, users.change(desk_of(call), call.path["id"], edit, body.version))
-
-
-def _invite(call: Call, body: InvitationRequest) -> InvitationReply:
-    user, token = users.invite(
-        desk_of(call),
-        body.email,
-        body.role,
-        first_name=body.first_name,
-        last_name=body.last_name,
-        contact_number=body.contact_number,
-        until=body.dt_end_access,
-    )
-    shown = _reply(call, user)
-    return InvitationReply(
-        id=user.id,
-        version=user.version,
-        email=shown.email,
-        role=shown.role,
-        first_name=shown.first_name,
-        last_name=shown.last_name,
-        accepted=False,
-        inviting_principal_id=call.actor.id,
-        dt_created=call.now,
-        dt_expiry=Instant.of(call.now + users.LINK_LIFE),
-        dt_last_modified=call.now,
-        created_by=user.created_by,
-        last_modified_by=user.modified_by,
-        link=f"{call.base_url}/invitation/{token}",
-        dt_end_access=shown.dt_end_access,
-    )
 
 
 def _reply(call: Call, user: Entity[User]) -> UserReply:
@@ -143,6 +131,15 @@ def _reply(call: Call, user: Entity[User]) -> UserReply:
 
 
 ROUTES = (
+    Route(
+        method="GET",
+        path="/users/me",
+        run=_me,
+        summary="Retrieve who the token was given to",
+        tag="Users",
+        scope=SIGNED_IN,
+        reply=MeReply,
+    ),
     Route(
         method="GET",
         path="/users",
@@ -175,15 +172,5 @@ ROUTES = (
         scope="all",
         body=UserChange,
         reply=UserReply,
-    ),
-    Route(
-        method="POST",
-        path="/invitations",
-        run=_invite,
-        summary="Invite a user; the link to pass on is shown this once",
-        tag="Users",
-        scope="all",
-        body=InvitationRequest,
-        reply=InvitationReply,
     ),
 )

@@ -38,6 +38,15 @@ class SignedIn:
     session: Credential
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """Whether a user has set a password by a link, and until when the present link, or else the first, can be used."""
+
+    user: Entity[User]
+    accepted: bool
+    expires: Instant
+
+
 def digest(token: str) -> str:
     """What is kept of a token of 256 random bits."""
     return hashlib.sha256(token.encode()).hexdigest()
@@ -70,6 +79,14 @@ def invite(
         user = USERS.create_within(desk, write, value, desk.new_id())
         _keep_address(write, user, desk.now)
         return user, _new_link(write, user, desk.now)
+
+
+def invitation(records: OrganizationRecords, user: Entity[User]) -> Invitation:
+    """How the invitation of a user stands."""
+    kept = {each.purpose: each for each in records.credentials(user.id, (PASSWORD, LINK))}
+    password, link = kept.get(PASSWORD), kept.get(LINK)
+    ends = user.created + LINK_LIFE if link is None or link.expires is None else link.expires
+    return Invitation(user=user, accepted=bool(password and password.secret), expires=Instant.of(ends))
 
 
 def by_email(records: OrganizationRecords, email: str) -> Entity[User] | None:

@@ -15,6 +15,7 @@ from tallystick.core.simulation import Changes
 from tallystick.ports import (
     AuditEntry,
     AuditWhere,
+    Credential,
     Document,
     DocumentWhere,
     Found,
@@ -105,6 +106,9 @@ class Overlay:
 
     def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
         return self._records.audit(where, page)
+
+    def credentials(self, user_id: str, purposes: Collection[str]) -> list[Credential]:
+        return self._records.credentials(user_id, purposes)
 
     def body(self, kind: str, id: str, version: int) -> bytes | None:
         return self._records.body(kind, id, version)

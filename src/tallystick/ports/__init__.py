@@ -173,6 +173,9 @@ class OrganizationRecords(Protocol):
     def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
         """One page of who did what, latest first."""
 
+    def credentials(self, user_id: str, purposes: Collection[str]) -> list[Credential]:
+        """What a user of this organisation has for the purposes, expired ones too."""
+
     def body(self, kind: str, id: str, version: int) -> bytes | None:
         """The JSON of an entity of whatever kind as it stood at a version, if it stood at all."""
 

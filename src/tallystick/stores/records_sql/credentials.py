@@ -17,6 +17,10 @@ from tallystick.stores.records_sql.texts import moment, require_storable, stamp,
 
 BY_ID = select(table).where(table.c.purpose == bindparam("purpose"), table.c.id == bindparam("id"))
 
+OF_USER = select(table).where(
+    table.c.organization_id == bindparam("organization_id"), table.c.user_id == bindparam("user_id")
+)
+
 _THIS = (
     table.c.purpose == bindparam("of_purpose"),
     table.c.id == bindparam("of_id"),
@@ -48,6 +52,12 @@ def credential(run: Run, purpose: str, id: str) -> Credential | None:
     """What lets somebody in for this purpose by this id."""
     rows = run(BY_ID, {"purpose": purpose, "id": id}) if storable(id) else ()
     return _read(rows[0]) if rows else None
+
+
+def of_user(run: Run, organization_id: str, user_id: str, purposes: Collection[str]) -> list[Credential]:
+    """What a user has for the purposes."""
+    rows = run(OF_USER, {"organization_id": organization_id, "user_id": user_id}) if storable(user_id) else ()
+    return [_read(row) for row in rows if row.purpose in purposes]
 
 
 def put_credential(connection: Connection, organization_id: str, new: Credential) -> None:

@@ -115,6 +115,9 @@ class SqlOrganization:
         assert self._reading is None, _UNSTAMPED
         return audit.entries(self._run, self._organization_id, where, page)
 
+    def credentials(self, user_id: str, purposes: Collection[str]) -> list[Credential]:
+        return credentials.of_user(self._run, self._organization_id, user_id, purposes)
+
     def body(self, kind: str, id: str, version: int) -> bytes | None:
         assert self._reading is None, _UNSTAMPED
         return audit.body(self._run, self._organization_id, kind, id, version)
