@@ -29,6 +29,8 @@ class Shop:
     tenant: Tenant
     ids: dict[str, str]
     months: tuple[date, date, date]  # the first days of the two billed months and of the open one
+    mark: str = ""  # what all texts that people choose begin with
+    scale: int = 1  # one in so many of the measurements
 
 
 def month_before(day: date) -> date:
@@ -36,22 +38,25 @@ def month_before(day: date) -> date:
     return (day.replace(day=1) - timedelta(days=1)).replace(day=1)
 
 
-def open_shop(tenant: Tenant) -> Shop:
+def open_shop(tenant: Tenant, mark: str = "", scale: int = 1) -> Shop:
     """Make everything, bill both months, and return what is where."""
     today = datetime.now(UTC).date()
     last = month_before(today)
-    shop = Shop(tenant=tenant, ids={}, months=(month_before(last), last, today.replace(day=1)))
+    months = (month_before(last), last, today.replace(day=1))
+    shop = Shop(tenant=tenant, ids={}, months=months, mark=mark, scale=scale)
     with tenant.http() as http:
         _catalogue(http, shop)
         _customers(http, shop)
         _use(http, shop, today)
-        for month in shop.months[:2]:
-            _bill(http, month)
-        _trouble(http)
+        for number, month in enumerate(months[:2]):
+            _bill(http, shop, number, month)
+        _trouble(http, shop)
     return shop
 
 
 def _make(http: httpx.Client, shop: Shop, path: str, **body: object) -> str:
+    chosen = {name: f"{shop.mark}{body[name]}" for name in ("name", "unit", "description") if name in body}
+    body |= chosen if shop.mark else {}
     made: dict[str, Any] = read(send(http, "POST", path, body))
     shop.ids[f"{path.strip('/').split('/')[-1]}:{body.get('code', '')}"] = made["id"]
     return str(made["id"])
@@ -60,8 +65,8 @@ def _make(http: httpx.Client, shop: Shop, path: str, **body: object) -> str:
 def _catalogue(http: httpx.Client, shop: Shop) -> None:
     product = _make(http, shop, "/products", name="Inference", code="inference")
     fields = [
-        {"code": "model", "name": "Model", "category": "WHAT"},
-        {"code": "region", "name": "Region", "category": "WHERE"},
+        {"code": "model", "name": f"{shop.mark}Model", "category": "WHAT"},
+        {"code": "region", "name": f"{shop.mark}Region", "category": "WHERE"},
         {"code": "tokens", "name": "Tokens", "category": "MEASURE", "unit": "{token}"},
         {"code": "user", "name": "User", "category": "WHO"},
     ]
@@ -72,21 +77,25 @@ def _catalogue(http: httpx.Client, shop: Shop) -> None:
     tokens = _make(
         http, shop, "/aggregations", name="Tokens", code="tokens", targetField="tokens", aggregation="SUM",
         quantityPerUnit=1_000_000, unit="million tokens", segmentedFields=["model"],
-        segments=[{"model": "gpt-x"}, {"model": "gpt-mini"}], **common,
+        segments=[{"model": f"{shop.mark}gpt-x"}, {"model": f"{shop.mark}gpt-mini"}], **common,
     )  # fmt: skip
     users = _make(
         http, shop, "/aggregations", name="Active users", code="users", targetField="user", aggregation="UNIQUE",
         quantityPerUnit=1, unit="user", **common,
     )  # fmt: skip
+    _make(
+        http, shop, "/compoundaggregations", name="Tokens a user", code="double", productId=product, unit="token",
+        calculation="aggregation.tokens / aggregation.users", quantityPerUnit=1, rounding="NONE",
+    )  # fmt: skip
     template = _make(
         http, shop, "/plantemplates", name="Monthly", code="monthly", productId=product, currency="USD",
-        billFrequency="MONTHLY", standingCharge=49, standingChargeDescription="Platform fee",
+        billFrequency="MONTHLY", standingCharge=49, standingChargeDescription=f"{shop.mark}Platform fee",
     )  # fmt: skip
     plan = _make(http, shop, "/plans", name="Team", code="team", planTemplateId=template)
     start = f"{shop.months[0].isoformat()}T00:00:00Z"
     prices: list[tuple[str, dict[str, str], list[tuple[int, str]]]] = [
-        (tokens, {"model": "gpt-x"}, [(0, "12.00"), (10, "9.50")]),
-        (tokens, {"model": "gpt-mini"}, [(0, "0.80")]),
+        (tokens, {"model": f"{shop.mark}gpt-x"}, [(0, "12.00"), (10, "9.50")]),
+        (tokens, {"model": f"{shop.mark}gpt-mini"}, [(0, "0.80")]),
         (users, {}, [(0, "1.50"), (5, "1.25")]),
     ]
     for number, (aggregation, segment, bands) in enumerate(prices):
@@ -111,7 +120,8 @@ def _customers(http: httpx.Client, shop: Shop) -> None:
         startDate=start, endDate=f"{shop.months[0].year + 3}-01-01T00:00:00Z",
     )  # fmt: skip
     balance = shop.ids["balances:prepaid"]
-    read(send(http, "POST", f"/balances/{balance}/transactions", {"amount": 2000, "description": "Paid by wire"}))
+    paid = {"amount": 2000, "description": f"{shop.mark}Paid by wire"}
+    read(send(http, "POST", f"/balances/{balance}/transactions", paid))
 
 
 def _use(http: httpx.Client, shop: Shop, today: date) -> None:
@@ -131,17 +141,17 @@ def _measurements(shop: Shop, today: date) -> Iterator[dict[str, object]]:
         days = monthrange(month.year, month.month)[1] if index < 2 else max(today.day - 1, 1)
         for code, grown in GROWN.items():
             for day in range(days):
-                for number in range(grown[min(index, 1)]):
+                for number in range(0, grown[min(index, 1)], shop.scale):
                     ts = datetime(month.year, month.month, day + 1, number % 24, number // 24 * 7, tzinfo=UTC)
                     large = number % 4 != 3
                     yield {
-                        "uid": f"{code}-{ts:%Y%m%d%H%M}-{number}",
+                        "uid": f"{shop.mark}{code}-{ts:%Y%m%d%H%M}-{number}",
                         "meter": "llm",
                         "account": code,
                         "ts": ts.isoformat(),
-                        "what": {"model": "gpt-x" if large else "gpt-mini"},
+                        "what": {"model": f"{shop.mark}gpt-{'x' if large else 'mini'}"},
                         "where": {"region": "eu" if number % 3 else "us"},
-                        "who": {"user": f"user-{(day + number) % 9}"},
+                        "who": {"user": f"{shop.mark}user-{(day + number) % 9}"},
                         "measure": {"tokens": 20_000 if large else 30_000},
                     }
 
@@ -151,28 +161,44 @@ def _send(http: httpx.Client, batch: list[dict[str, object]]) -> None:
     assert verdicts["result"] == "accepted", verdicts
 
 
-def _bill(http: httpx.Client, month: date) -> None:
+def _bill(http: httpx.Client, shop: Shop, number: int, month: date) -> None:
     last = month.replace(day=monthrange(month.year, month.month)[1])
     job = read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": last.isoformat()}))
     while job["status"] in {"PENDING", "INITIALIZING", "RUNNING"}:
         job = read(http.get(f"/billjobs/{job['id']}"))
     assert job["status"] == "COMPLETE", job
+    shop.ids[f"billjobs:{number}"] = job["id"]
+    for bill in read(http.get("/bills", params={"billJobId": job["id"]}))["data"]:
+        shop.ids[f"bills:{bill['accountCode']}:{number}"] = bill["id"]
 
 
-def _trouble(http: httpx.Client) -> None:
+def _trouble(http: httpx.Client, shop: Shop) -> None:
     """Measurements that did not count: an unknown account, and a number that is none."""
-    wrong = {
-        "uid": "wrong-1",
-        "meter": "llm",
-        "account": "nobody",
-        "ts": "2025-01-01T00:00:00Z",
-        "measure": {"tokens": 5},
-    }
-    worse = {
-        "uid": "wrong-2",
-        "meter": "llm",
-        "account": "acme",
-        "ts": "2025-01-01T00:00:00Z",
-        "measure": {"tokens": "x"},
-    }
+    common = {"meter": "llm", "ts": f"{shop.months[2]}T00:00:00Z"}
+    wrong = {"uid": f"{shop.mark}wrong-1", "account": f"{shop.mark}nobody", "measure": {"tokens": 5}, **common}
+    worse = {"uid": f"{shop.mark}wrong-2", "account": "acme", "measure": {"tokens": f"{shop.mark}x"}, **common}
     send(http, "POST", "/measurements", {"measurements": [wrong, worse]})
+    shop.ids["failedmeasurements"] = read(http.get("/failedmeasurements"))["data"][0]["id"]
+    shop.ids["failedmeasurementgroups"] = read(http.get("/failedmeasurementgroups"))["data"][0]["id"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByHand:
+    """What a bill of the shop comes to by the rule of its measurements, worked out without the program."""
+
+    gpt_x_units: Decimal  # million tokens
+    gpt_x: Decimal
+    gpt_mini: Decimal
+    total: Decimal  # before credit pays its part
+
+
+def by_hand(shop: Shop, code: str, index: int, above_ten: str = "9.5") -> ByHand:
+    """The bill of an account for the month `index`; `above_ten` is the price of gpt-x above 10 million tokens."""
+    month = shop.months[index]
+    days, batches = monthrange(month.year, month.month)[1], GROWN[code][index]
+    large = sum(1 for number in range(batches) if number % 4 != 3) * days
+    units, small = Decimal(large) * 20_000 / 1_000_000, Decimal(batches * days - large) * 30_000 / 1_000_000
+    gpt_x = round(min(units, Decimal(10)) * 12 + max(units - 10, Decimal(0)) * Decimal(above_ten), 2)
+    gpt_mini = round(small * Decimal("0.8"), 2)
+    users = 5 * Decimal("1.5") + 4 * Decimal("1.25")
+    return ByHand(gpt_x_units=units, gpt_x=gpt_x, gpt_mini=gpt_mini, total=49 + gpt_x + gpt_mini + users)

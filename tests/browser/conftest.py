@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,7 +16,6 @@ from tallystick.cli.launch import Server
 from tenant import new_tenant
 
 QUIET = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
-AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 SLOW = 20_000  # milliseconds that a busy machine may take for a page
 
 

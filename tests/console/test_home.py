@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 from storefront import Storefront
-from visitor import Visitor
+from visitor import Visitor, signed_in
 
+from tallystick.core.user import Role
 from tenant import Tenant
 
 FIELDS = {"measure": {"bytes": 1}, "where": {"region": "eu"}, "metadata": {"file": "a"}}
@@ -77,3 +78,14 @@ def test_revenue_is_what_the_bills_say(admin: Visitor, http: httpx.Client, organ
     rows = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
     (row,) = (row for row in rows if f"{last:%b %Y}" in row)
     assert ">20.00<" in row
+
+
+def test_the_way_to_the_first_bill_is_named_to_who_can_go_it(
+    admin: Visitor, http: httpx.Client, organization: Tenant
+) -> None:
+    """Done steps are told from the next one, which leads on with what is there; see also the story in the browser."""
+    assert '<li aria-current="step"><a class="button primary" href="/products">Add a product</a>' in admin.get("/")
+    shop = Storefront(http)
+    assert shop.ids["/accountplans"]
+    assert '<li aria-current="step"><a class="button primary" href="/measurements/upload">' in admin.get("/")
+    assert "Getting started" not in signed_in(organization, Role.SUPPORT).get("/")

@@ -8,12 +8,28 @@ from tallystick.console import charts
 from tallystick.console.chart_drawing import Frame, Series
 from tallystick.console.page import Html, Page, Visit
 from tallystick.control.failed_measurements import list_groups
+from tallystick.control.getting_started import steps
 from tallystick.control.overview import billed_by_month, expiring_credit, pending_bills, usage_by_day
+from tallystick.core.user import May
 from tallystick.core.wording import money
 from tallystick.pipeline.bill_job import list_running_jobs
 from tallystick.ports import Page as Part
 
 GROUPS = 100  # of failed measurements that are added up: those with the most come first
+# What the steps to the first bill are called, why, and where each is done; `{}` is what it continues with.
+STARTING = {
+    "product": ("Add a product", "What you sell.", "/products"),
+    "meter": ("Make a meter", "The fields that a measurement of usage carries.", "/meters/new"),
+    "aggregation": ("Say what is counted", "A sum, a maximum, a number of users.", "/aggregations/new?meter={}"),
+    "template": ("Make a plan template", "Currency, how often a bill is made, fixed charges.", "/plantemplates/new"),
+    "plan": ("Make a plan", "What a customer is offered.", "/plans/new"),
+    "price": ("Give the plan a price", "In bands, if larger quantities cost less.", "/plans/{}/pricings/new"),
+    "account": ("Add an account", "A customer.", "/accounts/new"),
+    "account plan": ("Put the account on the plan", "From the day that it is billed by it.", "/accounts/{}/plan"),
+    "usage": ("Bring usage in", "From a file, or by the API.", "/measurements/upload"),
+    "bill": ("Run the bills", "Of the period that the usage is in.", "/jobs"),
+    "approval": ("Approve the first bill", "Look at its lines and where they come from.", "/bills?status=PENDING"),
+}
 
 
 def _home(visit: Visit) -> Html:
@@ -28,6 +44,7 @@ def _home(visit: Visit) -> Html:
     return Html(
         "home.html",
         {
+            "starting": _starting(visit) if visit.may(May.CONFIGURE) else (),
             "failed": sum(group.open for group in groups),
             "pending": pending_bills(visit.records),
             "spikes": [each for each in usage.meters if each.spike is not None],
@@ -37,6 +54,15 @@ def _home(visit: Visit) -> Html:
             "revenue": charts.bars(revenue, [month.first.strftime("%b %Y") for month in months], [billed]),
         },
     )
+
+
+def _starting(visit: Visit) -> list[tuple[str, str, str, bool]]:
+    """Name, reason, link and whether it is done, of each step to the first approved bill."""
+    found = []
+    for step in steps(visit.records, visit.usage):
+        name, why, path = STARTING[step.name]
+        found.append((name, why, path.format(step.about or ""), step.done))
+    return found
 
 
 PAGES = (Page(method="GET", path="/", run=_home, title="Home: what needs attention", section="home"),)
