@@ -13,6 +13,7 @@ from tallystick.cli.launch import Server
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.site import OPEN_PAGES, PAGES
 from tallystick.core.user import ALLOWED, Role
+from tenant import Tenant
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 GETS = [page for page in PAGES if page.method == "GET"]
@@ -143,3 +144,26 @@ def test_a_form_that_is_too_large_is_refused_by_a_page(stranger: Visitor) -> Non
     assert "Send a smaller body." in reply.text
     program = stranger.http.post("/sign-in", data=large, headers={"accept": "*/*"})
     assert (program.status_code, program.json()["code"]) == (413, "request_too_large")
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("Pacific/Auckland", "0001-01-01"), ("America/Los_Angeles", "9999-12-31"), ("UTC", "\0")]
+)
+def test_odd_questions_are_no_failure_of_the_server(organization: Tenant, admin: Visitor, zone: str, day: str) -> None:
+    """The ends of the calendar in zones east and west of Greenwich, and what is no text."""
+    with organization.http() as http:
+        before = http.get("/organizationconfig").json()
+        assert http.put("/organizationconfig", json={**before, "timezone": zone}).status_code == 200
+        made = http.post("/meters", json={"name": "m", "code": "m", "dataFields": [
+            {"category": "MEASURE", "code": "n", "name": "n", "unit": "GB"}
+        ], "derivedFields": []})  # fmt: skip
+        assert made.status_code == 200
+    names = ("from", "to", "date", "month", "nextToken", "uid", "meter", "account", "kind", "status")
+    failed = [
+        f"{page.path}?{name}={day}"
+        for page in GETS
+        if "{" not in page.path
+        for name in names
+        if admin.http.get(page.path, params={name: day}, follow_redirects=False).status_code >= 500
+    ]
+    assert failed == []

@@ -66,6 +66,24 @@ def test_the_sign_in_leads_nowhere_else(organization: Tenant, path: str) -> None
     assert (reply.status_code, reply.headers["location"]) == (303, "/")
 
 
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/explorer?uid=%E2%82%AC&by=DAY", "/explorer?uid=%E2%82%AC&by=DAY"),
+        ("/\N{GRINNING FACE}", "/%F0%9F%98%80"),  # no header can hold it as it is
+        ('/\xff "<', "/%C3%BF%20%22%3C"),
+        ("/\u2028", "/"),
+        ("/\tx", "/"),
+    ],
+)
+def test_the_sign_in_leads_to_a_well_formed_address(organization: Tenant, path: str, location: str) -> None:
+    visitor = Visitor(organization.url)
+    visitor.http.follow_redirects = False
+    fields = {"email": add_user(organization)["email"], "password": PASSWORD}
+    reply = visitor.http.post("/sign-in", params={"next": path}, data=fields)
+    assert (reply.status_code, reply.headers["location"]) == (303, location)
+
+
 def test_the_cookie_of_a_session(organization: Tenant) -> None:
     """Out of reach of scripts and of other sites; over TLS bound to the host."""
     fields = {"email": add_user(organization)["email"], "password": PASSWORD}
@@ -123,6 +141,41 @@ def test_too_many_attempts_are_refused_for_a_while() -> None:
         attempts.failed(f"{number}@a.example", "10.0.0.1", NOON)
     with pytest.raises(Refusal, match="too many attempts"):
         attempts.require_room("ann@a.example", "10.0.0.1", NOON)
+
+
+def test_what_is_remembered_of_attempts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long what was typed is, and however many names: and such a flood lets nobody try anew."""
+    monkeypatch.setattr("tallystick.control.attempts.MOST_KEYS", 100)
+    attempts = Attempts()
+    for _ in range(MOST_PER_EMAIL):
+        attempts.failed("jo@a.example", "10.0.0.1", NOON)
+    for number in range(500):
+        attempts.failed(f"{number}@" + "x" * 1_000 * (number < 10), f"10.1.{number // 250}.{number % 250}", NOON)
+    assert len(attempts._failed) <= 101
+    assert max(map(len, attempts._failed)) < 300
+    with pytest.raises(Refusal, match="too many attempts"):
+        attempts.require_room("jo@a.example", "10.0.0.2", NOON)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "one"),
+    [
+        (("2001:db8::1", "2001:db8::ffff:1"), True),  # of one network, as every customer of a provider has
+        (("2001:db8::1", "2001:db8:0:1::1"), False),
+        (("::ffff:10.0.0.1", "10.0.0.1"), True),
+        (("10.0.0.1", "10.0.0.2"), False),
+    ],
+)
+def test_which_machines_are_counted_as_one(addresses: tuple[str, str], one: bool) -> None:
+    attempts = Attempts()
+    for number in range(MOST_PER_ADDRESS):
+        attempts.failed(f"{number}@a.example", addresses[0], NOON)
+    told = False
+    try:
+        attempts.require_room("jo@a.example", addresses[1], NOON)
+    except Refusal:
+        told = True
+    assert told is one
 
 
 def test_a_person_who_tries_too_often_is_told_to_wait(organization: Tenant) -> None:

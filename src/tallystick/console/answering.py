@@ -25,6 +25,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+AS_IT_IS = "/?&=#%:+,;@~!$'()*[]"  # of a path that is answered: the rest is percent-encoded
 # Forms need their Origin header, which `no-referrer` would empty.
 SAFE: Mapping[str, str] = {
     "content-security-policy": POLICY,
@@ -74,13 +75,13 @@ def reply_of(
         case File():
             headers = {**SAFE, **answer.headers}
             if answer.name is not None:
-                headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(answer.name)}"
+                headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(answer.name, safe='')}"
             return Reply(status=200, body=answer.body, media_type=answer.media_type, headers=headers)
         case Redirect():
             cookies = answer.cookies
             if answer.notice:
                 cookies += (_notice_cookie(guest, answer.notice),)
-            headers = {**SAFE, "location": answer.path}
+            headers = {**SAFE, "location": quote(answer.path, safe=AS_IT_IS)}
             return Reply(status=303, body=b"", media_type=HTML, headers=headers, cookies=cookies)
         case Html():
             notice = _notice_of(guest)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 
 from tallystick.console.page import Html, Page, Visit
 from tallystick.control.audit import told
 from tallystick.control.desk import LABELS
 from tallystick.core.period import Instant
 from tallystick.core.user import User
+from tallystick.errors import Refusal
 from tallystick.ports import AuditWhere, Where
 from tallystick.ports import Page as Part
 
@@ -43,8 +44,8 @@ def _audit(visit: Visit) -> Html:
         kind=query.text("kind"),
         id=query.text("id"),
         action=query.text("action"),
-        since=None if first is None else Instant.of(datetime.combine(first, time(), visit.zone)),
-        until=None if last is None else Instant.of(datetime.combine(last + timedelta(days=1), time(), visit.zone)),
+        since=None if first is None else _midnight(visit, first),
+        until=None if last is None else _midnight(visit, last, 1),
     )
     rows, next_token = told(visit.app.records, visit.records, where, Part(size=SIZE, token=query.text("nextToken")))
     kinds = {**LABELS, **OTHER_KINDS}
@@ -61,6 +62,14 @@ def _audit(visit: Visit) -> Html:
             "pages_of": PAGES_OF,
         },
     )
+
+
+def _midnight(visit: Visit, day: date, later: int = 0) -> Instant:
+    """The midnight that begins a day, or one `later`, in the organisation's zone."""
+    try:
+        return Instant.of(datetime.combine(day + timedelta(days=later), time(), visit.zone))
+    except (OverflowError, ValueError):
+        raise Refusal("invalid_request", f"from, to: {day} is beyond what a calendar holds") from None
 
 
 PAGES = (Page(method="GET", path="/audit", run=_audit, title="Who did what, with what changed", section="settings"),)

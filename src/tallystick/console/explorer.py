@@ -187,7 +187,7 @@ def _days(visit: Visit) -> tuple[date, date]:
     """The first and the last day, in the organisation's zone."""
     end = visit.query.day("to") or local_day(visit.now, visit.config.timezone)
     start = visit.query.day("from") or max(end, date.min + timedelta(days=DAYS)) - timedelta(days=DAYS - 1)
-    if end < start or end.year > 9000:
+    if end < start or start.year < 2 or end.year > 9000:  # the ends of the calendar lie beyond it in some zones
         raise Refusal("invalid_request", "to: must be the same day as from, or a later one", field="to")
     return start, end
 
