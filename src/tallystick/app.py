@@ -11,7 +11,9 @@ from tallystick.core.period import Instant
 from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
+from tallystick.ports.audit import Signer
 from tallystick.settings import Settings
+from tallystick.stores.audit_key import KeyFileSigner
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.key_file import signing_key
 from tallystick.stores.records_sql import open_records
@@ -52,6 +54,7 @@ class App:
     tail: Tail
     intake: Intake
     printer: Printer
+    signer: Signer
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
     def close(self) -> None:
@@ -94,4 +97,5 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         tail=tail,
         intake=Intake(records, claimer, clock),
         printer=Printer(settings.invoices),
+        signer=KeyFileSigner(directory),
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.control.audit import Told, told
+from tallystick.control.audit_proof import MOST, checkpoint, verify_audit
+from tallystick.core.audit_chain import Checkpoint, Fault
 from tallystick.core.difference import Difference
 from tallystick.core.period import Instant
 from tallystick.ports import AuditWhere
@@ -30,6 +34,31 @@ class AuditReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     version: int | None = None
     count: int = 1
     changes: tuple[Difference, ...] = ()
+
+
+class AuditCheck(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What to hold the audit against: checkpoints that were kept elsewhere, and the key that they must be signed with
+    (absent: each by the one it names)."""
+
+    checkpoints: Annotated[tuple[Checkpoint, ...], msgspec.Meta(max_length=MOST)] = ()
+    public_key: str | None = None
+
+
+class AuditCheckReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Whether the audit is as it was written; `entries` were walked, and `fault` says where the first bad one is."""
+
+    verified: bool
+    entries: int
+    fault: Fault | None = None
+
+
+def _checkpoint(call: Call) -> Checkpoint:
+    return checkpoint(call.records, call.app.signer, call.now)
+
+
+def _verify(call: Call, body: AuditCheck) -> AuditCheckReply:
+    found = verify_audit(call.records, call.app.signer, body.checkpoints, body.public_key)
+    return AuditCheckReply(verified=found.fault is None, entries=found.entries, fault=found.fault)
 
 
 def _list(call: Call) -> dict[str, object]:
@@ -84,5 +113,24 @@ ROUTES = (
             "pageSize": "How many rows a page has at most.",
             "nextToken": "The nextToken of the page before.",
         },
+    ),
+    Route(
+        method="GET",
+        path="/audit/checkpoint",
+        run=_checkpoint,
+        summary="Sign what the last entry of the audit is, to be kept elsewhere",
+        tag="Audit",
+        scope="config:retrieve",
+        reply=Checkpoint,
+    ),
+    Route(
+        method="POST",
+        path="/audit/verification",
+        run=_verify,
+        summary="Check that the audit is as it was written, also against checkpoints that were kept",
+        tag="Audit",
+        scope="config:retrieve",
+        body=AuditCheck,
+        reply=AuditCheckReply,
     ),
 )

@@ -11,6 +11,7 @@ import typer
 from tallystick import __version__
 from tallystick.cli import (
     account,
+    audit,
     bill,
     demo,
     doctor,
@@ -40,6 +41,7 @@ app.add_typer(account.app, name="account")
 app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")
 app.add_typer(job.app, name="job")
+app.add_typer(audit.app, name="audit")
 app.command("explain")(explain.explain)
 app.command("verify")(explain.verify)
 app.command("quote")(quote.quote_command)

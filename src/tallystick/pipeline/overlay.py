@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+from tallystick.core.audit_chain import Link
 from tallystick.core.catalog import Plan, Pricing
 from tallystick.core.entity import Entity, Value
 from tallystick.core.simulation import Changes
@@ -106,6 +107,12 @@ class Overlay:
 
     def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
         return self._records.audit(where, page)
+
+    def audit_chain(self, after: int, size: int) -> list[Link]:
+        return self._records.audit_chain(after, size)
+
+    def audit_written(self) -> int:
+        return self._records.audit_written()
 
     def credentials(self, user_id: str, purposes: Collection[str]) -> list[Credential]:
         return self._records.credentials(user_id, purposes)

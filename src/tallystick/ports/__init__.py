@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from tallystick.core.audit_chain import Link
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
 from tallystick.ports.audit import AuditEntry, AuditWhere
@@ -172,6 +173,12 @@ class OrganizationRecords(Protocol):
 
     def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
         """One page of who did what, latest first."""
+
+    def audit_chain(self, after: int, size: int) -> list[Link]:
+        """At most `size` entries behind a number, oldest first, as they stand in the store."""
+
+    def audit_written(self) -> int:
+        """How many entries were ever written: the number of the last."""
 
     def credentials(self, user_id: str, purposes: Collection[str]) -> list[Credential]:
         """What a user of this organisation has for the purposes, expired ones too."""

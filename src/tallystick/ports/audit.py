@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from tallystick.ports import Actor
@@ -71,3 +71,16 @@ class AuditWhere:
     action: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+
+
+class Signer(Protocol):
+    """Signs with a key of the server's own (Ed25519), and checks what anybody signed so. Keys and signatures are
+    hexadecimal."""
+
+    @property
+    def public_key(self) -> str: ...
+
+    def sign(self, text: bytes) -> str: ...
+
+    def signed(self, text: bytes, signature: str, public_key: str) -> bool:
+        """Whether the signature is the key's, of this text."""

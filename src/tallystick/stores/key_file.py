@@ -1,4 +1,4 @@
-"""The key that access tokens are signed with: a file in the data directory that only its owner can read."""
+"""The keys of a data directory: files of random bytes that only their owner can read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from pathlib import Path
 
 def signing_key(directory: Path) -> bytes:
     """The key that tokens of this data directory are signed with; made on first use."""
-    path = directory / "keys" / "signing.key"
+    return random_key(directory, "signing.key")
+
+
+def random_key(directory: Path, name: str) -> bytes:
+    """32 random bytes that are made on first use and stay."""
+    path = directory / "keys" / name
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         return path.read_bytes()

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, Select, and_, bindparam, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tallystick.core import wire
+from tallystick.core.audit_chain import START, Link, content_digest, link_digest
 from tallystick.core.difference import differences
 from tallystick.core.entity import Entity
 from tallystick.ports import Actor, AuditEntry, AuditWhere, Document, DocumentWhere, Found, Page
@@ -32,6 +33,28 @@ SEQUENCE = "audit"
 SERVER = Actor(id="server", kind="SERVER")
 
 ADD = insert(audit_entry)
+# All that an entry says, in the order in which its digest covers it.
+FACTS = tuple(column.name for column in audit_entry.c if column.name != "digest")
+DIGEST = select(audit_entry.c.digest).where(
+    audit_entry.c.organization_id == bindparam("organization_id"), audit_entry.c.number == bindparam("number")
+)
+WRITTEN = select(sequence_number.c.last).where(
+    sequence_number.c.organization_id == bindparam("organization_id"), sequence_number.c.name == bindparam("name")
+)
+# Entries, oldest first, and of each the version of an entity that it tells of.
+LINKS = (
+    select(audit_entry, entity_version.c.body)
+    .outerjoin(
+        entity_version,
+        and_(
+            audit_entry.c.content != "",
+            *(entity_version.c[name] == audit_entry.c[name] for name in ("organization_id", "kind", "id", "version")),
+        ),
+    )
+    .where(audit_entry.c.organization_id == bindparam("organization_id"), audit_entry.c.number > bindparam("after"))
+    .order_by(audit_entry.c.number)
+    .limit(bindparam("size"))
+)
 
 
 class Trail:
@@ -46,7 +69,8 @@ class Trail:
         """An entity was added, replaced or removed."""
         # Of what is written on nobody's request: the operator's own commands, or the server itself.
         actor = Actor(id=by, kind="OPERATOR") if by == "operator" else Actor(id=by, kind="SERVER")
-        self._add(action, changed.value.kind, changed.id, version=version, at=at, by=actor)
+        made = (version, content_digest(wire.encode(changed.value)))
+        self._add(action, changed.value.kind, changed.id, made=made, at=at, by=actor)
 
     def act(self, action: str, kind: str, id: str, at: datetime, by: Actor) -> None:
         """Something was done that changes no entity, such as signing in."""
@@ -80,14 +104,17 @@ class Trail:
                 self._add("DELETE", kind, each)
 
     def write(self, connection: Connection) -> None:
-        """Write what was gathered, numbered without gaps."""
+        """Write what was gathered, numbered without gaps and chained to the entry before."""
         rows = [*self._rows, *self._many.values()]
         if not rows:
             return
         parameters = {"organization_id": self._organization_id, "name": SEQUENCE, "last": len(rows)}
         last = connection.execute(_NEXT_NUMBERS[connection.dialect.name], parameters).scalar_one()
-        for number, row in enumerate(rows, start=last - len(rows) + 1):
+        first = last - len(rows) + 1
+        before = _digest_of(connection, self._organization_id, first - 1)
+        for number, row in enumerate(rows, start=first):
             row["number"] = number
+            row["digest"] = before = link_digest(before, tuple(row[name] for name in FACTS))
         connection.execute(ADD, rows)
 
     def _count(self, kind: str, written: Sequence[Document]) -> None:
@@ -103,11 +130,12 @@ class Trail:
         kind: str,
         id: str,
         *,
-        version: int | None = None,
+        made: tuple[int | None, str] = (None, ""),
         at: datetime | None = None,
         by: Actor = SERVER,
         change: bytes = b"[]",
     ) -> None:
+        """`made`: the version of an entity that it made, and the digest of what stands there."""
         origin = ORIGIN.get()
         actor = by if origin is None else origin.actor
         self._rows.append(
@@ -120,9 +148,10 @@ class Trail:
                 "action": action,
                 "kind": kind,
                 "id": id,
-                "version": version,
+                "version": made[0],
                 "count": 1,
                 "change": change.decode(),
+                "content": made[1],
             }
         )
 
@@ -150,6 +179,36 @@ def entries(run: Run, organization_id: str, where: AuditWhere, page: Page) -> Fo
     shown = tuple(_entry(row) for row in rows[: page.size])
     more = len(rows) > page.size
     return Found(shown, write_token(EntityPlace(shown[-1].number)) if more else None)
+
+
+def links(run: Run, organization_id: str, after: int, size: int) -> list[Link]:
+    """Entries behind a number, oldest first, as they stand."""
+    rows = run(LINKS, {"organization_id": organization_id, "after": after, "size": size})
+    return [
+        Link(
+            number=row.number,
+            facts=tuple(getattr(row, name) for name in FACTS),
+            digest=row.digest,
+            content=row.content,
+            found=None if row.body is None else content_digest(row.body.encode()),
+        )
+        for row in rows
+    ]
+
+
+def written(run: Run, organization_id: str) -> int:
+    """The number of the last entry that was written."""
+    rows = run(WRITTEN, {"organization_id": organization_id, "name": SEQUENCE})
+    return int(rows[0].last) if rows else 0
+
+
+def _digest_of(connection: Connection, organization_id: str, number: int) -> str:
+    """What the next entry is chained to. Where somebody took it out of the database, to nothing: the audit's check
+    says so, and what people do goes on."""
+    if number == 0:
+        return START
+    found = connection.execute(DIGEST, {"organization_id": organization_id, "number": number}).scalar_one_or_none()
+    return START if found is None else str(found)
 
 
 def body(run: Run, organization_id: str, kind: str, id: str, version: int) -> bytes | None:

@@ -205,6 +205,8 @@ audit_entry = Table(
     Column("version", INTEGER),
     Column("count", INTEGER, nullable=False),
     Column("change", TEXT, nullable=False),
+    Column("content", TEXT, nullable=False),  # the digest of the version of an entity that it tells of
+    Column("digest", TEXT, nullable=False),  # of all above and the digest of the entry before
     PrimaryKeyConstraint("organization_id", "number"),
     Index("audit_entry_by_id", "organization_id", "id", "number"),
     Index("audit_entry_by_actor", "organization_id", "actor_id", "number"),

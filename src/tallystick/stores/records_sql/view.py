@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tallystick.core.audit_chain import Link
 from tallystick.core.entity import Entity, Value
 from tallystick.ports import (
     Actor,
@@ -114,6 +115,12 @@ class SqlOrganization:
     def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
         assert self._reading is None, _UNSTAMPED
         return audit.entries(self._run, self._organization_id, where, page)
+
+    def audit_chain(self, after: int, size: int) -> list[Link]:
+        return audit.links(self._run, self._organization_id, after, size)
+
+    def audit_written(self) -> int:
+        return audit.written(self._run, self._organization_id)
 
     def credentials(self, user_id: str, purposes: Collection[str]) -> list[Credential]:
         return credentials.of_user(self._run, self._organization_id, user_id, purposes)

@@ -111,7 +111,7 @@ def _organizations() -> None:
         *(_text(name) for name in ("at", "actor_id", "actor_kind", "request_id", "action", "kind", "id")),
         sa.Column("version", INTEGER),
         _integer("count"),
-        _text("change"),
+        *(_text(name) for name in ("change", "content", "digest")),
         sa.PrimaryKeyConstraint("organization_id", "number"),
         sqlite_strict=True,
     )
