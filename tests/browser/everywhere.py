@@ -1,0 +1,72 @@
+"""Every page that answers a GET, as an address in the shop: from the tables of pages, so that none is forgotten."""
+
+from __future__ import annotations
+
+import re
+
+from browser_shop import Shop
+from visitor import add_user
+
+from tallystick.console.portal.entry import FRAMED
+from tallystick.console.site import OPEN_PAGES, PAGES
+
+# What answers a file, or leads elsewhere at once.
+NO_PAGES = re.compile(r"/(pdf|csv|html|lineitems\.csv|download|embed|embed\.js|theme\.css|logo|open|invoice)$")
+
+
+def addresses(shop: Shop) -> dict[str, str]:
+    """The paths of the console's pages in the tables, each with an address. An unknown `{id}` is an AssertionError."""
+    found = {}
+    for page in PAGES:
+        if page.method == "GET" and not NO_PAGES.search(page.path):
+            found[page.path] = _address(shop, page.path)
+    return found
+
+
+def portal_addresses(shop: Shop) -> dict[str, str]:
+    """The same of the portal, in a tab; in a frame they are the same pages."""
+    found = {}
+    for page in OPEN_PAGES:
+        own = page.path.startswith("/portal") and not page.path.startswith(FRAMED)
+        if page.method == "GET" and own and not NO_PAGES.search(page.path):
+            found[page.path] = page.path.replace("{id}", shop.ids["bills:nordwind:0"])
+    return found
+
+
+def open_addresses(shop: Shop) -> dict[str, str]:
+    """The same of the pages of people who have not signed in."""
+    invited = add_user(shop.tenant, password=None)["link"]
+    found = {"/nowhere": "/nowhere"}
+    for page in OPEN_PAGES:
+        if page.method == "GET" and not page.path.startswith("/portal"):
+            found[page.path] = invited if "{token}" in page.path else page.path
+    return found
+
+
+def _address(shop: Shop, path: str) -> str:
+    ids = shop.ids
+    known = {
+        "/meters/{id}": ids["meters:llm"],
+        "/aggregations/{id}": ids["aggregations:tokens"],
+        "/compounds/{id}": ids["compoundaggregations:double"],
+        "/accounts/{id}": ids["accounts:acme"],
+        "/balances/{id}": ids["balances:prepaid"],
+        "/plans/{id}": ids["plans:team"],
+        "/pricings/{id}": ids["pricings:price-0"],
+        "/bills/{id}": ids["bills:nordwind:1"],
+        "/jobs/{id}": ids["billjobs:1"],
+        "/failed/groups/{id}": ids["failedmeasurementgroups"],
+        "/failed/measurements/{id}": ids["failedmeasurements"],
+    }
+    for beginning, id_ in known.items():
+        if path.startswith(beginning):
+            path = beginning.replace("{id}", id_) + path.removeprefix(beginning)
+    path = path.replace("{line}", "2")
+    assert "{" not in path, f"{path}: say in everywhere.py which of the shop it is"
+    return path + QUERIES.get(path, "")
+
+
+QUERIES = {
+    "/explorer/measurement": "?uid=nordwind",
+    "/preview": "?account=nordwind",
+}
