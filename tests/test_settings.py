@@ -41,6 +41,13 @@ def test_a_malformed_or_misspelt_setting_is_refused_by_name(name: str, value: st
     assert str(caught.value) == said
 
 
+@pytest.mark.parametrize("url", ["a.example", "https://a.example/", "javascript:x", "https://a b", "https://u@a"])
+def test_a_public_address_is_a_scheme_and_a_host(url: str) -> None:
+    with pytest.raises(ValueError, match="TALLYSTICK_PUBLIC_URL: must be a scheme and a host"):
+        read_settings({"TALLYSTICK_PUBLIC_URL": url})
+    assert read_settings({"TALLYSTICK_PUBLIC_URL": "https://a.example:8443"}).public_url == "https://a.example:8443"
+
+
 @pytest.mark.parametrize("name", CLIENT_VARIABLES)
 def test_what_commands_read_is_no_misspelt_setting(name: str) -> None:
     assert read_settings({name: "anything"}) == Settings()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 PREFIX = "TALLYSTICK_"
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 MEANINGS = {
     "data": "Directory that holds the journal, the usage store, the records and the keys.",
     "host": "Address the server listens on.",
     "port": "Port the server listens on.",
+    "public_url": "Address of the server for people, such as https://billing.example; empty: as each request has it.",
     "records_url": "URL of the records, postgresql+psycopg:// or sqlite:///; empty: SQLite in the data directory.",
     "token_seconds": "How long an access token is good for, in seconds.",
     "request_bytes": "Largest body of a request that is no measurement batch, in bytes.",
@@ -36,6 +39,7 @@ class Settings:
     data: str = "tallystick-data"
     host: str = "127.0.0.1"
     port: int = 8400
+    public_url: str = ""
     records_url: str = ""
     token_seconds: int = 18_000
     request_bytes: int = 1_048_576
@@ -85,6 +89,9 @@ def read_settings(environment: Mapping[str, str] = os.environ, **given: object) 
 
 
 def _parse(name: str, text: str, *, whole_number: bool) -> object:
+    if name == "public_url" and text and not _ORIGIN.fullmatch(text):
+        rule = "must be a scheme and a host in small letters, such as https://billing.example, without a path"
+        raise ValueError(f"{PREFIX}PUBLIC_URL: {rule}, got {text!r}")
     if not whole_number:
         return text
     if not (text.isascii() and text.isdigit()):

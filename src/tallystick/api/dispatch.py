@@ -27,6 +27,7 @@ from tallystick.errors import CODES, Code, Family, Refusal
 from tallystick.ports import Actor
 from tallystick.ports.audit import Origin, acting
 from tallystick.web.links import verify
+from tallystick.web.public import base_url
 from tallystick.web.query import query_string
 from tallystick.web.request_id import REQUEST_ID, request_id_of
 from tallystick.web.threads import THREADS
@@ -148,19 +149,13 @@ def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], ra
         path=path,
         query=query,
         raw=raw,
-        base_url=_base_url(request),
+        base_url=base_url(app.settings.public_url, request.scope["scheme"], request.headers),
     )
     request_id = request_id_of(request.headers)
     with acting(Origin(actor=actor, at=now, request_id=request_id)):
         result = route.run(call) if route.body is None else route.run(call, wire.decode_sent(route.body, raw))
     status, headers, body = _success(result)
     return status, {**headers, REQUEST_ID: request_id}, body
-
-
-def _base_url(request: Request[Any, Any, Any]) -> str:
-    scheme = request.headers.get("x-forwarded-proto", request.scope["scheme"])
-    host = request.headers.get("host", "")
-    return f"{scheme}://{host}"
 
 
 def _success(result: object) -> Answer:

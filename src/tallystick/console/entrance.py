@@ -58,19 +58,15 @@ def require_token(sent: str, wanted: str) -> None:
         raise Refusal("forbidden", "form: this form belongs to another session; go back, reload, and send it again")
 
 
-def require_same_origin(headers: Mapping[str, str]) -> None:
+def require_same_origin(headers: Mapping[str, str], public_url: str = "") -> None:
     """Refuse a form that another site sent, as far as the browser says where it comes from."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin is not None:
-        if urlsplit(origin).netloc != headers.get("host", ""):
+        ours = origin == public_url if public_url else urlsplit(origin).netloc == headers.get("host", "")
+        if not ours:
             raise FOREIGN
     elif site not in {None, "none", "same-origin"}:
         raise FOREIGN
-
-
-def base_url(scheme: str, headers: Mapping[str, str]) -> str:
-    """Scheme and host that the browser sent the request to."""
-    return f"{headers.get('x-forwarded-proto', scheme)}://{headers.get('host', '')}"
 
 
 def address_of(peer: str, headers: Mapping[str, str]) -> str:

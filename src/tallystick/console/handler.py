@@ -23,6 +23,7 @@ from tallystick.console.site import OPEN_PAGES, PAGES
 from tallystick.console.static import SERVED
 from tallystick.errors import Family, Refusal
 from tallystick.ports.audit import Origin, acting
+from tallystick.web.public import base_url
 from tallystick.web.query import query_string
 from tallystick.web.request_id import request_id_of
 from tallystick.web.threads import THREADS
@@ -91,7 +92,7 @@ def _guarded(app: App, request: Request[Any, Any, Any], body: bytes, work: Calla
 def _guest(app: App, request: Request[Any, Any, Any], body: bytes) -> Guest:
     form = Form({})
     if request.method == "POST":
-        entrance.require_same_origin(request.headers)
+        entrance.require_same_origin(request.headers, app.settings.public_url)
         if body and not request.headers.get("content-type", "").startswith(FORM):
             raise Refusal("unsupported_encoding", f"form: send {FORM}")
         form = read_form(body)
@@ -103,7 +104,7 @@ def _guest(app: App, request: Request[Any, Any, Any], body: bytes) -> Guest:
         form=form,
         cookies=request.cookies,
         address=entrance.address_of(request.client.host if request.client else "", request.headers),
-        base_url=entrance.base_url(request.scope["scheme"], request.headers),
+        base_url=base_url(app.settings.public_url, request.scope["scheme"], request.headers),
         raw_path=request.scope["path"],
         destination=request.headers.get("sec-fetch-dest", ""),
         request_id=request_id_of(request.headers),
