@@ -31,7 +31,7 @@ from tallystick import failpoints
 from tallystick.api import server
 from tallystick.cli import main as program
 from tallystick.ports import Claim, UsageBlock, UsageRow
-from tallystick.stores import journal_file, uid_index
+from tallystick.stores import journal_file, uid_index, uid_runs
 from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
@@ -102,7 +102,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
 def application() -> server.Front:
     """What the server process loads in place of the product's own."""
     data = Path(os.environ["TALLYSTICK_DATA"])
-    for module in (journal_file, uid_index):
+    for module in (journal_file, uid_index, uid_runs):
         module.os = RecordingOs(data, Path(os.environ[RECORD]))  # type: ignore[attr-defined]  # a stand-in
     if DEFECT in os.environ:
         DEFECTS[os.environ[DEFECT]]()

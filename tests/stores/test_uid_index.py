@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import xxhash
 
 from tallystick.errors import Refusal
 from tallystick.ports import Claim
-from tallystick.stores import uid_claims, uid_index
-from tallystick.stores.uid_claims import COLUMNS, Filter, claims_of, merged, merged_in_pieces, split_keys
-from tallystick.stores.uid_index import SortedUidIndex, UidIndexDamaged
+from tallystick.stores import uid_claims, uid_runs
+from tallystick.stores.uid_claims import COLUMNS, Claims, Filter, claims_of, merged, merged_in_pieces, split_keys
+from tallystick.stores.uid_index import SortedUidIndex
+from tallystick.stores.uid_runs import Run, UidIndexDamaged, map_run
 
 
 def key(number: int) -> bytes:
@@ -121,7 +123,7 @@ def test_runs_of_like_size_are_merged_and_nothing_is_lost(tmp_path: Path) -> Non
     # 50 runs of 100 would be there: of each size (100, 400, 1,600, …) at most three stay.
     files = list((tmp_path / "uids").glob("*.uids"))
     assert len(files) <= 9
-    assert sum((path.stat().st_size - 40) // 40 for path in files) == 5_000
+    assert sum(len(map_run(path).claims) for path in files) == 5_000
     keys, _ = many(range(1, 6_001))
     expected = {key: claim(number) for number, key in enumerate(keys[:5_000], 1)}
     assert index.look_up(keys) == expected
@@ -169,6 +171,101 @@ def test_a_filter_that_is_full_is_made_larger(tmp_path: Path, monkeypatch: pytes
     index.close()
 
 
+def put_runs(index: SortedUidIndex, first: int, count: int) -> None:
+    """So many runs of 100."""
+    for start in range(first, first + 100 * count, 100):
+        keys, contents = many(range(start, start + 100))
+        index.put(keys, contents, start, start + 99)
+
+
+def test_small_runs_are_merged_while_large_ones_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = SortedUidIndex(tmp_path / "uids", gather=100)
+    for turn in range(3):
+        put_runs(index, 1 + 400 * turn, 4)
+        wait_for_merges(index)
+    assert len(index._runs) == 3
+    seen: list[int] = []
+    go_on = SortedUidIndex._go_on
+
+    def busy(index: SortedUidIndex, size: int) -> None:
+        if size == 1 and not seen:
+            put_runs(index, 1_601, 11)
+            seen.append(len(index._runs))
+        go_on(index, size)
+        if size == 1:
+            seen.append(len(index._runs))
+
+    monkeypatch.setattr(SortedUidIndex, "_go_on", busy)
+    put_runs(index, 1_201, 4)
+    wait_for_merges(index)
+    # The four large ones, of which none is merged yet; one that was made of eleven small ones.
+    assert seen == [4 + 11, 4 + 1]
+    keys, _ = many(range(1, 2_701))
+    assert index.look_up(keys) == {key: claim(number) for number, key in enumerate(keys, 1)}
+    index.close()
+
+
+def test_a_filter_is_made_larger_while_runs_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = SortedUidIndex(tmp_path / "uids", gather=100)
+    put_runs(index, 1, 3)
+    keys_of = Run.keys
+    together = index._write([merged([run.claims for run in index._runs])], 300)
+    mergers: list[threading.Thread] = []
+
+    def keys(run: Run) -> Iterator[Claims]:
+        if not mergers:
+            mergers.append(threading.Thread(target=index._replace, args=(index._runs, together, None)))
+            mergers[0].start()
+            mergers[0].join(0.2)  # it waits
+        return keys_of(run)
+
+    monkeypatch.setattr(Run, "keys", keys)
+    before = index._filter
+    index._enlarge_filter()
+    mergers[0].join()
+    assert len(index._runs) == 1
+    assert index._filter is not before
+    found, _ = many(range(1, 301))
+    assert len(index.look_up(found)) == 300
+    index.close()
+
+
+@pytest.mark.parametrize("problem", [OSError(errno.EIO, "Input/output error"), UidIndexDamaged("spoiled")])
+def test_claims_are_written_though_the_filter_cannot_be_made_larger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    monkeypatch.setattr(uid_claims, "LEAST_WORDS", 2)
+    index = SortedUidIndex(tmp_path / "uids", gather=100)
+
+    def keys(_: Run) -> Iterator[Claims]:
+        raise problem
+
+    monkeypatch.setattr(Run, "keys", keys)
+    put_runs(index, 1, 2)
+    if isinstance(problem, UidIndexDamaged):
+        assert index.damage == "spoiled"
+    else:
+        found, _ = many(range(1, 300))
+        assert len(index.look_up(found)) == 200
+    index.close()
+
+
+def test_what_the_system_has_no_room_for_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = SortedUidIndex(tmp_path / "uids", gather=2)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(uid_runs.mmap, "mmap", full)
+        with pytest.raises(Refusal, match="Too many open files"):
+            index.put([key(1), key(2)], [content(1), content(2)], 1, 2)
+    assert not list((tmp_path / "uids").glob("*.uids"))
+    index.flush()
+    index.close()
+    assert SortedUidIndex(tmp_path / "uids").mark == 2
+
+
 class Failing:
     """`os`, of which one function finds no room from its n-th call on, until it is mended."""
 
@@ -199,7 +296,7 @@ def test_a_disk_that_takes_no_run_loses_nothing(
     index = SortedUidIndex(tmp_path / "uids", gather=2)
     index.put([key(1), key(2)], [content(1), content(2)], 1, 2)
     failing = Failing(function, after)
-    monkeypatch.setattr(uid_index, "os", failing)
+    monkeypatch.setattr(uid_runs, "os", failing)
     for number in (3, 5):
         with pytest.raises(Refusal, match="No space left"):
             index.put([key(number), key(number + 1)], [content(number), content(number + 1)], number, number + 1)

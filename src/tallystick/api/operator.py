@@ -121,9 +121,10 @@ class OpenRoute:
 
 
 def health(call: OpenCall) -> object:
-    """Answers once everything is open. Refusal `busy` once the journal is found damaged, with what to do."""
-    if call.app.journal.damage is not None:
-        raise Refusal("busy", call.app.journal.damage)
+    """Answers once everything is open. Refusal `busy` once journal or uid index is found damaged, with what to do."""
+    damage = call.app.journal.damage or call.app.uids.damage
+    if damage is not None:
+        raise Refusal("busy", damage)
     return {"status": "ready", "version": __version__}
 
 
@@ -200,7 +201,7 @@ def status(call: OpenCall) -> object:
         journal=app.journal.last,
         usage=usage,
         uids=uids,
-        damage=app.journal.damage,
+        damage=app.journal.damage or app.uids.damage,
     )
 
 

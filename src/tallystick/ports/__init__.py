@@ -371,7 +371,8 @@ class UidIndex(Protocol):
     """uid → claim, for ever, per organisation. A projection of the journal: it can be rebuilt from it."""
 
     def look_up(self, keys: Sequence[bytes]) -> dict[bytes, Claim]:
-        """The claims on those of the keys (see `core.measurement.uid_key`) that have one."""
+        """The claims on those of the keys (see `core.measurement.uid_key`) that have one. Refusal `busy` once the index
+        is found damaged: then nobody can say that a uid is new."""
 
     def put(self, keys: Sequence[bytes], contents: Sequence[bytes], first: int, mark: int) -> None:
         """Add claims on keys, whose positions follow each other from `first` on, and note that the index holds the
@@ -383,5 +384,9 @@ class UidIndex(Protocol):
     @property
     def mark(self) -> int:
         """The journal position up to which the index is complete."""
+
+    @property
+    def damage(self) -> str | None:
+        """What was found damaged, and what to do; None while all is well."""
 
     def close(self) -> None: ...

@@ -6,7 +6,7 @@ over their range in all but the organisation's 4 bytes, so a place among sorted 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ CONTENT_BYTES = 16
 CLAIM_BYTES = 40
 COLUMNS = ("hashes", "rests", "contents", "positions")
 CONTENT = np.dtype((np.uint64, 2))
-PIECE = 50_000  # claims that are read or merged at once: larger arrays would be new memory each time, which is slow
+PIECE = 51_200  # claims that are read or merged at once: larger arrays would be new memory each time, which is slow
 FEW = 16_000  # keys that are added to a filter at once, likewise: their arrays stay in a processor's cache
 FILL = 8  # keys for each word of the filter: then one in 15 new keys is asked for in vain, at half as many one in 60
 LEAST_WORDS, MOST_WORDS = 2**16, 2**25  # 0.5 to 256 MiB
@@ -33,12 +33,12 @@ class Claims:
     def __len__(self) -> int:
         return len(self.hashes)
 
-    def find(self, hashes: np.ndarray, rests: np.ndarray) -> np.ndarray:
-        """The place of each key here; −1 where it is not."""
+    def find(self, hashes: np.ndarray, rests: np.ndarray, at: np.ndarray | None = None) -> np.ndarray:
+        """The place of each key here; −1 where it is not. `at`: where the hashes are or would be, if that is known."""
         found = np.full(len(hashes), -1, np.int64)
         if not len(self):
             return found
-        at = np.searchsorted(self.hashes, hashes)
+        at = np.searchsorted(self.hashes, hashes) if at is None else at
         wanted = np.arange(len(hashes))
         while True:  # as often as different keys have one hash: once, but for keys made up so
             here = at < len(self)
@@ -85,8 +85,11 @@ def merged(parts: Sequence[Claims]) -> Claims:
     return Claims(hashes[order], laid("rests"), laid("contents"), laid("positions"))
 
 
-def merged_in_pieces(parts: Sequence[Claims], piece: int = PIECE) -> Iterator[Claims]:
-    """The same, about `piece` claims after the other: parts of files need not fit into memory."""
+def merged_in_pieces(
+    parts: Sequence[Claims], piece: int = PIECE, *, check: Callable[[int, int, int], None] | None = None
+) -> Iterator[Claims]:
+    """The same, about `piece` claims after the other: parts of files need not fit into memory. `check` is called with
+    which part is about to be read, from which place to which."""
     count = -(-sum(map(len, parts)) // piece)
     starts = [0] * len(parts)
     for number in range(1, count + 1):
@@ -95,6 +98,9 @@ def merged_in_pieces(parts: Sequence[Claims], piece: int = PIECE) -> Iterator[Cl
             ends = [int(np.searchsorted(each.hashes, bound)) for each in parts]
         else:
             ends = list(map(len, parts))
+        for which, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            if check is not None and end > start:
+                check(which, start, end)
         slices = [each.between(start, end) for each, start, end in zip(parts, starts, ends, strict=True)]
         starts = ends
         together = merged(slices)
