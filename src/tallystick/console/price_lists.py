@@ -38,9 +38,9 @@ def rows_of(bands: Sequence[PricingBand]) -> list[Row]:
     return rows + [Row() for _ in range(SPARE_ROWS)]
 
 
-def typed_rows(form: Form) -> list[Row]:
-    """What was typed, row by row, for the page that shows it again."""
-    columns = [form.texts(part) for part in (*PARTS, "bandId")]
+def typed_rows(form: Form, suffix: str = "") -> list[Row]:
+    """What was typed, row by row, for the page that shows it again. Of several lists in a form each has a suffix."""
+    columns = [form.texts(f"{part}{suffix}") for part in (*PARTS, "bandId")]
     rows = [Row(*cells) for cells in zip(*columns, strict=False)][:MOST_ROWS]
     filled = [row for row in rows if row.lower_limit or row.fixed_price or row.unit_price]
     return filled + [Row() for _ in range(SPARE_ROWS)]

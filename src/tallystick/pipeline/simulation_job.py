@@ -167,6 +167,11 @@ def read_simulation(records: OrganizationRecords, id: str) -> Simulation:
     return _read(records, id).simulation
 
 
+def changes_of(records: OrganizationRecords, id: str) -> Changes:
+    """What a simulation has other than it is kept; Refusal `not_found`."""
+    return _read(records, id).changes
+
+
 def list_simulations(records: OrganizationRecords, page: Page, *, active: bool = False) -> Found[Simulation]:
     """A page of simulations, newest first; with `active` only those that have something left to do."""
     found = records.documents(KIND, DocumentWhere(equal={"active": ["true"]} if active else {}), page)
