@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from tallystick.console.account_agreements import agreements
 from tallystick.console.account_usage import usage_charts
 from tallystick.console.page import Html, Page, Redirect, Visit
-from tallystick.control.account_plans import ACCOUNT_PLANS
 from tallystick.control.accounts import ACCOUNTS, children
 from tallystick.control.bill_lists import BillsWanted, accounts_named, list_bills
 from tallystick.control.commitments import amounts_spent
@@ -19,11 +19,9 @@ from tallystick.core.account import Account, AccountPlan
 from tallystick.core.bill import BillRecord
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan
-from tallystick.core.contract import Contract
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity
 from tallystick.core.organization import Currency
-from tallystick.core.period import Instant
 from tallystick.core.plan_group import PlanGroup
 from tallystick.core.quantity import subtract
 from tallystick.core.spend_alert import charged
@@ -39,7 +37,6 @@ MOST_CREDITS = 20
 MOST_AGREED = 50
 SHOWN_BILLS = 6
 SHOWN_CHILDREN = 20
-MOST_CHOICES = 200
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +103,7 @@ def _show(visit: Visit) -> Html:
         "more_children": family.next_token is not None,
         "attached": sorted(attached, key=lambda each: each.value.start_date, reverse=True),
         "plan_names": _names_of_plans(visit, attached),
-        "contracts": visit.records.find(Contract, of, ListPage(size=MOST_AGREED)).rows,
+        **agreements(visit, account.id),
         "credits": _credits(visit, account.id),
         "bills": list_bills(visit.records, BillsWanted(account_id=account.id), ListPage(size=SHOWN_BILLS)).rows,
         "charts": usage_charts(visit, account.id),
@@ -209,27 +206,6 @@ def _update(visit: Visit) -> Redirect:
     return Redirect(f"/accounts/{account.id}", notice="The account is changed.")
 
 
-def _plan_form(visit: Visit) -> Html:
-    account = ACCOUNTS.retrieve(visit.records, visit.path["id"])
-    found = visit.records.find(Plan, Where(), ListPage(size=MOST_CHOICES)).rows
-    plans = [(each.id, each.value.name) for each in found if each.value.account_id in (None, account.id)]
-    first = visit.now.astimezone(visit.zone).date().replace(day=1).isoformat()
-    return Html("account_plan_form.html", {"account": account, "plans": plans, "first": first})
-
-
-def _attach(visit: Visit) -> Redirect:
-    account = ACCOUNTS.retrieve(visit.records, visit.path["id"])
-    start: Instant | None = visit.form.instant("startDate")
-    typed = {
-        "accountId": account.id,
-        "planId": visit.form.required("planId"),
-        "startDate": start if start is not None else visit.form.required("startDate"),
-        "endDate": visit.form.instant("endDate"),
-    }
-    ACCOUNT_PLANS.create(visit.desk, wire.decode(AccountPlan, wire.encode(typed)))
-    return Redirect(f"/accounts/{account.id}", notice="The plan is in force from then on.")
-
-
 def _change(method: str, path: str, run: Any, title: str, **more: Any) -> Page:
     return Page(method=method, path=path, run=run, title=title, may=May.CONFIGURE, section="accounts", **more)
 
@@ -247,6 +223,4 @@ PAGES = (
     ),
     _change("GET", "/accounts/{id}/edit", _form, "Edit an account"),
     _change("POST", "/accounts/{id}/edit", _update, "Change an account", again=_form),
-    _change("GET", "/accounts/{id}/plan", _plan_form, "Put an account on a plan"),
-    _change("POST", "/accounts/{id}/plan", _attach, "Put an account on a plan", again=_plan_form),
 )

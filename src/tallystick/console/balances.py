@@ -1,4 +1,4 @@
-"""Balances and commitments: prepaid credit, what became of it, and more of it."""
+"""Balances: prepaid credit, what became of it, and more of it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control.accounts import ACCOUNTS
 from tallystick.control.balance_transactions import transact
 from tallystick.control.balances import BALANCES
-from tallystick.control.commitments import COMMITMENTS
 from tallystick.control.ledger import entries_of, list_entries
 from tallystick.core import wire
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.burn_down import burn_down
-from tallystick.core.credit_types import Balance, Commitment
+from tallystick.core.credit_types import Balance
 from tallystick.core.ledger import BalanceTransaction
 from tallystick.core.organization import Currency
 from tallystick.core.user import May
@@ -44,7 +43,7 @@ def _show(visit: Visit) -> Html:
     }
     if not isinstance(live, BillFailure):
         entries = entries_of(visit.records, (balance.id,))[balance.id]
-        rate = drawn_a_day(live, visit.now)
+        rate = drawn_a_day(live.open_draws, visit.now)
         zone = visit.config.timezone
         burning = burn_down(entries, live.value, rate, now=visit.now, zone=zone, back=BACK, ahead=AHEAD)
         frame = Frame(key="burn-down", title="What is left", unit=balance.value.currency)
@@ -83,35 +82,14 @@ def _create_balance(visit: Visit) -> Redirect:
         "name": form.required("name"),
         "code": form.required("code"),
         "currency": form.required("currency"),
-        "startDate": form.instant("startDate") or form.required("startDate"),
-        "endDate": form.instant("endDate") or form.required("endDate"),
+        "startDate": visit.moment("startDate") or form.required("startDate"),
+        "endDate": visit.moment("endDate") or form.required("endDate"),
     }
     amount = form.decimal("amount")
     balance = BALANCES.create(visit.desk, wire.decode(Balance, wire.encode(typed)))
     if amount:
         transact(visit.desk, balance.id, BalanceTransaction(amount=amount, description=form.text("description")))
     return Redirect(f"/balances/{balance.id}", notice=f"The balance {balance.value.name} is there.")
-
-
-def _commitment_form(visit: Visit) -> Html:
-    return Html("commitment_form.html", _choices(visit))
-
-
-def _create_commitment(visit: Visit) -> Redirect:
-    form = visit.form
-    account = ACCOUNTS.retrieve(visit.records, visit.path["id"])
-    amount, paid = form.decimal("amount"), form.decimal("amountPrePaid")
-    typed = {
-        "accountId": account.id,
-        "amount": amount if amount is not None else form.required("amount"),
-        "amountPrePaid": paid if paid is not None else amount,
-        "currency": form.required("currency"),
-        "startDate": form.day("startDate") or form.required("startDate"),
-        "endDate": form.day("endDate") or form.required("endDate"),
-        "overageSurchargePercent": form.decimal("overageSurchargePercent"),
-    }
-    COMMITMENTS.create(visit.desk, wire.decode(Commitment, wire.encode(typed)))
-    return Redirect(f"/accounts/{account.id}", notice="The commitment is there.")
 
 
 def _change(method: str, path: str, run: Any, title: str, **more: Any) -> Page:
@@ -123,6 +101,4 @@ PAGES = (
     _change("POST", "/balances/{id}", _add, "Add to a balance, or take from it", again=_show),
     _change("GET", "/accounts/{id}/balance", _balance_form, "A new balance"),
     _change("POST", "/accounts/{id}/balance", _create_balance, "Give an account a balance", again=_balance_form),
-    _change("GET", "/accounts/{id}/commitment", _commitment_form, "A new commitment"),
-    _change("POST", "/accounts/{id}/commitment", _create_commitment, "Agree a commitment", again=_commitment_form),
 )

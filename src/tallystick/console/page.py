@@ -16,8 +16,9 @@ from tallystick.control import organization_config
 from tallystick.control.desk import Desk
 from tallystick.core.entity import Entity
 from tallystick.core.organization import OrganizationConfig
-from tallystick.core.period import Instant
+from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.user import May, User
+from tallystick.errors import Refusal
 from tallystick.ports import Actor, Credential, Organization, OrganizationRecords, OrganizationUsage
 from tallystick.web.query import QueryString
 
@@ -95,6 +96,23 @@ class Visit:
     def zone(self) -> ZoneInfo:
         """The time zone of the organisation."""
         return ZoneInfo(self.config.timezone)
+
+    def moment(self, name: str, before: Instant | None = None) -> Instant | None:
+        """When something begins or ends: a typed day is its first instant in the organisation's time zone.
+
+        The day of `before`, sent back as it was shown, is that very moment again.
+        """
+        text = self.form.text(name)
+        if text is None or len(text) > len("2025-01-31"):
+            return self.form.instant(name)
+        on = self.form.day(name)
+        assert on is not None, "something was typed"
+        if before is not None and on == local_day(before, self.config.timezone):
+            return before
+        try:
+            return day_start(on, self.config.timezone)
+        except ValueError as problem:
+            raise Refusal("invalid_request", f"{name}: {problem}", field=name) from None
 
     def may(self, what: May) -> bool:
         """Whether the user's role allows something: for buttons that others do not see."""

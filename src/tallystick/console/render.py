@@ -70,6 +70,14 @@ def day(context: Context, at: date | datetime | str | None) -> Markup | str:
 
 
 @pass_context
+def iso(context: Context, at: date | datetime | None) -> str:
+    """A day as a date field has it; of a moment, the day it falls on in the organisation's time zone."""
+    if at is None:
+        return ""
+    return (at.astimezone(_zone(context)).date() if isinstance(at, datetime) else at).isoformat()
+
+
+@pass_context
 def last_day(context: Context, end: datetime | str | None) -> Markup | str:
     """The last day of a period that ends, exclusively, at a moment."""
     if end is None:
@@ -127,7 +135,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    for each in (money, number, when, day, last_day, before, ago, words):
+    for each in (money, number, when, day, iso, last_day, before, ago, words):
         made.filters[each.__name__] = each
     made.globals["static"] = static_path
     made.globals["query_of"] = query

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick.console import (
+    account_plans,
     accounts,
     aggregations,
     audit,
@@ -12,7 +13,11 @@ from tallystick.console import (
     bill_jobs,
     bill_line,
     bills,
+    charges,
+    commitments,
     compounds,
+    contracts,
+    counters,
     explorer,
     failed,
     home,
@@ -40,7 +45,12 @@ PAGES: tuple[Page, ...] = (
     *compounds.PAGES,
     *explorer.PAGES,
     *accounts.PAGES,
+    *account_plans.PAGES,
+    *contracts.PAGES,
     *balances.PAGES,
+    *commitments.PAGES,
+    *counters.PAGES,
+    *charges.PAGES,
     *failed.PAGES,
     *plans.PAGES,
     *playground.PAGES,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from tallystick.control.desk import Draft, Noun, rule_broken
+from tallystick.control.desk import Desk, Draft, Noun, rule_broken
 from tallystick.core.counter_types import CounterAdjustment
 from tallystick.core.entity import Entity
 from tallystick.ports import Found, OrganizationRecords, Page, Where
@@ -45,6 +45,44 @@ def find(records: OrganizationRecords, wanted: AdjustmentFilter, page: Page) -> 
     start = int(page.token or 0)
     end = start + page.size
     return Found(tuple(shown[start:end]), str(end) if end < len(shown) else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """What an account has of a counter on a day, since when, and what comes next; 0 without a day before the first."""
+
+    counter_id: str
+    value: int
+    since: date | None
+    following: Entity[CounterAdjustment] | None
+
+
+def levels_of(adjustments: Collection[Entity[CounterAdjustment]], on: date) -> list[Level]:
+    """The levels of one account's counters on a day, from all of its adjustments."""
+    by_counter: dict[str, list[Entity[CounterAdjustment]]] = {}
+    for each in sorted(adjustments, key=lambda each: each.value.date):
+        by_counter.setdefault(each.value.counter_id, []).append(each)
+    return [_level(counter_id, rows, on) for counter_id, rows in by_counter.items()]
+
+
+def _level(counter_id: str, rows: Collection[Entity[CounterAdjustment]], on: date) -> Level:
+    past = [each for each in rows if each.value.date <= on]
+    return Level(
+        counter_id=counter_id,
+        value=past[-1].value.value if past else 0,
+        since=past[-1].value.date if past else None,
+        following=next((each for each in rows if each.value.date > on), None),
+    )
+
+
+def set_level(desk: Desk, value: CounterAdjustment) -> Entity[CounterAdjustment]:
+    """Say what an account has from a day on: a new adjustment, or another level for the one there is of that day."""
+    where = Where(equal={"account_id": (value.account_id,), "counter_id": (value.counter_id,)})
+    with desk.records.transaction() as write:
+        there = next((each for each in write.every(CounterAdjustment, where) if each.value.date == value.date), None)
+        if there is None:
+            return COUNTER_ADJUSTMENTS.create_within(desk, write, value, desk.new_id())
+        return COUNTER_ADJUSTMENTS.update_within(desk, write, there, value, there.version)
 
 
 def _ends(rows: Collection[Entity[CounterAdjustment]]) -> dict[str, date]:

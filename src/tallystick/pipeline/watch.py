@@ -83,7 +83,7 @@ def live_values(
     ledger = entries_of_all(records, starts)
     by_now = [each for each in ledger if _counts(each, max(now, starts[each.credit_id]))]
     run = Run(job_id=NO_JOB, as_of=now, up_to=up_to, actor_id="")
-    opened = _drawn([each for each in rated if isinstance(each, Rated)], by_now, run, failed)
+    opened = drawn_by_open_bills([each for each in rated if isinstance(each, Rated)], by_now, run, failed)
     held = {each.id: value_of([entry for entry in ledger if entry.credit_id == each.id]) for each in balances}
     return [failed.get(each.value.account_id) or _worth(each, by_now, opened, held[each.id], run) for each in balances]
 
@@ -101,7 +101,8 @@ def _open(records: OrganizationRecords, balances: Collection[Entity[Balance]], n
         owners = {balance.value.account_id for balance in balances}
         children = list(reading.every(Account, Where(equal={"parent_account_id": sorted(owners)}))) if owners else []
         payers = {each.id: each.value.parent_account_id or each.id for each in children} | {id_: id_ for id_ in owners}
-        periods, present = open_periods(reading, sorted(payers), balances, now)
+        since = min((each.value.start_date for each in balances), default=None)
+        periods, present = open_periods(reading, sorted(payers), since, now)
         return _Open(periods, payers, present)
 
     if len(balances) > FEW:
@@ -127,7 +128,7 @@ def entries_of_all(records: OrganizationRecords, credit_ids: Collection[str]) ->
     return records.remembered(("entries", frozenset(credit_ids)), read) if len(credit_ids) <= FEW else read(records)
 
 
-def _drawn(
+def drawn_by_open_bills(
     rated: Sequence[Rated], ledger: Sequence[LedgerEntry], run: Run, failed: dict[str, BillFailure]
 ) -> dict[str, tuple[Rated, list[LedgerEntry]]]:
     """What open bills draw, one after the other, by bill. What cannot be drawn is added to `failed`, by who pays."""
@@ -166,13 +167,14 @@ def _worth(
         as_of=now,
         up_to=run.up_to,
         ledger_value=held,
-        open_draws=tuple(_open_draw(opened[each.entity_id][0], each) for each in fresh),
+        open_draws=tuple(open_draw(opened[each.entity_id][0], each) for each in fresh),
         expired=expired,
         value=subtract(left, expired),
     )
 
 
-def _open_draw(rated: Rated, entry: LedgerEntry) -> OpenDraw:
+def open_draw(rated: Rated, entry: LedgerEntry) -> OpenDraw:
+    """What an entry that an open bill would make draws."""
     period = rated.terms.period
     return OpenDraw(
         account_id=rated.terms.account.id,
@@ -184,15 +186,14 @@ def _open_draw(rated: Rated, entry: LedgerEntry) -> OpenDraw:
 
 
 def open_periods(
-    records: OrganizationRecords, account_ids: Sequence[str], balances: Collection[Entity[Balance]], now: Instant
+    records: OrganizationRecords, account_ids: Sequence[str], since: Instant | None, now: Instant
 ) -> tuple[list[AccountPeriod], Period]:
     """The billing periods of accounts that are not settled for good: the present ones, with or without a bill that is
     not locked, and those before them that have no bill. In the order in which bills draw; and since when and until when
-    they are the same, if nothing is written."""
+    they are the same, if nothing is written. Those that end by `since` are left out; without it there are none."""
     present = _Present(now)
-    if not account_ids or not balances:
+    if not account_ids or since is None:
         return [], present.shared
-    since = min(balance.value.start_date for balance in balances)
     found: list[AccountPeriod] = []
     billable = Billable(records, account_ids)
     for back in range(FURTHEST_BACK + 1):
@@ -228,10 +229,7 @@ class _Present:
         return choose
 
 
-def drawn_a_day(live: LiveValue, now: Instant) -> Decimal:
-    """What is drawn of a balance a day: what the open bills draw, since the first of them began."""
-    rates = [
-        daily_rate(each.amount, Period(each.start_date, each.end_date), min(now, each.end_date))
-        for each in live.open_draws
-    ]
+def drawn_a_day(draws: Sequence[OpenDraw], now: Instant) -> Decimal:
+    """What is drawn of a credit a day: what the open bills draw, since the first of them began."""
+    rates = [daily_rate(each.amount, Period(each.start_date, each.end_date), min(now, each.end_date)) for each in draws]
     return total(rates)

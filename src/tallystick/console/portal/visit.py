@@ -220,7 +220,7 @@ class PortalVisit:
                 else burn_down(
                     entries[balance.id],
                     live.value,
-                    drawn_a_day(live, self.now),
+                    drawn_a_day(live.open_draws, self.now),
                     now=self.now,
                     zone=self.session.timezone,
                     back=BACK,
