@@ -23,7 +23,7 @@ from tallystick.cli.launch import Server
 SAMPLES_A_SECOND = 200
 SHOWN = 25
 PRODUCT = "(tallystick/"
-START_UP = ("(tallystick/cli/", "serve (tallystick/api/server.py")  # what every sample of the main thread lies in
+START_UP = ("(tallystick/cli/", "serve (tallystick/api/serving.py")  # what every sample of the main thread lies in
 
 
 @contextmanager

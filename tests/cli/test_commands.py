@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -321,3 +323,12 @@ def test_an_address_is_there_while_it_is_announced(tmp_path: Path) -> None:
 )
 def test_the_address_that_a_client_on_this_machine_uses(host: str, url: str) -> None:
     assert browsable(host, 8400) == url
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the threads of a process are counted in /proc")
+def test_what_forks_the_worker_has_loaded_no_engine() -> None:
+    """An engine's threads hold locks that a fork leaves as they happen to be: such a worker may wait for ever."""
+    seen = "import os, sys; from tallystick.cli import main; from tallystick.api import serving; "
+    seen += "print(len(os.listdir('/proc/self/task')), 'pyarrow' in sys.modules, 'chdb' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1", "False", "False"]

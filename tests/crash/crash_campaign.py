@@ -44,8 +44,14 @@ class DidNotStart(Exception):
 @contextmanager
 def launcher() -> Iterator[subprocess.Popen[str]]:
     """The process that starts servers."""
+    # What it loads must start no threads, since it forks: neither Arrow's allocator nor numpy's linear algebra.
+    alone = {"JE_ARROW_MALLOC_CONF": "background_thread:false", "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "crash_launcher.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(HERE / "crash_launcher.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **alone},
     )
     try:
         assert process.stdout is not None

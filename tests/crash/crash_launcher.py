@@ -28,7 +28,7 @@ from litestar import Litestar
 
 from tallystick import app as wiring
 from tallystick import failpoints
-from tallystick.api import server
+from tallystick.api import server, serving
 from tallystick.cli import main as program
 from tallystick.ports import Claim, UsageBlock, UsageRow
 from tallystick.stores import journal_file, uid_index, uid_runs
@@ -119,6 +119,8 @@ def main() -> None:
     # Orphans come here and are reaped at once, so that a group is gone when its processes are.
     ctypes.CDLL(None).prctl(SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    threads = len(os.listdir("/proc/self/task"))
+    assert threads == 1, f"{threads} threads: a fork would leave their locks as they happen to be"
     print("ready", flush=True)
     for line in sys.stdin:
         wanted = json.loads(line)
@@ -141,7 +143,7 @@ def _run(wanted: dict[str, Any]) -> None:
             os.dup2(source, target)
         os.environ.update(wanted["environment"])
         if RECORD in os.environ:
-            server.serve = functools.partial(server.serve, application="crash_launcher:application")
+            serving.serve = functools.partial(serving.serve, application="crash_launcher:application")
         code = program.run(wanted["arguments"])
     finally:
         sys.stdout.flush()

@@ -19,9 +19,6 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes
-from granian.http import HTTP1Settings
 from litestar import Litestar, Request
 from litestar.exceptions import HTTPException
 from litestar.response import Response
@@ -248,29 +245,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def serve(settings: Settings, application: str = "tallystick.api.server:application") -> None:
-    """Serve an application, by its name, until SIGTERM or SIGINT.
-
-    The stores are opened only in the one worker process, never before a fork.
-    """
-    settings.directory.mkdir(parents=True, exist_ok=True)
-    os.environ.update(settings.environment())
-    Granian(
-        application,
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=1,
-        runtime_mode=RuntimeModes.mt,  # a thread for the sockets alone: a quarter more single measurements
-        loop=Loops.uvloop,
-        factory=True,
-        websockets=False,
-        http=HTTPModes.http1,  # an idle connection of HTTP/2 would never be closed
-        http1_settings=HTTP1Settings(header_read_timeout=1000 * settings.idle_seconds),
-        backlog=4096,
-        backpressure=settings.connections,
-        workers_kill_timeout=20,
-        log_access=False,
-    ).serve()

@@ -30,8 +30,8 @@ def serve(
     if other is not None:
         raise Failure(f"a server already runs on {settings.directory}: {other}")
     url = browsable(settings.host, settings.port)
-    from tallystick.api.server import serve as run  # here: it loads every engine, which other commands do not need
+    from tallystick.api import serving  # here: other commands need no server
 
     remark(f"serving {settings.directory} at {url}")
     with announced(settings.directory, url):
-        run(settings)
+        serving.serve(settings)
