@@ -60,9 +60,14 @@ class RecordingOs:
         os.write(self._record, _note(self._data, path, held))
 
     def replace(self, source: Path, target: Path) -> None:
-        """What takes another's name has on disk under it what it had before."""
+        """What takes another's name has on disk under it what it had before. Killed in between, the name is of one of
+        the two, and of both what was synced is there."""
+        there = target.stat().st_size if target.exists() else 0  # since before this process, if it synced none
+        synced, before = self._synced.get(source, 0), self._synced.get(target, there)
+        os.write(self._record, _note(self._data, target, max(synced, before)))
         self._real.replace(source, target)
-        os.write(self._record, _note(self._data, target, self._synced.get(source, 0)))
+        self._synced[target] = synced
+        os.write(self._record, _note(self._data, target, synced))
 
 
 def _note(data: Path, path: Path, held: object) -> bytes:
