@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from billing_desk import ADA, NOVEMBER, Desk, calls_world
 from billing_world import World, at, id_of
 from tallystick.core.bill import BillRecord
 from tallystick.core.bill_job import BillJobRequest
+from tallystick.core.organization import CurrencyConversion
 from tallystick.core.period import Frequency
 from tallystick.errors import Refusal
 from tallystick.pipeline.preview import preview_bill
@@ -102,3 +104,11 @@ def test_an_account_with_several_bills_is_asked_which(open_desk: Opener) -> None
     with pytest.raises(Refusal, match=r"several bills, name one of: DAILY every 1 from .*, MONTHLY every 1 from"):
         preview(desk)
     assert preview(desk, billing_frequency=Frequency.DAILY).bill.end_date == date(2023, 11, 21)
+
+
+def test_a_rate_is_shown_as_it_was_asked_for_also_after_a_look_with_an_equal_one(open_desk: Opener) -> None:
+    desk = open_desk(calls_world())
+    for text in ("1.10", "1.1"):
+        rate = CurrencyConversion(from_="USD", to="EUR", multiplier=Decimal(text))
+        seen = preview(desk, target_currency="EUR", currency_conversions=(rate,))
+        assert [str(each.multiplier) for each in seen.bill.currency_conversions] == [text]

@@ -17,7 +17,7 @@ from tallystick.core.adjustment import Adjustment
 from tallystick.core.aggregation import Aggregation, Question
 from tallystick.core.agreements import Agreements
 from tallystick.core.attributes import custom_in
-from tallystick.core.bill import Answer, EarlierBill
+from tallystick.core.bill import Answer, BillParameters, EarlierBill
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.compound import CompoundAggregation, codes_in
@@ -35,6 +35,7 @@ from tallystick.core.plan_terms import Catalogue, PlanTerms, catalogue_of, plan_
 from tallystick.core.rating import RatedLine, questions, rate
 from tallystick.core.still_billed import require_still_billed
 from tallystick.core.terms import AccountPeriod, Setting, Terms, terms_of
+from tallystick.core.wire import encode
 from tallystick.errors import Refusal
 from tallystick.pipeline.before import with_bills_before
 from tallystick.pipeline.family import Relatives, read_relatives
@@ -129,7 +130,9 @@ def load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -
     """
     if len(periods) > FEW:
         return _load_terms(records, periods)
-    return records.remembered(("terms", *periods), lambda reading: _load_terms(reading, periods))
+    # Equal numbers may be written otherwise, and are shown as they were asked for.
+    asked = tuple(b"" if each.parameters == BillParameters() else encode(each.parameters) for each in periods)
+    return records.remembered(("terms", asked, *periods), lambda reading: _load_terms(reading, periods))
 
 
 def _load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -> list[Terms | BillFailure]:
