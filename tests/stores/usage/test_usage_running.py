@@ -423,3 +423,14 @@ def test_a_look_that_overlaps_a_withdrawal_leaves_nothing_behind() -> None:
     asked = msgspec.structs.replace(SUM, accounts=("ada",), up_to=2)
     assert [each.total for each in store._kept.answer(view, "reed", asked)] == [12]
     assert total(store, SUM, 3) == 7
+
+
+def test_the_accounts_of_pools_count_among_what_answers_take() -> None:
+    answers = kept.Kept(recent.Recent(0), most_bytes=100_000)
+    view = MemoryUsage().organization("reed")
+    for start in range(20):
+        pool = tuple(f"account {number}" for number in range(1_000))
+        period = stretch(at(f"2025-06-{start + 1:02}"), None)
+        asked = msgspec.structs.replace(SUM, accounts=pool, pooled=True, period=period)
+        assert not list(answers.answer(view, "reed", asked))
+    assert len(answers._answers) <= 1

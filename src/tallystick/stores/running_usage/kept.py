@@ -20,7 +20,7 @@ MOST_ANSWERS = 10_000
 MOST_VALUES = 2_000_000  # of one answer: 32 MB of UNIQUE, 48 MB of PERCENTILE. What has more is asked of the store.
 MOST_AT_ONCE = 3_000  # measurements that are added one by one; of more the store collects what they come to
 
-_ANSWER_BYTES, _PART_BYTES = 1_000, 500  # besides the values, about
+_ANSWER_BYTES, _PART_BYTES, _PLACE_BYTES = 1_000, 500, 250  # besides the values, about
 
 Parts = dict[tuple[str, tuple[str, ...]], Running]  # by account and segment
 Key = tuple[str, Question]  # organisation; the question with no journal position
@@ -134,7 +134,7 @@ class Kept:
     def _weigh(self, key: Key, answer: _Answer) -> None:
         """Count what the answer has become, and let go of those that were not asked for the longest."""
         parts = answer.parts.values() if answer.parts is not None else ()
-        size = _ANSWER_BYTES + sum(each.size + _PART_BYTES for each in parts)
+        size = _ANSWER_BYTES + _PLACE_BYTES * len(answer.places) + sum(each.size + _PART_BYTES for each in parts)
         with self._lock:
             if self._answers.get(key) is answer:
                 self._size += size - answer.size
