@@ -71,7 +71,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     """Open the stores of the data directory. The journal goes first: its lock keeps a second server out."""
     clock = clock or SystemClock()
     directory = settings.directory
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     journal = FileJournal(directory / "journal", segment_bytes=settings.segment_bytes)
     records = open_records(settings.records)
     uids = SortedUidIndex(directory / "uids", gather=settings.gathered_uids)

@@ -18,11 +18,13 @@ from storefront import NOWHERE, read, refused, send
 from tallystick.api import auth
 from tallystick.api.auth import Grant, issue
 from tallystick.api.routes import ROUTES
+from tallystick.app import build
 from tallystick.cli.address import answers
 from tallystick.cli.connection import Connection, organizations
 from tallystick.cli.launch import Server, free_port
 from tallystick.core.period import Instant
 from tallystick.ports import Actor
+from tallystick.settings import Settings
 from tallystick.stores.key_file import signing_key
 from tenant import Tenant
 
@@ -322,6 +324,12 @@ def is_the_key(path: Path, server: Server) -> bool:
         return False
     assert path.stat().st_mode & 0o077 == 0
     return True
+
+
+def test_a_new_data_directory_is_its_owners(tmp_path: Path) -> None:
+    """What is in it is everybody's usage, bills and hashes of passwords."""
+    build(Settings(data=str(tmp_path / "new"))).close()
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
 
 
 def wal(server: Server) -> bytes:

@@ -17,7 +17,7 @@ def serve(settings: Settings, application: str = "tallystick.api.server:applicat
     Granian forks the process that serves. This one has loaded nothing by then that runs threads, whose locks a fork
     would leave as they happen to be: the engines are loaded, and the stores opened, in the worker alone.
     """
-    settings.directory.mkdir(parents=True, exist_ok=True)
+    settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.environ.update(settings.environment())
     Granian(
         application,

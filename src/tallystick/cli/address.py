@@ -55,7 +55,7 @@ def running(directory: Path) -> str | None:
 @contextmanager
 def announced(directory: Path, url: str) -> Iterator[None]:
     """Tell other commands where this process serves, for as long as it does."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = directory / FILE
     address = Address(url=url, pid=os.getpid())
     fresh = path.with_name(f"{FILE}.{os.getpid()}")

@@ -36,7 +36,7 @@ def free_port(preferred: int = 0) -> int:
 @contextmanager
 def launched(directory: Path, port: int, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """A server on the data directory; its log is `server.log` there. Failure when it does not come up."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     server = Server(directory, port, environment or {})
     try:
         server.wait_until_ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -11,12 +12,20 @@ def csv_bytes(lines: Iterable[Sequence[str]]) -> bytes:
 
 
 def spreadsheet_safe(text: str) -> str:
-    """A text that a spreadsheet takes for text: one that it would run as a formula gets an apostrophe before it. Not
-    for numbers, which may begin with a minus."""
-    return "'" + text if text.lstrip(" ")[:1] in _FORMULA else text
+    """A text that a spreadsheet takes for text: where it would run a formula there is an apostrophe before it. Not for
+    numbers, which may begin with a minus.
+
+    Where the decimal sign is a comma, spreadsheets part cells at semicolons, and quotes within such a cell mean
+    nothing: what comes after a semicolon, a tab or the end of a line may begin a cell there.
+    """
+    body = text.lstrip()
+    lead = text[: len(text) - len(body)]
+    guard = "'" if (body and body[0] in _FORMULA) or lead.strip(" ") else ""
+    return guard + lead + _LATER.sub(r"\1'", body)
 
 
-_FORMULA = frozenset("=+-@\t\r\n＝＋－＠")
+_FORMULA = frozenset("=+-@＝＋－＠")
+_LATER = re.compile(r"([;\t\r\n][ \xa0\"]*)(?=[=+\-@＝＋－＠])")
 
 
 def _quoted(cell: str) -> str:

@@ -21,6 +21,8 @@ _DRAWN = {
     "linearGradient", "radialGradient", "stop", "title", "desc", "symbol", "text", "tspan", "metadata",
 }  # fmt: skip
 _SVG = "{http://www.w3.org/2000/svg}"
+_DECLARATION = re.compile(r"\ufeff?<\?xml\s[^<>?]{0,200}\?>")
+_ENCODING = re.compile(r"encoding\s*=\s*['\"](?!utf-8['\"])", re.IGNORECASE)
 _REFERENCE = re.compile(r"url\s*\(\s*['\"]?(?!#)|expression|javascript:|@import|\\", re.IGNORECASE)
 
 
@@ -72,8 +74,12 @@ def _svg_problem(data: bytes) -> str:
     # Entities are declared in a DOCTYPE: without one, nothing in the text can grow or be fetched.
     if "<!DOCTYPE" in text.upper() or "<!ENTITY" in text.upper():
         return "has a DOCTYPE; save the logo as plain SVG without one"
-    if re.search(r"<\?xml[^>]*encoding\s*=\s*['\"](?!utf-8['\"])", text, re.IGNORECASE):
+    declaration = _DECLARATION.match(text)
+    if declaration is not None and _ENCODING.search(declaration[0]):
         return "declares an encoding that is not UTF-8; save the logo in UTF-8"
+    # What reads the text drops them: a stylesheet that one of them names would be fetched all the same.
+    if text.count("<?") > (declaration is not None):
+        return "has a processing instruction, such as one that names a stylesheet; save the logo as plain SVG"
     try:
         root = Tree.fromstring(text.encode())  # noqa: S314  it has no DOCTYPE, hence no entities
     except (Tree.ParseError, RecursionError, ValueError):
