@@ -176,9 +176,12 @@ def _account(visit: Visit, code: str) -> str:
 
 
 def _meter(visit: Visit, meters: Sequence[Entity[Meter]]) -> Entity[Meter] | None:
+    """The one that is asked for, else that of the latest measurement of the days that are shown."""
     wanted = visit.query.text("meter")
-    if wanted is None:
-        latest = query_usage(visit.records, visit.usage, UsageRequest(limit=1)).rows
+    if wanted is None and len(meters) > 1:
+        start, end = (day_start(day, visit.config.timezone) for day in _days(visit))
+        asked = UsageRequest(start_date=start, end_date=end + timedelta(days=1), limit=1)
+        latest = query_usage(visit.records, visit.usage, asked).rows
         wanted = str(latest[0]["meterId"]) if latest else None
     return next((each for each in meters if wanted in {each.id, each.value.code}), meters[0] if meters else None)
 

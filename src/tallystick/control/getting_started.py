@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tallystick.control.bill_lists import BillState, BillsWanted, list_bills
+from tallystick.control.bills import KIND
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.aggregation import Aggregation
+from tallystick.core.bill import BillStatus
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Meter
-from tallystick.ports import OrganizationRecords, OrganizationUsage, Page, UsageColumn, UsageQuery, Where
+from tallystick.ports import DocumentWhere, OrganizationRecords, OrganizationUsage, Page, UsageColumn, UsageQuery, Where
 
 ONE = Page(size=1)
 
@@ -28,7 +29,7 @@ class Step:
 
 def steps(records: OrganizationRecords, usage: OrganizationUsage) -> tuple[Step, ...]:
     """The steps in order; none once a bill is approved. Each asks for one row, however many there are."""
-    if any(_bill(records, state) for state in (BillState.APPROVED, BillState.LOCKED)):
+    if _bill(records, {"status": (BillStatus.APPROVED,)}):  # a locked one is approved
         return ()
     meter, plan, account = _first(records, Meter), _first(records, Plan), _first(records, Account)
     counted = _first(records, Aggregation) or _first(records, CompoundAggregation)
@@ -42,7 +43,7 @@ def steps(records: OrganizationRecords, usage: OrganizationUsage) -> tuple[Step,
         ("account", account, None),
         ("account plan", _first(records, AccountPlan), account),
         ("usage", meter is not None and _used(usage, meter), None),
-        ("bill", _bill(records, None), None),
+        ("bill", _bill(records, {}), None),
         ("approval", False, None),
     )
     return tuple(
@@ -54,8 +55,8 @@ def _first(records: OrganizationRecords, kind: type[Any]) -> Entity[Any] | None:
     return next(iter(records.find(kind, Where(), ONE).rows), None)
 
 
-def _bill(records: OrganizationRecords, state: BillState | None) -> bool:
-    return bool(list_bills(records, BillsWanted(state=state), ONE).rows)
+def _bill(records: OrganizationRecords, equal: dict[str, tuple[str, ...]]) -> bool:
+    return bool(records.documents(KIND, DocumentWhere(equal=equal), ONE).rows)
 
 
 def _used(usage: OrganizationUsage, meter: Entity[Meter]) -> bool:

@@ -126,19 +126,19 @@ def pending_bills(records: OrganizationRecords) -> tuple[StateTotal, ...] | None
 def expiring_credit(records: OrganizationRecords, now: Instant, zone: str) -> tuple[Expiring, ...]:
     """Commitments and balances that end within thirty days, the earliest first."""
     today = local_day(now, zone)
-    return records.remembered(("expiring credit", today), lambda read: _expiring(read, today))
-
-
-def _expiring(records: OrganizationRecords, today: date) -> tuple[Expiring, ...]:
-    soon = sorted(
-        (each for each in _credits(records, today) if today < each[2] <= today + SOON), key=lambda each: each[2]
-    )[:MOST]
+    soon = records.remembered(("expiring credit", today), lambda read: _expiring(read, today))
     names = records.get_many(Account, {account for account, _, _ in soon})
     return tuple(
         Expiring(account_id=account, account_name=names[account].value.name, what=what, ends=ends)
         for account, what, ends in soon
         if account in names
     )
+
+
+def _expiring(records: OrganizationRecords, today: date) -> list[tuple[str, str, date]]:
+    """Made without accounts: a new one, which any measurement may bring, does not let go of it."""
+    soon = (each for each in _credits(records, today) if today < each[2] <= today + SOON)
+    return sorted(soon, key=lambda each: each[2])[:MOST]
 
 
 def _credits(records: OrganizationRecords, today: date) -> Iterator[tuple[str, str, date]]:

@@ -6,7 +6,19 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Delete, Insert, Select, Table, bindparam, delete, or_, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Delete,
+    Insert,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -14,10 +26,12 @@ from tallystick.errors import Refusal
 from tallystick.ports import Document, DocumentWhere, Found, Page
 from tallystick.stores.records_sql.entities import Run
 from tallystick.stores.records_sql.paging import DocumentPlace, read_token, write_token
-from tallystick.stores.records_sql.schema import DOCUMENT_KINDS, DOCUMENT_TABLES, INTEGER, UNIQUE_KEYS
+from tallystick.stores.records_sql.schema import BROAD, DOCUMENT_KINDS, DOCUMENT_TABLES, INTEGER, NARROW, UNIQUE_KEYS
 from tallystick.stores.records_sql.statements import matches
 from tallystick.stores.records_sql.texts import require_all_storable, require_storable, storable, storable_of
 
+FEW = 50  # values of a narrow key that are looked up one by one
+BROADEST = 2
 MANY = 100  # texts that documents are asked for by: then it is worth asking first whether there are any
 
 
@@ -38,7 +52,7 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     parameters, equal, between = found
     if max(map(len, (where.equal or {}).values()), default=0) >= MANY and not run(_any(kind), parameters):
         return Found(())
-    rows = run(_listing(kind, equal, between, bool(page.token)), parameters)
+    rows = run(_listing(kind, equal, between, bool(page.token), (), _brings_few(where)), parameters)
     shown = [_document(kind, row) for row in rows[: page.size]]
     more = len(rows) > page.size
     return Found(tuple(shown), _place(rows[page.size - 1]) if more else None)
@@ -130,16 +144,20 @@ def _listing(
     between: tuple[tuple[str, bool, bool], ...],
     goes_on: bool,
     names: tuple[str, ...] = (),
+    few: bool = False,
 ) -> Select[Any]:
     """Documents whose keys have the wanted texts and lie in the wanted ranges, from the place of the page on: all of
-    them, or the named keys only."""
+    them, or the named keys only. `few`: the one key that is asked for brings so few that they can be put in order."""
     table = _table(kind)
     searchable = {"id", "sort", *DOCUMENT_KINDS[kind]}
     read = [table.c[name] for name in names] or _columns(table)
     statement = select(*read).where(table.c.organization_id == bindparam("organization_id"))
+    least = min((_breadth(name) for name, single in equal if single), default=BROADEST)
     for name, single in equal:
         assert name in searchable, f"{kind} has no key {name}"
-        statement = statement.where(matches(table.c[name], f"equal_{name}", single=single))
+        # A key of wider values is no index to read: SQLite takes them all for alike.
+        column = table.c[name].concat("") if single and _breadth(name) > least else table.c[name]
+        statement = statement.where(matches(column, f"equal_{name}", single=single))
     for name, has_low, has_high in between:
         assert name in searchable, f"{kind} has no key {name}"
         if has_low:
@@ -151,7 +169,22 @@ def _listing(
         before = table.c.sequence < bindparam("last_sequence", type_=INTEGER)
         # The same as (sort, sequence) < (last_sort, last_sequence), in the form that lets SQLite use a key's index.
         statement = statement.where(table.c.sort <= last_sort, or_(table.c.sort < last_sort, before))
-    return statement.order_by(table.c.sort.desc(), table.c.sequence.desc()).limit(bindparam("size", type_=INTEGER))
+    sort: ColumnElement[str] = table.c.sort
+    if few:
+        # The same order, but of no index: SQLite would walk the whole list for it.
+        sort = sort.concat("")
+    return statement.order_by(sort.desc(), table.c.sequence.desc()).limit(bindparam("size", type_=INTEGER))
+
+
+def _breadth(name: str) -> int:
+    return 0 if name in NARROW else BROADEST if name in BROAD else 1
+
+
+def _brings_few(where: DocumentWhere) -> bool:
+    """Whether a list asks for a few values of one narrow key, and for nothing else that is equal."""
+    return len(where.equal or {}) == 1 and all(
+        name in NARROW and 1 < len(values) <= FEW for name, values in (where.equal or {}).items()
+    )
 
 
 @cache

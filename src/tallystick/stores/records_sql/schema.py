@@ -66,6 +66,10 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.
 CARRIED: dict[str, tuple[str, ...]] = {"bill": ("currency", "total")}
+# Keys of which each value has few documents: what asks for one of them reads by it, whatever else is asked for.
+NARROW = frozenset({"id", "account_id", "awaits", "bill_id", "adjusted_bill_id", "credit_id", "period_key"})
+# Keys that have few values, each of many documents: read by only where nothing else is asked for.
+BROAD = frozenset({"locked", "billing_frequency", "active"})
 # Keys of which an organisation has each value at most once.
 UNIQUE_KEYS: dict[str, tuple[str, ...]] = {"bill": ("period_key",)}
 

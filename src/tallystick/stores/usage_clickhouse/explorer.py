@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any, assert_never
 
 from tallystick.core.aggregation import Method
 from tallystick.core.field_condition import Comparator
+from tallystick.core.period import Instant
 from tallystick.core.quantity import plain, tidy
 from tallystick.core.time_group import TimeFrequency, group_starts
 from tallystick.ports import UsageAnswer, UsageColumn, UsageCondition, UsageFilter, UsageGroup, UsageQuery, UsageRow
@@ -17,6 +18,7 @@ from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Co
 from tallystick.stores.usage_clickhouse.schema import NO_FIELDS, Fields
 
 _EPOCH_DAY = date(1970, 1, 1)
+_FEW_DAYS = timedelta(days=100)
 
 
 def query(
@@ -195,7 +197,8 @@ def _group(
         return "account"
     if group.by == "TIME":
         assert group.frequency is not None, "a time group has a frequency"
-        starts = group_starts(_days(connection, where, bindings), TimeFrequency(group.frequency), query.zone)
+        days = _days_between(query.start, query.end) or _days(connection, where, bindings)
+        starts = group_starts(days, TimeFrequency(group.frequency), query.zone)
         placed = bindings.bind([to_micros(start) for start in starts], "Array(Int64)")
         return f"roundDown(toUnixTimestamp64Micro(ts), {placed})" if starts else "toInt64(0)"
     assert group.meter_id is not None, "a dimension group has a meter"
@@ -204,6 +207,14 @@ def _group(
     if column is None:
         return "CAST(NULL AS Nullable(String))"
     return f"if(meter = {bindings.text(group.meter_id)}, {column}, NULL)"
+
+
+def _days_between(start: Instant | None, end: Instant | None) -> list[date]:
+    """The UTC days of a query of a few months; none of a longer one, which may have measurements on few of them."""
+    if start is None or end is None or end - start > _FEW_DAYS or end <= start:
+        return []
+    first, last = start.astimezone(UTC).date(), (end - timedelta(microseconds=1)).astimezone(UTC).date()
+    return [first + timedelta(days=day) for day in range((last - first).days + 1)]
 
 
 def _days(connection: Connection, where: str, bindings: Bindings) -> list[date]:
