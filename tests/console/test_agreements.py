@@ -196,3 +196,39 @@ def test_who_may_only_look_sees_it_without_buttons(organization: Tenant, shop: S
     for label in ("New contract", "New discount", "New charge", "Change a level", "New commitment"):
         assert label not in page
     assert "Replace the plan" not in reader.get(f"/accountplans/{id_in('accountplans', page)}")
+
+
+def test_a_seat_is_priced_on_a_plan(admin: Visitor, http: httpx.Client, shop: Shop) -> None:
+    """5 seats at 7.00 for the month, in arrears, beside its 20.00: 55.00."""
+    admin.get("/counters")
+    admin.post("/counters", {"name": "Seats", "unit": "seat"})
+    counter = id_in("counters", admin.get("/counters"))
+    assert "No price for seats" in admin.get(f"/plans/{shop.team}")
+    bands = {"lowerLimit": "0", "fixedPrice": "0", "unitPrice": "7", "bandId": "", "cumulative": "true"}
+    typed = {"counterId": counter, **bands, "startDate": f"{FIRST}"}
+    path = f"/plans/{shop.team}/counterpricings/new"
+    assert "needed" in admin.post(path, typed | {"startDate": ""}, 422)
+    price = id_in("counterpricings", admin.post(path, typed))
+    level = {"counterId": counter, "value": "5", "date": f"{FIRST - timedelta(days=1)}"}
+    admin.post(f"{shop.page}/counters", level)
+    preview = read(send(http, "POST", "/bills/preview", {"accountIds": [shop.account]}))
+    assert preview["billTotal"] == Decimal("55.00")
+    admin.post(f"/counterpricings/{price}", typed | {"unitPrice": "8", "version": "1"})
+    preview = read(send(http, "POST", "/bills/preview", {"accountIds": [shop.account]}))
+    assert preview["billTotal"] == Decimal("60.00")
+    admin.post(f"/counterpricings/{price}/delete")
+    assert "No price for seats" in admin.get(f"/plans/{shop.team}")
+
+
+def test_products_and_templates_are_edited(admin: Visitor, http: httpx.Client, shop: Shop) -> None:
+    product = id_in("products", admin.get("/products"))
+    admin.get(f"/products/{product}")
+    assert "Disks" in admin.post(f"/products/{product}", {"name": "Disks", "code": "disks", "version": "1"})
+    assert "is used by" in admin.post(f"/products/{product}/delete", {}, 422)
+    template = id_in("plantemplates", admin.get("/plantemplates"))
+    before = read(http.get(f"/plantemplates/{template}"))
+    typed = {"productId": product, "name": "Month", "currency": "USD", "billFrequency": "MONTHLY"}
+    admin.post(f"/plantemplates/{template}", typed | {"standingCharge": "25", "version": "1"})
+    after = read(http.get(f"/plantemplates/{template}"))
+    assert (before["standingCharge"], after["standingCharge"], after["name"]) == (20, 25, "Month")
+    assert "is used by" in admin.post(f"/plantemplates/{template}/delete", {}, 422)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from tallystick.console.counter_prices import counter_prices_of
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.console.price_lists import chart_of, in_words
 from tallystick.console.products import products, templates
@@ -131,6 +132,7 @@ def _show(visit: Visit) -> Html:
         "product": visit.records.get(Product, template.value.product_id),
         "prices": prices,
         "charts": charts,
+        "counter_prices": counter_prices_of(visit, plan),
         "accounts": list(accounts.values()),
         "more_accounts": on_it.next_token is not None,
     }

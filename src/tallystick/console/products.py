@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from tallystick.console.agreed import changed, new, version
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control.plan_templates import PLAN_TEMPLATES
 from tallystick.control.products import PRODUCTS
@@ -33,6 +36,22 @@ def _create(visit: Visit) -> Redirect:
     return Redirect("/products", notice=f"The product {product.value.name} is there.")
 
 
+def _edit(visit: Visit) -> Html:
+    return Html("product.html", {"product": PRODUCTS.retrieve(visit.records, visit.path["id"])})
+
+
+def _update(visit: Visit) -> Redirect:
+    product = PRODUCTS.retrieve(visit.records, visit.path["id"])
+    typed = {"name": visit.form.required("name"), "code": visit.form.required("code")}
+    PRODUCTS.update(visit.desk, product.id, changed(product.value, typed), version(visit))
+    return Redirect("/products", notice="The product is changed.")
+
+
+def _delete(visit: Visit) -> Redirect:
+    gone = PRODUCTS.delete(visit.desk, visit.path["id"])
+    return Redirect("/products", notice=f"The product {gone.value.name} is deleted.")
+
+
 def _templates(visit: Visit) -> Html:
     found = PLAN_TEMPLATES.find(visit.records, Where(), visit.query.page(highest=50))
     named = visit.records.get_many(Product, {each.value.product_id for each in found.rows})
@@ -46,13 +65,14 @@ def _template_form(visit: Visit) -> Html:
         "currencies": currencies,
         "frequencies": [(each, each.capitalize()) for each in GRID],
         "currency": visit.config.currency,
+        "template": PLAN_TEMPLATES.retrieve(visit.records, visit.path["id"]) if "id" in visit.path else None,
     }
     return Html("plan_template_form.html", values)
 
 
-def _create_template(visit: Visit) -> Redirect:
+def _typed_template(visit: Visit) -> dict[str, object]:
     form = visit.form
-    typed = {
+    return {
         "productId": form.required("productId"),
         "name": form.required("name"),
         "code": form.text("code"),
@@ -64,8 +84,27 @@ def _create_template(visit: Visit) -> Redirect:
         "standingChargeBillInAdvance": form.flag("standingChargeBillInAdvance") or None,
         "minimumSpend": form.decimal("minimumSpend"),
     }
-    template = PLAN_TEMPLATES.create(visit.desk, wire.decode(PlanTemplate, wire.encode(typed)))
+
+
+def _create_template(visit: Visit) -> Redirect:
+    template = PLAN_TEMPLATES.create(visit.desk, new(PlanTemplate, _typed_template(visit)))
     return Redirect(f"/plans/new?planTemplateId={template.id}", notice=f"The template {template.value.name} is there.")
+
+
+def _update_template(visit: Visit) -> Redirect:
+    template = PLAN_TEMPLATES.retrieve(visit.records, visit.path["id"])
+    value = changed(template.value, _typed_template(visit))
+    PLAN_TEMPLATES.update(visit.desk, template.id, value, version(visit))
+    return Redirect("/plantemplates", notice="The template is changed. Open bills follow when they are run again.")
+
+
+def _delete_template(visit: Visit) -> Redirect:
+    gone = PLAN_TEMPLATES.delete(visit.desk, visit.path["id"])
+    return Redirect("/plantemplates", notice=f"The template {gone.value.name} is deleted.")
+
+
+def _change(method: str, path: str, run: Any, title: str, **more: Any) -> Page:
+    return Page(method=method, path=path, run=run, title=title, may=May.CONFIGURE, section="plans", **more)
 
 
 def templates(visit: Visit) -> list[tuple[str, str]]:
@@ -97,4 +136,10 @@ PAGES = (
         may=May.CONFIGURE,
         again=_template_form,
     ),
+    _change("GET", "/products/{id}", _edit, "Edit a product"),
+    _change("POST", "/products/{id}", _update, "Change a product", again=_edit),
+    _change("POST", "/products/{id}/delete", _delete, "Delete a product", again=_edit),
+    _change("GET", "/plantemplates/{id}", _template_form, "Edit a plan template"),
+    _change("POST", "/plantemplates/{id}", _update_template, "Change a plan template", again=_template_form),
+    _change("POST", "/plantemplates/{id}/delete", _delete_template, "Delete a plan template", again=_template_form),
 )
