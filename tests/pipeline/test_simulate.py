@@ -378,6 +378,7 @@ def test_families_are_simulated_together(open_desk: Opener) -> None:
     ("given", "code"),
     [
         ({"accountIds": [id_of("account", "nobody")]}, "unknown_reference"),
+        ({"planId": id_of("plan", "nothing")}, "unknown_reference"),
         ({"lastDateInBillingPeriod": date(2023, 11, 29)}, "no_billing_period"),
     ],
 )

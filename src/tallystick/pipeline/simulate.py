@@ -14,6 +14,7 @@ import msgspec
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.bill import Bill
 from tallystick.core.bill_job import BillFailure
+from tallystick.core.catalog import Plan
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.core.plan_group import PlanGroupLink
@@ -149,7 +150,7 @@ def _message(side: Side) -> str:
 def periods_of(records: OrganizationRecords, request: SimulationRequest) -> list[AccountPeriod]:
     """The bills that a simulation is of: those of a run for the same day, of the accounts that are asked for.
 
-    Refusal `unknown_reference` for an account that does not exist.
+    Refusal `unknown_reference` for an account or a plan that does not exist.
     """
     wanted = _accounts(records, request)
     named = sorted(wanted) if wanted is not None and len(wanted) <= NAMED else None
@@ -182,6 +183,8 @@ def _accounts(records: OrganizationRecords, request: SimulationRequest) -> set[s
         return set(there)
     if request.plan_id is None:
         return None
+    if records.get(Plan, request.plan_id) is None:
+        raise Refusal("unknown_reference", f"planId: there is no plan {request.plan_id}", field="planId")
     links = records.every(PlanGroupLink, Where(equal={"plan_id": (request.plan_id,)}))
     groups = sorted({each.value.plan_group_id for each in links})
     wheres = [Where(equal={"plan_id": (request.plan_id,)})]
