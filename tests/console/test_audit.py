@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from visitor import Visitor, add_user
+from visitor import Visitor, add_user, signed_in
 
+from tallystick.core.user import Role
 from tenant import Tenant
 
 
@@ -97,3 +98,12 @@ def test_the_page_tells_the_same(http: httpx.Client, admin: Visitor) -> None:
     assert history.count("history</a>") == 2
     assert "Nothing matches." in admin.get("/audit?to=2001-01-01")
     assert "must be a date" in admin.get("/audit?to=tomorrow", 400)
+
+
+def test_what_changed_of_users_is_for_administrators(admin: Visitor, organization: Tenant) -> None:
+    """Others see everything but users and keys."""
+    email = add_user(organization, Role.SUPPORT, "secret.person@company.example")["email"]
+    assert email in admin.get("/audit?kind=user")
+    page = signed_in(organization, Role.READ_ONLY).get("/audit?kind=user")
+    assert "Create user" in " ".join(page.split())
+    assert email not in page

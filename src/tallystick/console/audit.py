@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 from tallystick.console.page import Html, Page, Visit
 from tallystick.control.audit import told
 from tallystick.control.desk import LABELS
 from tallystick.core.period import Instant
-from tallystick.core.user import User
+from tallystick.core.user import May, User
 from tallystick.errors import Refusal
 from tallystick.ports import AuditWhere, Where
 from tallystick.ports import Page as Part
@@ -35,6 +36,8 @@ PAGES_OF = {
     "user": "/users",
 }
 
+PRIVATE = frozenset({"user", "serviceuser"})  # of these, others than administrators see that something was done
+
 
 def _audit(visit: Visit) -> Html:
     query = visit.query
@@ -48,6 +51,8 @@ def _audit(visit: Visit) -> Html:
         until=None if last is None else _midnight(visit, last, 1),
     )
     rows, next_token = told(visit.app.records, visit.records, where, Part(size=SIZE, token=query.text("nextToken")))
+    if not visit.may(May.ADMINISTER):
+        rows = tuple(replace(row, label="", changes=()) if row.entry.kind in PRIVATE else row for row in rows)
     kinds = {**LABELS, **OTHER_KINDS}
     people = [(each.id, each.value.name) for each in visit.records.find(User, EVERYBODY, Part(size=100)).rows]
     return Html(
