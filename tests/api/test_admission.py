@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tallystick.api.admission import REQUEST_BYTES, WEIGHT, Admission, Receive
-from tallystick.api.encoding import MAX_MEMBERS, unpacked
 from tallystick.errors import Refusal
+from tallystick.web.encoding import MAX_MEMBERS, unpacked
 
 if sys.version_info >= (3, 14):
     from compression import zstd

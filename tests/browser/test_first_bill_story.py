@@ -82,7 +82,6 @@ def bring_usage_in(page: Page, file: Path, day: date) -> None:
     file.write_text(f"uid,account,ts,calls\na,nordwind,{day}T08:00:00Z,2500\nb,nordwind,{day}T23:59:59Z,1500\n")
     go_on(page, "Bring usage in")
     page.get_by_label("A CSV file").set_input_files(file)
-    expect(page.get_by_label("Rows")).to_have_value(re.compile("2500"))
     page.get_by_role("button", name="Count them").click()
     expect(page.locator(".figure", has_text="Accepted").locator("data")).to_have_attribute("data-value", "2")
 

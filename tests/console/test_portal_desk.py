@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 
@@ -12,6 +13,8 @@ from visitor import Visitor
 from tallystick.core.user import Role
 
 LOGO = '<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>'
+# One pixel: signature, then the chunks IHDR, IDAT and IEND.
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=")
 LOOKS = {
     "displayName": "Acme & Sons",
     "accentColour": "#7a1fa2",
@@ -40,6 +43,11 @@ def test_the_looks_are_set_and_refused_beside_the_field(admin: Visitor, http: ht
     admin.post("/settings/portal/logo", {"content": LOGO})
     assert httpx.Response(200, content=http.get("/portalsettings/logo").content).text == LOGO
     admin.post("/settings/portal/logo", {"content": "<svg onload='x'/>"}, status=422)
+    admin.post("/settings/portal/logo", files={"file": PNG})
+    assert http.get("/portalsettings/logo").content == PNG
+    admin.post("/settings/portal/logo", files={"file": LOGO.encode()})
+    assert http.get("/portalsettings/logo").content.decode() == LOGO
+    assert "is no PNG" in admin.post("/settings/portal/logo", status=422, files={"file": PNG[:20]})
     assert "no logo any more" in admin.post("/settings/portal/logo/remove")
 
 

@@ -36,17 +36,19 @@ class Visitor:
         self._remember(reply.text)
         return reply.text
 
-    def post(self, path: str, fields: Fields | None = None, status: int = 200) -> str:
+    def post(
+        self, path: str, fields: Fields | None = None, status: int = 200, files: Mapping[str, bytes] | None = None
+    ) -> str:
         """The text of the page that sending a form leads to. The form's token is that of the last page seen."""
-        reply = self.send(path, fields)
+        reply = self.send(path, fields, files)
         assert reply.status_code == status, f"{path}: {reply.status_code} {reply.text[-2000:]}"
         self._remember(reply.text)
         return reply.text
 
-    def send(self, path: str, fields: Fields | None = None) -> httpx.Response:
-        """The answer to a form, whatever it is."""
+    def send(self, path: str, fields: Fields | None = None, files: Mapping[str, bytes] | None = None) -> httpx.Response:
+        """The answer to a form, whatever it is; one with files is sent as browsers send those."""
         site = {"origin": str(self.http.base_url).rstrip("/"), "sec-fetch-site": "same-origin"}
-        return self.http.post(path, data={"form-token": self.token, **(fields or {})}, headers=site)
+        return self.http.post(path, data={"form-token": self.token, **(fields or {})}, files=files, headers=site)
 
     def sign_in(self, email: str, password: str = PASSWORD) -> str:
         """The page after the sign-in."""

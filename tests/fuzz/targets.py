@@ -12,7 +12,6 @@ from decimal import Decimal
 
 import msgspec
 
-from tallystick.api.encoding import unpacked
 from tallystick.core.expression import CalculationError, ExpressionError, Scalar, Type, check, evaluate, parse, render
 from tallystick.core.measurement import (
     EARLIEST,
@@ -34,6 +33,7 @@ from tallystick.pipeline.ingest.columns import Form, Forms
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.sorting import FEW, Sorter
 from tallystick.pipeline.ingest.splitting import MAX_MEASUREMENTS, split
+from tallystick.web.encoding import unpacked
 
 NOW = Instant.parse("2025-06-01T12:00:00Z")
 SCHEMA = Schema("10000000-0000-4000-8000-000000000001", 1, (("t", 1), ("n", 5)))  # t in what, n in measure

@@ -27,7 +27,6 @@ from tallystick import failpoints
 from tallystick.api.admission import Admission, Receive
 from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler
 from tallystick.api.door import Door
-from tallystick.api.encoding import unpacked
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import ROUTES
@@ -37,8 +36,10 @@ from tallystick.console import handler
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import MAX_BYTES, ingest
 from tallystick.settings import Settings, read_settings
+from tallystick.web.encoding import unpacked
 from tallystick.web.links import verify
 from tallystick.web.query import query_string
+from tallystick.web.threads import THREADS
 from tallystick.worker import Worker
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,7 @@ class Front:
         assert self._routed is not None
         with self._admission.request() as ticket:
             try:
-                body = await self._admission.read(ticket, receive, self._most(scope), "request_too_large")
+                body = await self._admission.read(ticket, receive, await self._most(scope), "request_too_large")
             except Refusal as problem:
                 await _turn_away(scope, send, problem)
                 return
@@ -185,9 +186,14 @@ class Front:
 
             await self._routed(scope, whole, send)  # type: ignore[arg-type]  # Litestar's own ASGI types are narrower
 
-    def _most(self, scope: Scope) -> int:
-        """How many bytes the body of a request may have: a file may have more, once its link is proven."""
+    async def _most(self, scope: Scope) -> int:
+        """How many bytes the body of a request may have: a file may have more, once its link is proven, or the session
+        that it comes from."""
         assert self._app is not None
+        if scope["method"] == "POST" and scope["path"] in handler.FILES:
+            cookie = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
+            look = asyncio.get_running_loop().run_in_executor
+            return await look(THREADS, handler.room_for_files, self._app, scope["path"], cookie)
         for method, path, most in FILES:
             if method == scope["method"] and path.fullmatch(scope["path"]):
                 try:

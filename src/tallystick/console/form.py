@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import parse_qsl
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
@@ -25,6 +27,7 @@ class Form:
     """The fields of a form in the order they were sent; a name may come several times."""
 
     values: Mapping[str, tuple[str, ...]]
+    files: Mapping[str, bytes] = field(default_factory=dict)  # those that were chosen, by the name of the field
 
     def text(self, name: str) -> str | None:
         """The text that was typed, without surrounding space; None when nothing was."""
@@ -103,3 +106,31 @@ def read_form(body: bytes) -> Form:
     for name, value in pairs:
         values.setdefault(name, []).append(value.replace("\r\n", "\n"))
     return Form({name: tuple(given) for name, given in values.items()})
+
+
+def read_multipart(body: bytes, content_type: str) -> Form:
+    """The fields and files of a body in the form that browsers send files in (`multipart/form-data`)."""
+    values: dict[str, list[str]] = {}
+    files: dict[str, bytes] = {}
+    try:
+        for part, content in _parts(body, parse_options_header(content_type)[1].get("boundary", "")):
+            if part.filename:
+                files[part.name] = content
+            elif part.filename is None:  # empty: a field for a file in which none was chosen
+                values.setdefault(part.name, []).append(content.decode().replace("\r\n", "\n"))
+    except (MultipartError, UnicodeDecodeError, LookupError) as problem:
+        message = f"form: must be at most {MOST_FIELDS} fields and files as multipart/form-data in UTF-8: {problem}"
+        raise Refusal("invalid_request", message) from None
+    return Form({name: tuple(given) for name, given in values.items()}, files)
+
+
+def _parts(body: bytes, boundary: str) -> Iterator[tuple[MultipartSegment, bytes]]:
+    content: list[bytes] = []
+    with PushMultipartParser(boundary, len(body), max_segment_count=MOST_FIELDS) as parser:
+        for event in parser.parse(body):
+            if isinstance(event, MultipartSegment):
+                part, content = event, []
+            elif event:
+                content.append(event)
+            else:
+                yield part, b"".join(content)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
+from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,13 +15,15 @@ from litestar.datastructures import Cookie
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
+from litestar.types import Empty
 
 from tallystick.console import entrance
 from tallystick.console.answering import Reply, error_page, reply_of
-from tallystick.console.form import Form, read_form
+from tallystick.console.form import Form, read_form, read_multipart
 from tallystick.console.page import Guest, OpenPage, Page, Visit, current_config
 from tallystick.console.site import OPEN_PAGES, PAGES
 from tallystick.console.static import SERVED
+from tallystick.control import users
 from tallystick.errors import Family, Refusal
 from tallystick.ports.audit import Origin, acting
 from tallystick.web.public import base_url
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORM = "application/x-www-form-urlencoded"
+FORM_WITH_FILES = "multipart/form-data"
+FILES = {page.path: page.file_bytes for page in PAGES if page.file_bytes is not None}
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -52,6 +57,17 @@ def missing(request: Request[Any, Any, Any], status: int) -> Response[bytes] | N
     if "text/html" not in request.headers.get("accept", ""):
         return None
     return _response(error_page(status, "There is no such page.", "Check the address, or start from the home page."))
+
+
+def room_for_files(app: App, path: str, cookie: str) -> int:
+    """How many bytes the form of a page may have: one that brings a file more, once it comes from who is signed in."""
+    wanted = FILES.get(path)
+    if wanted is None:
+        return app.settings.request_bytes
+    cookies = {name: each.value for name, each in SimpleCookie(cookie).items()}
+    tokens = (cookies.get(entrance.SECURE_SESSION), cookies.get(entrance.SESSION))
+    known = any(token and users.signed_in(app.records, token, app.clock.now()) for token in tokens)
+    return wanted if known else app.settings.request_bytes
 
 
 def turned_away(accept: str, status: int, problem: Refusal) -> Reply | None:
@@ -74,7 +90,9 @@ def _handler(app: App, page: Page | OpenPage, work: Callable[[Guest], Reply]) ->
         return _response(reply)
 
     path = page.path.replace("}", ":str}")
-    handler: HTTPRouteHandler = HTTPRouteHandler(path, http_method=HttpMethod(page.method), status_code=200)(handle)
+    limit = page.file_bytes if isinstance(page, Page) and page.file_bytes is not None else Empty
+    made = HTTPRouteHandler(path, http_method=HttpMethod(page.method), status_code=200, request_max_body_size=limit)
+    handler: HTTPRouteHandler = made(handle)
     return handler
 
 
@@ -93,9 +111,7 @@ def _guest(app: App, request: Request[Any, Any, Any], body: bytes) -> Guest:
     form = Form({})
     if request.method == "POST":
         entrance.require_same_origin(request.headers, app.settings.public_url)
-        if body and not request.headers.get("content-type", "").startswith(FORM):
-            raise Refusal("unsupported_encoding", f"form: send {FORM}")
-        form = read_form(body)
+        form = _form(body, request.headers.get("content-type", ""))
     return Guest(
         app=app,
         now=app.clock.now(),
@@ -109,6 +125,14 @@ def _guest(app: App, request: Request[Any, Any, Any], body: bytes) -> Guest:
         destination=request.headers.get("sec-fetch-dest", ""),
         request_id=request_id_of(request.headers),
     )
+
+
+def _form(body: bytes, content_type: str) -> Form:
+    if content_type.startswith(FORM_WITH_FILES):
+        return read_multipart(body, content_type)
+    if body and not content_type.startswith(FORM):
+        raise Refusal("unsupported_encoding", f"form: send {FORM} or {FORM_WITH_FILES}")
+    return read_form(body)
 
 
 def _opened(app: App, page: OpenPage, guest: Guest) -> Reply:

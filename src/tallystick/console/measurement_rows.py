@@ -11,7 +11,7 @@ from tallystick.core import wire
 from tallystick.core.meter import Meter
 from tallystick.errors import Refusal
 
-MOST_ROWS = 20_000
+MOST_ROWS = 100_000
 HEADS = ("uid", "account", "ts", "ets")
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 

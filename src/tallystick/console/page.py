@@ -169,7 +169,8 @@ class Page:
     """A page for signed-in users.
 
     `title` says in the documentation what it is. `section` marks its place in the navigation. `again` is the page with
-    the form: when a POST is refused, it is shown again with what was typed and the reason beside the field.
+    the form: when a POST is refused, it is shown again with what was typed and the reason beside the field. With
+    `file_bytes` the form may bring a file, and be so large whatever the limit of other requests is.
     """
 
     method: str
@@ -179,6 +180,7 @@ class Page:
     may: May = May.SEE
     section: str = ""
     again: Callable[[Visit], Html] | None = None
+    file_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

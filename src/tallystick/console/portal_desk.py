@@ -15,6 +15,7 @@ from tallystick.ports import Page as Part
 
 SETTINGS, ACCOUNT = "/settings/portal", "/accounts/{id}/portal"
 SIZE = 25
+PNG = b"\x89PNG"
 
 
 def _settings(visit: Visit) -> Html:
@@ -42,9 +43,9 @@ def _change(visit: Visit) -> Redirect:
 
 
 def _logo(visit: Visit) -> Redirect:
-    drawing = visit.form.required("content")
-    content = base64.b64encode(drawing.encode()).decode()
-    logo = wire.decode(PortalLogo, wire.encode({"mediaType": LogoType.SVG, "content": content}))
+    picture = visit.form.files.get("file") or visit.form.required("content").encode()
+    kind = LogoType.PNG if picture.startswith(PNG) else LogoType.SVG
+    logo = wire.decode(PortalLogo, wire.encode({"mediaType": kind, "content": base64.b64encode(picture).decode()}))
     portal_settings.set_logo(visit.desk, logo)
     return Redirect(SETTINGS, notice="The portal shows this logo from now on.")
 

@@ -1,17 +1,23 @@
-"""Bring usage in by hand: rows of a table, counted exactly once like all other measurements."""
+"""Bring usage in by hand: rows of a table, pasted or as a file, counted exactly once like all other measurements."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+from tallystick.console.form import Form
 from tallystick.console.measurement_rows import HEADS, MOST_ROWS, members
 from tallystick.console.page import Html, Page, Visit
 from tallystick.control.meters import METERS
 from tallystick.core.meter import Meter
 from tallystick.core.user import May
+from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import Verdict
+from tallystick.web.encoding import unpacked
 
 AT_ONCE = 1_000
+FILE_BYTES = 10_000_000  # of a file, also once it is unpacked
+FORM_BYTES = FILE_BYTES + 1_100_000  # what is pasted and chosen beside it
+GZIP = b"\x1f\x8b"
 SHOWN = 20
 
 
@@ -33,7 +39,7 @@ def _values(visit: Visit) -> dict[str, object]:
 
 def _upload(visit: Visit) -> Html:
     meter = METERS.retrieve(visit.records, visit.form.required("meterId"))
-    rows = list(members(visit.form.raw("rows"), meter.value, visit.form.text("account")))
+    rows = list(members(_table(visit.form), meter.value, visit.form.text("account")))
     counts: Counter[str] = Counter()
     wrong: list[tuple[int, Verdict]] = []
     for start in range(0, len(rows), AT_ONCE):
@@ -43,6 +49,22 @@ def _upload(visit: Visit) -> Html:
             if verdict.verdict in {"rejected", "conflict"} and len(wrong) < SHOWN:
                 wrong.append((at, verdict))
     return Html("upload.html", _values(visit) | {"counts": counts, "wrong": wrong})
+
+
+def _table(form: Form) -> str:
+    """The text of the file, packed or not, or else what was pasted."""
+    file = form.files.get("file")
+    if file is None:
+        return form.raw("rows")
+    if file.startswith(GZIP):
+        file = unpacked(file, "gzip", FILE_BYTES)
+    if len(file) > FILE_BYTES:
+        message = f"file: has more than {FILE_BYTES:,} bytes; use `tallystick import` for larger files"
+        raise Refusal("invalid_request", message, field="file")
+    try:
+        return file.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Refusal("invalid_request", "file: is no text in UTF-8; save it as CSV in UTF-8", field="file") from None
 
 
 PAGES = (
@@ -62,5 +84,6 @@ PAGES = (
         may=May.CONFIGURE,
         section="explorer",
         again=_form,
+        file_bytes=FORM_BYTES,
     ),
 )

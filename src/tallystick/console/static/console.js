@@ -51,12 +51,3 @@ document.addEventListener("click", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") for (const menu of document.querySelectorAll("header details[open]")) menu.open = false;
 });
-
-// <div data-reads="rows" hidden><input type="file"></div>: a chosen file is read into the field with that id.
-for (const part of document.querySelectorAll("[data-reads]")) {
-  part.hidden = false;
-  part.addEventListener("change", async (event) => {
-    const file = event.target.files[0];
-    if (file) document.getElementById(part.dataset.reads).value = await file.text();
-  });
-}
