@@ -50,15 +50,16 @@ def open_shop(tenant: Tenant, mark: str = "", scale: int = 1) -> Shop:
         _use(http, shop, today)
         for number, month in enumerate(months[:2]):
             _bill(http, shop, number, month)
+        _agreements(http, shop)
         _trouble(http, shop)
     return shop
 
 
 def _make(http: httpx.Client, shop: Shop, path: str, **body: object) -> str:
-    chosen = {name: f"{shop.mark}{body[name]}" for name in ("name", "unit", "description") if name in body}
+    chosen = {name: f"{shop.mark}{body[name]}"[:50] for name in ("name", "unit", "description") if name in body}
     body |= chosen if shop.mark else {}
     made: dict[str, Any] = read(send(http, "POST", path, body))
-    shop.ids[f"{path.strip('/').split('/')[-1]}:{body.get('code', '')}"] = made["id"]
+    shop.ids[f"{path.strip('/')}:{body.get('code', '')}"] = made["id"]
     return str(made["id"])
 
 
@@ -170,6 +171,28 @@ def _bill(http: httpx.Client, shop: Shop, number: int, month: date) -> None:
     shop.ids[f"billjobs:{number}"] = job["id"]
     for bill in read(http.get("/bills", params={"billJobId": job["id"]}))["data"]:
         shop.ids[f"bills:{bill['accountCode']}:{number}"] = bill["id"]
+
+
+def _agreements(http: httpx.Client, shop: Shop) -> None:
+    """What is agreed for a time that no bill is of yet; and what a plan's prices come to, simulated as they are."""
+    cedar, product = shop.ids["accounts:cedar"], shop.ids["products:inference"]
+    later = {"startDate": "2090-01-01", "endDate": "2091-01-01"}
+    of = {"accountId": cedar, "currency": "USD"}
+    contract = _make(http, shop, "/contracts", accountId=cedar, name="Year", code="year", **later)
+    _make(http, shop, "/commitments", contractId=contract, amount=500, **of, **later)
+    _make(http, shop, "/counters", name="Seats", code="seats", unit="seat", productId=product)
+    _make(
+        http, shop, "/charges", name="Set-up", code="setup", entityType="AD_HOC", lineItemType="AD_HOC", amount=30,
+        accountingProductId=product, billDate="2090-01-31", servicePeriodStartDate="2090-01-01T00:00:00Z",
+        servicePeriodEndDate="2090-02-01T00:00:00Z", contractId=contract, **of,
+    )  # fmt: skip
+    _make(
+        http, shop, "/discounts", name="Founders", code="founders", productId=product, accountingProductId=product,
+        type="AMOUNT", amount=20, startDate="2090-01-01T00:00:00Z", **of,
+    )  # fmt: skip
+    last = shop.months[2] - timedelta(days=1)
+    asked = {"candidate": {}, "lastDateInBillingPeriod": last.isoformat(), "accountIds": [cedar]}
+    shop.ids["simulations"] = read(send(http, "POST", "/simulations", asked))["id"]
 
 
 def _trouble(http: httpx.Client, shop: Shop) -> None:

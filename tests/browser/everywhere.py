@@ -23,6 +23,12 @@ def addresses(shop: Shop) -> dict[str, str]:
     return found
 
 
+def downloads(shop: Shop) -> dict[str, str]:
+    """The same of what answers a file in the console."""
+    paths = [page.path for page in PAGES if page.method == "GET" and NO_PAGES.search(page.path)]
+    return {path: _address(shop, path) for path in paths}
+
+
 def portal_addresses(shop: Shop) -> dict[str, str]:
     """The same of the portal, in a tab; in a frame they are the same pages."""
     found = {}
@@ -50,7 +56,14 @@ def _address(shop: Shop, path: str) -> str:
         "/aggregations/{id}": ids["aggregations:tokens"],
         "/compounds/{id}": ids["compoundaggregations:double"],
         "/accounts/{id}": ids["accounts:acme"],
+        "/accountplans/{id}": ids["accountplans:plan-cedar"],
         "/balances/{id}": ids["balances:prepaid"],
+        "/contracts/{id}": ids["contracts:year"],
+        "/commitments/{id}": ids["commitments:"],
+        "/counters/{id}": ids["counters:seats"],
+        "/charges/{id}": ids["charges:setup"],
+        "/discounts/{id}": ids["discounts:founders"],
+        "/playground/{id}": ids["simulations"],
         "/plans/{id}": ids["plans:team"],
         "/pricings/{id}": ids["pricings:price-0"],
         "/bills/{id}": ids["bills:nordwind:1"],
@@ -63,10 +76,11 @@ def _address(shop: Shop, path: str) -> str:
             path = beginning.replace("{id}", id_) + path.removeprefix(beginning)
     path = path.replace("{line}", "2")
     assert "{" not in path, f"{path}: say in everywhere.py which of the shop it is"
-    return path + QUERIES.get(path, "")
+    return path + QUERIES.get(path, "").format(plan=ids["plans:team"])
 
 
 QUERIES = {
     "/explorer/measurement": "?uid=nordwind",
     "/preview": "?account=nordwind",
+    "/playground": "?planId={plan}",
 }
