@@ -232,3 +232,19 @@ def test_products_and_templates_are_edited(admin: Visitor, http: httpx.Client, s
     after = read(http.get(f"/plantemplates/{template}"))
     assert (before["standingCharge"], after["standingCharge"], after["name"]) == (20, 25, "Month")
     assert "is used by" in admin.post(f"/plantemplates/{template}/delete", {}, 422)
+
+
+def test_prices_that_have_no_bands(admin: Visitor, http: httpx.Client, shop: Shop) -> None:
+    """A percentage of what is counted, and packages; half of a package is refused."""
+    aggregation = read(http.get("/aggregations"))["data"][0]["id"]
+    path = f"/plans/{shop.pro}/pricings/new"
+    admin.get(path)
+    for start, form, said in [
+        ("2020-01-01", {"percent": "2.5"}, "2.5% of what is counted"),
+        ("2021-01-01", {"packageSize": "100", "packagePrice": "9"}, "9 for each started 100"),
+    ]:
+        year = int(start[:4])
+        typed = {"counts": aggregation, "startDate": start, "endDate": f"{year + 1}-01-01", **form}
+        assert said in admin.post(path, typed)
+    typed = {"counts": aggregation, "startDate": "2018-01-01", "endDate": "2019-01-01", "packageSize": "100"}
+    assert "packagePrice: is needed" in admin.post(path, typed, 422)

@@ -77,9 +77,22 @@ def _typed(visit: Visit) -> dict[str, object]:
     }
 
 
+def _other_form(visit: Visit) -> dict[str, object]:
+    """A percentage or a price of packages, in place of bands."""
+    form = visit.form
+    size, price = form.decimal("packageSize"), form.decimal("packagePrice")
+    package = None
+    if size is not None or price is not None:
+        package = {
+            "size": size if size is not None else form.required("packageSize"),
+            "price": price if price is not None else form.required("packagePrice"),
+        }
+    return {"percent": form.decimal("percent"), "package": package}
+
+
 def _create(visit: Visit) -> Html | Redirect:
     plan = PLANS.retrieve(visit.records, visit.path["id"])
-    typed = {"planId": plan.id, **_counts(visit.form.required("counts")), **_typed(visit)}
+    typed = {"planId": plan.id, **_counts(visit.form.required("counts")), **_typed(visit), **_other_form(visit)}
     if typed["startDate"] is None:
         raise Refusal("invalid_request", "startDate: is needed", field="startDate")
     value = wire.decode(Pricing, wire.encode(typed))
