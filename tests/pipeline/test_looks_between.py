@@ -151,6 +151,8 @@ class Life:
         old = self.any_of(kind)
         if old is None or (kind is Pricing and not old.value.pricing_bands):
             return
+        if "end_date" in fields and fields["end_date"] <= old.value.start_date:
+            return
         value = msgspec.structs.replace(old.value, **fields)
         new = replace(old, version=old.version + 1, value=value)
         with suppress(LookupError), self.desk.records.transaction() as write:
