@@ -191,9 +191,9 @@ class Front:
         that it comes from."""
         assert self._app is not None
         if scope["method"] == "POST" and scope["path"] in handler.FILES:
-            cookie = b"; ".join(value for name, value in scope["headers"] if name == b"cookie").decode("latin-1")
+            cookies = Request[Any, Any, Any](scope).cookies  # type: ignore[arg-type]  # as below: narrower types
             look = asyncio.get_running_loop().run_in_executor
-            return await look(THREADS, handler.room_for_files, self._app, scope["path"], cookie)
+            return await look(THREADS, handler.room_for_files, self._app, scope["path"], cookies)
         for method, path, most in FILES:
             if method == scope["method"] and path.fullmatch(scope["path"]):
                 try:

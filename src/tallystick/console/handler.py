@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -59,12 +58,11 @@ def missing(request: Request[Any, Any, Any], status: int) -> Response[bytes] | N
     return _response(error_page(status, "There is no such page.", "Check the address, or start from the home page."))
 
 
-def room_for_files(app: App, path: str, cookie: str) -> int:
+def room_for_files(app: App, path: str, cookies: Mapping[str, str]) -> int:
     """How many bytes the form of a page may have: one that brings a file more, once it comes from who is signed in."""
     wanted = FILES.get(path)
     if wanted is None:
         return app.settings.request_bytes
-    cookies = {name: each.value for name, each in SimpleCookie(cookie).items()}
     tokens = (cookies.get(entrance.SECURE_SESSION), cookies.get(entrance.SESSION))
     known = any(token and users.signed_in(app.records, token, app.clock.now()) for token in tokens)
     return wanted if known else app.settings.request_bytes
