@@ -49,6 +49,16 @@ def only_segment(directory: Path) -> Path:
 
 
 class TestAppendAndRead:
+    def test_a_system_that_keeps_its_cache_takes_appends(
+        self, journal: FileJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def advise(*_: int) -> None:
+            raise OSError(errno.ENOSYS, "Function not implemented")
+
+        monkeypatch.setattr(os, "posix_fadvise", advise)
+        (placed,) = journal.append([block(b"x" * 10_000)])
+        assert journal.last == placed.last == 1
+
     def test_whole_pages_that_are_on_disk_leave_the_cache(
         self, journal: FileJournal, directory: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

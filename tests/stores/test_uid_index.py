@@ -250,6 +250,20 @@ def test_claims_are_written_though_the_filter_cannot_be_made_larger(
     index.close()
 
 
+def test_what_new_uids_were_looked_for_in_leaves_the_memory_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = SortedUidIndex(tmp_path / "uids", gather=100)
+    put_runs(index, 1, 2)
+    let_go: list[str] = []
+    monkeypatch.setattr(Run, "let_go", lambda run: let_go.append(run.name))
+    monkeypatch.setattr(Filter, "may_know", lambda *_: np.ones(300, bool))
+    for first in range(1_000, 5_000, 1_000):
+        assert index.look_up(many(range(first, first + 300))[0]) == {}
+    assert len(let_go) == 2, "once for each run"
+    index.close()
+
+
 def test_what_the_system_has_no_room_for_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = SortedUidIndex(tmp_path / "uids", gather=2)
 

@@ -19,6 +19,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -351,7 +352,8 @@ def _let_go(file: int, start: int, end: int) -> None:
     """
     first, after = start - start % PAGE, end - end % PAGE
     if after > first and hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file, first, after - first, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):  # no file system must know this, and the append is done
+            os.posix_fadvise(file, first, after - first, os.POSIX_FADV_DONTNEED)
 
 
 def _lock(directory: Path) -> int:

@@ -42,7 +42,7 @@ from tallystick.stores.uid_runs import (
 log = logging.getLogger(__name__)
 
 GATHER = 50_000  # claims that are written together
-LET_GO = 500  # keys that are found before what was read of the files leaves the memory: up to 2 MiB for each
+LET_GO = 2_000  # keys that are looked for in files before their pages leave the memory: up to 0.5 MiB for each
 TOGETHER = 4  # runs of like size that are merged into one
 
 
@@ -75,7 +75,7 @@ class SortedUidIndex:
         except BaseException:
             os.close(self._lock)
             raise
-        self._looked_for = 0  # keys that were found since the files' pages were let go of
+        self._looked_for = 0  # keys that were looked for since the files' pages were let go of
         self._damage: str | None = None
         self._closing = False
         self._merger: threading.Thread | None = None
@@ -102,13 +102,13 @@ class SortedUidIndex:
         for each in (*recent, *reversed(self._runs)):
             if not len(asked):
                 break
+            self._looked_for += len(asked) if isinstance(each, Run) else 0
             places = each.find(hashes[asked], rests[asked])
             claims = each.claims if isinstance(each, Run) else each
             there = places >= 0
             for at, place in zip(asked[there].tolist(), places[there].tolist(), strict=True):
                 found[keys[at]] = Claim(claims.contents[place].tobytes(), int(claims.positions[place]))
             asked = asked[~there]
-        self._looked_for += len(found)
         if self._looked_for > LET_GO:
             self._looked_for = 0
             for run in self._runs:
