@@ -91,7 +91,7 @@ def _account(chance: Chance) -> Expected:
 
 
 def _of_account(rest: str, *texts: str) -> Look:
-    return lambda chance: Expected(path=f"/accounts/{chance.account}{rest}", texts=(*texts, chance.code))
+    return lambda chance: Expected(path=f"/accounts/{chance.account}{rest}", texts=texts or (chance.code,))
 
 
 def _balance(chance: Chance) -> Expected:
@@ -164,6 +164,19 @@ def _by_account(chance: Chance) -> Expected:
     return Expected(path=f"/explorer?{urlencode(asked)}", texts=(f"{most:,}",))
 
 
+# Pages of single things that the accounts here have none of: not measured.
+UNVISITED = frozenset(
+    {
+        "/contracts/{id}",
+        "/contracts/{id}/edit",
+        "/charges/{id}",
+        "/discounts/{id}",
+        "/counters/{id}",
+        "/counterpricings/{id}",
+        "/playground/{id}",
+        "/playground/{id}/csv",
+    }
+)
 # Visited by who is signed in, in the order of the console's table; a page may be visited in several ways.
 LOOKS: dict[str, tuple[Look, ...]] = {
     "/": (_home,),
@@ -225,6 +238,19 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/bills/{id}/invoice": (_pdf("/invoice"), lambda chance: _html(chance, "/invoice?format=html")),
     "/bills/{id}/lineitems.csv": (_csv("/lineitems.csv"),),
     "/settings/invoices": (_at("/settings/invoices", "<form"),),
+    "/counters": (_at("/counters", "<h1"),),
+    "/playground": (_at("/playground", "<h1"),),
+    "/plantemplates/{id}": (_one("plantemplates", "template", "Monthly"),),
+    "/products/{id}": (_one("products", "product", "Cloud"),),
+    "/accountplans/{id}": (_one("accountplans", "accountplan", "<h1"),),
+    "/commitments/{id}": (_one("commitments", "commitment", "<h1"),),
+    "/commitments/{id}/edit": (_one("commitments", "commitment", "<h1", "/edit"),),
+    "/accounts/{id}/contract": (_of_account("/contract", "<h1"),),
+    "/accounts/{id}/charge": (_of_account("/charge", "<h1"),),
+    "/accounts/{id}/discount": (_of_account("/discount", "<h1"),),
+    "/accounts/{id}/counters": (_of_account("/counters", "<h1"),),
+    "/accounts/{id}/end": (_of_account("/end", "<h1"),),
+    "/plans/{id}/counterpricings/new": (_one("plans", "plan", "<h1", "/counterpricings/new"),),
     "/sign-in": (_at("/sign-in", "<form"),),
     "/invitation/{token}": (_one("invitation", "invitation", "<form"),),
     "/portal/embed.js": (_at("/portal/embed.js", "iframe"),),

@@ -16,7 +16,7 @@ from time import perf_counter
 import httpx
 from bill_world import EMAIL, MONTHS, PASSWORD, World, build
 from ingest import Options
-from page_looks import LOOKS, PORTAL_LOOKS, Chance, Expected, Look
+from page_looks import LOOKS, PORTAL_LOOKS, UNVISITED, Chance, Expected, Look
 from results import CheckFailed, Figure, check, compare, milliseconds, percentile, rounded
 from rich.progress import Progress
 from stage import Watch, tenant_on
@@ -71,7 +71,9 @@ def names() -> list[str]:
 def visit_all(world: World, visits: int, customers: int, progress: Progress) -> list[Visited]:
     """Visit each page so many times, by people of the organisation and so many of its customers."""
     there = {page.path for page in (*PAGES, *OPEN_PAGES) if page.method == "GET"}
-    check("pages that the bench does not visit", there - {name.partition(" [")[0] for name in names()}, set())
+    check(
+        "pages that the bench does not visit", there - UNVISITED - {name.partition(" [")[0] for name in names()}, set()
+    )
     planned = dict(_planned(world, visits, customers))
     task = progress.add_task("pages", total=len(planned))
     found = []
