@@ -166,3 +166,17 @@ def test_a_plan_is_edited_and_deleted(admin: Visitor, organization: Tenant, plan
     assert "Delete this plan" not in reader.get(f"/plans/{plan}")
     assert "is deleted" in admin.post(f"/plans/{plan}/delete")
     admin.get(f"/plans/{plan}", status=404)
+
+
+def test_days_of_prices_are_those_of_the_organisation(admin: Visitor, organization: Tenant, plan: str) -> None:
+    with organization.http() as http:
+        config = read(http.get("/organizationconfig"))
+        read(http.put("/organizationconfig", json={**config, "timezone": "Europe/Berlin"}))
+    pricing = priced(admin, plan)
+    (found,) = prices(organization, plan)
+    assert found["startDate"] == "2024-12-31T23:00:00.000Z"
+    assert 'name="startDate" type="date" value="2025-01-01"' in admin.get(f"/pricings/{pricing}")
+    typed = {"cumulative": "true", "startDate": "2025-07-01", "version": "1", **typed_bands(("0", "", "4"))}
+    admin.post(f"/pricings/{pricing}/next", typed)
+    _, after = prices(organization, plan)
+    assert after["startDate"] == "2025-06-30T22:00:00.000Z"

@@ -64,14 +64,14 @@ def _counts(choice: str) -> dict[str, object]:
     return {"aggregationId": kind, **({"segment": wire.decode(dict[str, str], rest)} if rest else {})}
 
 
-def _typed(visit: Visit) -> dict[str, object]:
+def _typed(visit: Visit, before: Pricing | None = None) -> dict[str, object]:
     form = visit.form
     return {
         "pricingBands": bands_of(typed_rows(form)),
         "cumulative": form.text("cumulative") == "true",
         "tiersSpanPlan": form.flag("tiersSpanPlan"),
-        "startDate": form.instant("startDate"),
-        "endDate": form.instant("endDate"),
+        "startDate": visit.moment("startDate", None if before is None else before.start_date),
+        "endDate": visit.moment("endDate", None if before is None else before.end_date),
         "minimumSpend": form.decimal("minimumSpend"),
         "description": form.text("description"),
     }
@@ -146,7 +146,7 @@ def _siblings(visit: Visit, pricing: Entity[Pricing]) -> list[Any]:
 
 
 def _changed(visit: Visit, before: Pricing) -> Pricing:
-    body = {**wire.decode(dict[str, Any], wire.encode(before)), **_typed(visit)}
+    body = {**wire.decode(dict[str, Any], wire.encode(before)), **_typed(visit, before)}
     body["startDate"] = body["startDate"] or before.start_date
     return wire.decode(Pricing, wire.encode(body))
 
@@ -165,7 +165,7 @@ def _update(visit: Visit) -> Html | Redirect:
 
 def _from_a_day(visit: Visit) -> Redirect:
     """End a price on a day and begin another one there: bills of earlier periods keep theirs."""
-    start = visit.form.instant("startDate")
+    start = visit.moment("startDate")
     if start is None:
         raise Refusal("invalid_request", "startDate: say from when the new price holds", field="startDate")
     bands = [
@@ -174,7 +174,7 @@ def _from_a_day(visit: Visit) -> Redirect:
     version = visit.form.number("version", lowest=1, highest=10**9)
     priced_by = wire.decode(tuple[PricingBand, ...], wire.encode(bands))
     made = succeed(visit.desk, visit.path["id"], start, priced_by, version)
-    return Redirect(f"/pricings/{made.id}", notice=f"The new price holds from {start.wire()[:10]}.")
+    return Redirect(f"/pricings/{made.id}", notice=f"The new price holds from {visit.form.text('startDate')}.")
 
 
 def _delete(visit: Visit) -> Redirect:
