@@ -15,12 +15,12 @@ TESTS = Path(__file__).parent.parent
 sys.path[:0] = [str(TESTS), *(str(TESTS / part) for part in ("browser", "console", "api"))]
 
 from browser_shop import Shop, open_shop  # noqa: E402  # these lie beside this file, which is no package
-from people import sign_in  # noqa: E402
-from playwright.sync_api import Browser, sync_playwright  # noqa: E402
-from storefront import read, send  # noqa: E402
+from people import sign_in  # noqa: E402  the path comes first
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402  the path comes first
+from storefront import read, send  # noqa: E402  the path comes first
 
-from tallystick.cli.launch import free_port, launched  # noqa: E402
-from tenant import new_tenant  # noqa: E402
+from tallystick.cli.launch import free_port, launched  # noqa: E402  the path comes first
+from tenant import new_tenant  # noqa: E402  the path comes first
 
 INTO = TESTS.parent / "docs" / "screenshots"
 PHONE = ("home", "bill", "portal", "portal-bill")  # pages that are also taken at the width of a phone
