@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import httpx
@@ -57,7 +56,7 @@ def test_no_page_takes_an_id_of_another_organization(
         first = page.path.split("/")[1]
         if "{" not in page.path or first in ELSEWHERE:
             continue
-        path = re.sub(r"\{\w+\}", lambda hole, of=first: ids.get(hole[0], ids[of]), page.path)  # type: ignore[misc]  # bound
+        path = "/".join(ids.get(part, ids[first]) if "{" in part else part for part in page.path.split("/"))
         if page.method == "GET":
             assert owner.http.get(path).status_code == 200, (
                 f"{path} shows nothing to its owner: the test is worth nothing"
