@@ -146,7 +146,7 @@ def _measurements(shop: Shop, today: date) -> Iterator[dict[str, object]]:
                     ts = datetime(month.year, month.month, day + 1, number % 24, number // 24 * 7, tzinfo=UTC)
                     large = number % 4 != 3
                     yield {
-                        "uid": f"{shop.mark}{code}-{ts:%Y%m%d%H%M}-{number}",
+                        "uid": f"{shop.mark}{code}-{ts:%m%d%H%M}-{number}",
                         "meter": "llm",
                         "account": code,
                         "ts": ts.isoformat(),
@@ -180,7 +180,11 @@ def _agreements(http: httpx.Client, shop: Shop) -> None:
     of = {"accountId": cedar, "currency": "USD"}
     contract = _make(http, shop, "/contracts", accountId=cedar, name="Year", code="year", **later)
     _make(http, shop, "/commitments", contractId=contract, amount=500, **of, **later)
-    _make(http, shop, "/counters", name="Seats", code="seats", unit="seat", productId=product)
+    counter = _make(http, shop, "/counters", name="Seats", code="seats", unit="seat", productId=product)
+    _make(
+        http, shop, "/counterpricings", counterId=counter, planId=shop.ids["plans:team"],
+        pricingBands=[{"lowerLimit": 0, "fixedPrice": 0, "unitPrice": 4}], startDate="2090-01-01T00:00:00Z",
+    )  # fmt: skip
     _make(
         http, shop, "/charges", name="Set-up", code="setup", entityType="AD_HOC", lineItemType="AD_HOC", amount=30,
         accountingProductId=product, billDate="2090-01-31", servicePeriodStartDate="2090-01-01T00:00:00Z",
@@ -197,7 +201,8 @@ def _agreements(http: httpx.Client, shop: Shop) -> None:
 
 def _trouble(http: httpx.Client, shop: Shop) -> None:
     """Measurements that did not count: an unknown account, and a number that is none."""
-    common = {"meter": "llm", "ts": f"{shop.months[2]}T00:00:00Z"}
+    said = {"what": {"model": "gpt-x"}, "where": {"region": "eu"}, "who": {"user": "user-1"}}
+    common = {"meter": "llm", "ts": f"{shop.months[2]}T00:00:00Z", **said}
     wrong = {"uid": f"{shop.mark}wrong-1", "account": f"{shop.mark}nobody", "measure": {"tokens": 5}, **common}
     worse = {"uid": f"{shop.mark}wrong-2", "account": "acme", "measure": {"tokens": f"{shop.mark}x"}, **common}
     send(http, "POST", "/measurements", {"measurements": [wrong, worse]})
