@@ -253,6 +253,21 @@ class TestDamage:
             with pytest.raises(JournalDamaged, match=f"{path} at byte {len(MAGIC)}: .*restore this file"):
                 FileJournal(directory)
 
+    def test_a_segment_that_is_missing_in_between_stops_the_reading(self, directory: Path) -> None:
+        journal = FileJournal(directory, segment_bytes=1)
+        for entry in (b"one", b"two", b"three"):
+            journal.append([block(entry)])
+        journal.close()
+        segments = sorted(directory.glob("*.journal"))
+        segments[1].unlink()
+        with pytest.raises(JournalDamaged, match="position 3 follows position 1"):
+            reopened(directory)
+        again = FileJournal(directory)
+        with pytest.raises(JournalDamaged):
+            list(again.read(1))
+        assert [each.first for each in again.read(2)] == [3], "what comes after is whole"
+        again.close()
+
     def test_damage_in_an_older_segment_stops_the_reading(self, directory: Path) -> None:
         opened = FileJournal(directory, segment_bytes=100)
         for number in range(4):

@@ -18,7 +18,7 @@ import fcntl
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
@@ -142,7 +142,7 @@ class FileJournal:
     def read(self, after: int) -> Iterator[Block]:
         """The durable blocks that have entries above `after`, in order, up to what is durable when the read starts.
 
-        Raises JournalDamaged where a frame does not match its checksum.
+        Raises JournalDamaged where a frame does not match its checksum, or does not follow the one before it.
         """
         end = self._end
         if after >= end.last:
@@ -150,11 +150,11 @@ class FileJournal:
         at, segment, offset = self._resume
         if at != after or segment not in self._segments:
             segment = max((first for first in self._segments if first <= after + 1), default=self._segments[0])
-            offset = len(MAGIC)
+            at, offset = segment - 1, len(MAGIC)
         for each in [first for first in self._segments if segment <= first <= end.segment]:
             start = offset if each == segment else len(MAGIC)
             stop = end.offset if each == end.segment else None
-            yield from self._read_segment(each, start, stop, after)
+            at = yield from self._read_segment(each, (start, stop), after, at)
 
     def close(self) -> None:
         """Close the files and let another process open the journal."""
@@ -163,23 +163,29 @@ class FileJournal:
 
     # ------------------------------------------------------------------------------------------------ reading
 
-    def _read_segment(self, segment: int, offset: int, stop: int | None, after: int) -> Iterator[Block]:
+    def _read_segment(
+        self, segment: int, part: tuple[int, int | None], after: int, last: int
+    ) -> Generator[Block, None, int]:
+        """The blocks in a part of a segment, the first of which follows the position `last`; answers the last one."""
         path = self._path(segment)
+        offset, stop = part
         with path.open("rb") as file:
             stop = os.fstat(file.fileno()).st_size if stop is None else stop
             while offset < stop:
                 try:
                     frame = _head(file.fileno(), offset, stop)
+                    _require_next(frame, last)
                     wanted = frame.first + frame.held - 1 > after
                     blocks = _blocks(_checked(file.fileno(), frame)) if wanted else []
                 except _Broken as problem:
                     damaged = _damage(path, offset, problem)
                     self._damage = str(damaged)
                     raise damaged from None
-                offset = frame.end
+                offset, last = frame.end, frame.first + frame.held - 1
                 # Set before the blocks go out: a reader that stops after the last of them comes back right here.
-                self._resume = (frame.first + frame.held - 1, segment, offset)
+                self._resume = (last, segment, offset)
                 yield from (block for block in blocks if block.last > after)
+        return last
 
     # ------------------------------------------------------------------------------------------------ writing
 
@@ -294,6 +300,11 @@ def _head(file: int, offset: int, size: int) -> _Frame:
     if end > size:
         raise _Broken("the frame is cut short")
     return _Frame(offset, end, first, count)
+
+
+def _require_next(frame: _Frame, last: int) -> None:
+    if frame.first != last + 1:
+        raise _Broken(f"position {frame.first} follows position {last}: what was between is missing")
 
 
 def _checked(file: int, frame: _Frame, after: int | None = None) -> memoryview:
