@@ -22,6 +22,7 @@ from tallystick.app import build
 from tallystick.cli.address import answers
 from tallystick.cli.connection import Connection, organizations
 from tallystick.cli.launch import Server, free_port
+from tallystick.control.service_users import SCOPES
 from tallystick.core.period import Instant
 from tallystick.ports import Actor
 from tallystick.settings import Settings
@@ -153,14 +154,14 @@ def test_a_service_user_may_do_what_its_scopes_say_and_nothing_else(
     outside: httpx.Client, organization: Tenant
 ) -> None:
     """Every route is tried by a user who has every scope but the route's, and is refused before anything is read."""
-    scopes = sorted({route.scope for route in ROUTES} | {"measurements:upload"})
+    scopes = sorted({route.scope for route in ROUTES} & set(SCOPES) | {"measurements:upload"})
     tokens = {}
     with organization.http() as owner:
         for scope in scopes:
-            others = [each for each in scopes if each != scope]
+            others = [each for each in scopes if each not in {scope, "all"}]
             user = read(send(owner, "POST", "/serviceusers", {"name": scope, "scopes": others}))
             tokens[scope] = read(sign_in(outside, user["apiKey"], user["apiSecret"]))["access_token"]
-    tried = [(route.method, route.path, route.scope) for route in ROUTES if not getattr(route, "signed", False)]
+    tried = [(route.method, route.path, route.scope) for route in ROUTES if not route.signed and route.scope in SCOPES]
     for method, path, scope in [*tried, ("POST", "/measurements", "measurements:upload")]:
         where = f"/organizations/{organization.id}{path}".replace("{", "").replace("}", "")
         reply = outside.request(method, where, headers={"authorization": f"Bearer {tokens[scope]}"}, content=b"{")

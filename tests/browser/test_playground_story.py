@@ -47,7 +47,7 @@ def test_a_price_is_tried_seen_and_published(shop: Shop, open_page: Callable[...
     page.get_by_role("button", name="Publish from this day").click()
     next_month = (shop.months[2] + timedelta(days=32)).replace(day=1)
     expect(page.get_by_role("status")).to_contain_text(f"1 new prices hold from {next_month}")
-    future = page.get_by_role("row", name="Future")
+    future = page.get_by_role("row", name="Future").filter(has_text="Tokens")
     expect(future).to_contain_text(f"{next_month:%-d %b %Y}")
     future.get_by_role("link").click()
     expect(page.get_by_label("Band 2: price a unit")).to_have_value("8.25")

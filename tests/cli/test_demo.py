@@ -59,5 +59,5 @@ def test_it_runs_prints_a_bill_and_shows_the_same_when_run_again(
     assert re.search(r"cedar .* 60\.00 ", said), "the smallest customer pays the minimum"
     assert "Platform fee" in said
     credentials = json.loads((tmp_path / "demo" / "demo.json").read_text())
-    assert sorted(credentials) == ["apiKey", "apiSecret", "orgId", "url"]
+    assert sorted(credentials) == ["apiKey", "apiSecret", "email", "orgId", "password", "url"]
     assert (tmp_path / "demo" / "demo.json").stat().st_mode & 0o077 == 0

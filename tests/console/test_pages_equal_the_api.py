@@ -85,6 +85,17 @@ def test_account(seller: Seller, desk: Visitor, account: str) -> None:
     for each in rows(seller, "/contracts", accountId=id_):
         expected.append(((f"Contracts of {own['name']}", each["name"], "From"), each["startDate"]))
         expected.append(((f"Contracts of {own['name']}", each["name"], "To (exclusive)"), each["endDate"]))
+    for each in rows(seller, "/discounts", accountId=id_):
+        of = f"Discounts of {own['name']}", each["name"]
+        expected += [((*of, "Off"), each["amount"]), ((*of, "From"), each["startDate"][:10])]
+    for each in rows(seller, "/charges", accountId=id_):
+        of = f"Latest charges to {own['name']}", each["name"]
+        expected += [((*of, "Bill date"), each["billDate"]), ((*of, "Amount"), each["amount"])]
+    for each in rows(
+        seller, "/counteradjustments", counterId=seller.store.ids["/counters"], accountId=id_
+    ):  # one, of a day to come
+        of = f"Counters of {own['name']}", "Seats"
+        expected += [((*of, "Now"), Decimal(0)), ((*of, "Next"), each["value"]), ((*of, "Next"), each["date"])]
     for each in rows(seller, "/balances", accountId=id_):
         live = read(seller.http.get(f"/balances/{each['id']}/live"))
         expected += credit(own["name"], each["name"], each, live["ledgerValue"], live["value"])
