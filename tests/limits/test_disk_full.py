@@ -46,8 +46,9 @@ class Machine:
             disk.free()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Made anew for each test: how much a file may grow depends on what was written to it before."""
     data = tmp_path_factory.mktemp("disks")
     with ExitStack() as stack:
         apart = [stack.enter_context(mounted(data / name, size)) for name, size in SIZES.items()]
