@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty
@@ -124,6 +125,10 @@ class Worker:
                 failed = str(problem)
                 self._stopping.wait(PAUSE_SECONDS)
 
+    def _rest(self, began: float, seconds: float) -> None:
+        """Wait before all organisations are asked again: longer where asking took long, as there are many of them."""
+        self._stopping.wait(max(seconds, 2 * (time.monotonic() - began)))
+
     def _project(self) -> None:
         app = self._app
         if not app.claimer.wait_for_more(app.usage.mark, IDLE_SECONDS):
@@ -196,6 +201,7 @@ class Worker:
 
     def _make_statements(self) -> None:
         """Make the statements that were asked for, organisation by organisation."""
+        began = time.monotonic()
         app = self._app
         for organization in app.records.organizations():
             usage = app.usage.organization(organization.id)
@@ -205,10 +211,11 @@ class Worker:
                     run_statement_job(desk, usage, job_id, app.usage.mark)
                 except Exception:
                     log.exception("statement job %s failed; it is tried again", job_id)
-        self._stopping.wait(STATEMENT_SECONDS)
+        self._rest(began, STATEMENT_SECONDS)
 
     def _replay(self) -> None:
         """Send failed measurements again that people corrected together, a chunk of each job in turn."""
+        began = time.monotonic()
         app, at_work = self._app, False
         for organization in app.records.organizations():
             desk = Desk(records=app.records.organization(organization.id), actor=REPLAYS, now=app.clock.now())
@@ -216,10 +223,11 @@ class Worker:
                 job = run_chunk(desk, job_id, partial(taken, app, organization.id))
                 at_work = at_work or job.status.active
         if not at_work:
-            self._stopping.wait(REPLAY_SECONDS)
+            self._rest(began, REPLAY_SECONDS)
 
     def _simulate(self) -> None:
         """Simulate bills that were asked for, a chunk of each simulation in turn."""
+        began = time.monotonic()
         app, at_work = self._app, False
         for organization in app.records.organizations():
             records, usage = app.records.organization(organization.id), app.usage.organization(organization.id)
@@ -236,7 +244,7 @@ class Worker:
                 else:
                     at_work = at_work or found.status.active
         if not at_work:
-            self._stopping.wait(SIMULATION_SECONDS)
+            self._rest(began, SIMULATION_SECONDS)
 
     def _top_up(self) -> None:
         """In every organisation: fill up the balances that have fallen below the threshold of their rule."""
@@ -266,12 +274,13 @@ class Worker:
 
     def _watch_spend(self) -> None:
         """In every organisation: fire the spend alerts that are due, where anything has changed since the last look."""
+        began = time.monotonic()
         for organization in self._app.records.organizations():
             try:
                 self._watch_spend_in(organization.id)
             except Exception:
                 log.exception("spend alerts of organization %s failed; they are tried again", organization.id)
-        self._stopping.wait(ALERT_SECONDS)
+        self._rest(began, ALERT_SECONDS)
 
     def _watch_spend_in(self, organization_id: str) -> None:
         app = self._app

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from storefront import Storefront, read, refused, send
 
-SECONDS = 20
+SECONDS = 120  # a server of many organisations asks each in turn
 USED = {"meter": "traffic", "account": "acme", "where": {"region": "eu"}, "metadata": {"file": "a.txt"}}
 
 
