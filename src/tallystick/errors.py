@@ -98,6 +98,19 @@ class Refusal(Exception):
         self.field = field
 
 
+# What goes wrong in the calculation or in what is stored, unlike what a store or its disk answers.
+OWN_FAULTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    Refusal,
+    TypeError,
+    ValueError,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """An expected failure of one member of a batch, as a value: the batch goes on without it."""

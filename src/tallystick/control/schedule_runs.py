@@ -34,9 +34,15 @@ from tallystick.core.schedule import (
 from tallystick.core.schedule_types import ChargeSchedule, TransactionSchedule
 from tallystick.core.top_up import top_ups_due
 from tallystick.errors import Refusal
-from tallystick.ports import OrganizationRecords, Transaction, Where
+from tallystick.ports import OrganizationRecords, Page, Transaction, Where
 
 MOST = 1000  # runs of one schedule that are made at a time; the rest comes next time
+
+
+def has_schedules(records: OrganizationRecords) -> bool:
+    """Whether there is any schedule, whatever it says."""
+    first = Page(size=1)
+    return any(records.find(of, Where(), first).rows for of in (TransactionSchedule, ChargeSchedule))
 
 
 def run_schedules(desk: Desk) -> tuple[int, list[str]]:

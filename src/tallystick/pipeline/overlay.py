@@ -54,6 +54,9 @@ class Overlay:
     def revision(self) -> int:
         return self._records.revision
 
+    def documents_written(self, kind: str) -> int:
+        return self._records.documents_written(kind)
+
     def get(self, of: type[V], id: str) -> Entity[V] | None:
         changed = self._of(of)
         return changed[id] if id in changed else self._records.get(of, id)

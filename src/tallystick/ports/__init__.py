@@ -125,6 +125,9 @@ class OrganizationRecords(Protocol):
     def revision(self) -> int:
         """Rises with every committed write of an entity in this organisation: a cache that saw another must forget."""
 
+    def documents_written(self, kind: str) -> int:
+        """Rises with every committed write of documents of a kind in this organisation, by this process."""
+
     def get(self, of: type[V], id: str) -> Entity[V] | None:
         """The entity as it stands."""
 

@@ -86,6 +86,10 @@ class Memory:
             within.note_all(kept.seen)
         return kept.value
 
+    def stamp(self, organization_id: str, kind: str) -> int:
+        """How often something of a kind may have been written."""
+        return self._stamps[organization_id].get(kind, 0)
+
     def forget(self, organization_id: str, kinds: Collection[str]) -> None:
         """Something of these kinds may have been written."""
         with self._lock:

@@ -74,6 +74,9 @@ class SqlOrganization:
             self._reading.note(ENTITIES)
         return self._revision()
 
+    def documents_written(self, kind: str) -> int:
+        return self._memory.stamp(self._organization_id, of_documents(kind))
+
     def get(self, of: type[V], id: str) -> Entity[V] | None:
         return entities.get(self._about(of.kind), self._organization_id, of, id)
 

@@ -1,0 +1,13 @@
+"""The chores of the worker: `every_chore()` is the list of them."""
+
+from __future__ import annotations
+
+from tallystick.chores.alerts import spend_alerts
+from tallystick.chores.asked_for import REPLAYS, SIMULATIONS, STATEMENTS
+from tallystick.chores.by_clock import CLOCK, TOP_UPS
+from tallystick.chores.chore import Chore
+
+
+def every_chore() -> tuple[Chore, ...]:
+    """All chores of one worker; each gets a thread of its own there."""
+    return (CLOCK, TOP_UPS, STATEMENTS, REPLAYS, SIMULATIONS, spend_alerts())
