@@ -26,7 +26,7 @@ from tallystick.failpoints import BILLS, POINTS, VARIABLE
 from tenant import Tenant, new_tenant
 
 HERE = Path(__file__).parent
-START_SECONDS = 60
+START_SECONDS = 180  # on a machine that does much else, starts are slow
 STEADY = Pace()
 ALIVE_SECONDS = 0.4  # how long a server lives at most that is killed at a random time
 SETTINGS = {
@@ -104,9 +104,19 @@ class Stage:
                     return False
                 raise DidNotStart(said)
             if time.monotonic() > until:
-                raise DidNotStart(f"no answer within {START_SECONDS} s")
+                raise DidNotStart(f"no answer within {START_SECONDS} s; {self._stacks()}")
             time.sleep(0.01)
         return True
+
+    def _stacks(self) -> str:
+        """Where the threads of a server that hangs are."""
+        assert self._group is not None
+        size = self.log.stat().st_size
+        os.killpg(self._group, signal.SIGUSR2)  # see crash_launcher.STACKS
+        time.sleep(1)  # they are written one after the other
+        with self.log.open("rb") as log:
+            log.seek(size)
+            return log.read().decode(errors="replace")
 
     def alive(self) -> bool:
         """Whether any process of the server is left."""

@@ -11,6 +11,7 @@ the tests must catch.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import functools
 import json
 import os
@@ -39,6 +40,7 @@ RECORD = "CRASH_RECORD"
 DEFECT = "CRASH_DEFECT"
 SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 LATE_SECONDS = 10
+STACKS = signal.SIGUSR2  # a server writes to its log where its threads are
 
 
 # ---------------------------------------------------------------------------------------------------- defects
@@ -141,6 +143,7 @@ def _run(wanted: dict[str, Any]) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for target, source in ((0, nothing), (1, log), (2, log)):
             os.dup2(source, target)
+        faulthandler.register(STACKS, all_threads=True)
         os.environ.update(wanted["environment"])
         if RECORD in os.environ:
             serving.serve = functools.partial(serving.serve, application="crash_launcher:application")
