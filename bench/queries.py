@@ -113,11 +113,16 @@ def _expected(ids: list[str], stored: int) -> dict[str, tuple[int, Decimal]]:
     """COUNT and SUM of calls of each account."""
     expected = {}
     for place, account in enumerate(ids):
-        count = len(range(place, stored, len(ids)))
-        full, rest = divmod(count, CYCLE)
-        calls = 10 * count + full * _PARTS[0][CYCLE] + _PARTS[place % CYCLE][rest]
+        count, calls = generated(place, stored, len(ids))
         expected[account] = (count + 1, Decimal(calls + FIRST_CALLS))
     return expected
+
+
+def generated(place: int, stored: int, accounts: int) -> tuple[int, int]:
+    """How many measurements are generated for the account at a place, and how many calls they count together."""
+    count = len(range(place, stored, accounts))
+    full, rest = divmod(count, CYCLE)
+    return count, 10 * count + full * _PARTS[0][CYCLE] + _PARTS[place % CYCLE][rest]
 
 
 def _ask_all(
@@ -231,8 +236,13 @@ def _fill(first: int, last: int, data: Path, organization: str, meter: str) -> N
         FROM numbers({first}, {last - first}) SETTINGS max_insert_threads = 2""",  # noqa: S608  whole numbers and names of ours
         bindings,
     )
+    settle(usage)
+
+
+def settle(usage: ClickHouseUsage) -> None:
+    """Wait until the engine has merged what it was given, and close the store."""
     start = time.monotonic()
-    while connection.rows("SELECT count() FROM system.merges")[0][0]:
+    while usage._connection.rows("SELECT count() FROM system.merges")[0][0]:
         check("merges within the time", time.monotonic() - start < SETTLED_WITHIN_SECONDS, True)
         time.sleep(0.2)
     usage.close()

@@ -18,12 +18,13 @@ import pages
 import queries
 import restart
 import scaling
+import simulated_month
 from results import CheckFailed, Figure, collect, show, this_machine, write
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live", "pages")
+PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live", "pages", "simulation")
 
 
 def main() -> int:
@@ -73,6 +74,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         "queries": queries.queries,
         "live": live_balance.live,
         "pages": pages.pages,
+        "simulation": simulated_month.simulation,
     }
     return [figure for name in asked.only for figure in parts[name](options)]
 

@@ -52,6 +52,8 @@ FIGURES = {
     "live balance, SUM, tiers span the plan": ["reading all usage again, p50"],
     "live balance, SUM, tiers span the plan: processor time": [],
     "pages, all": ["the limit"],
+    "simulation of a month": ["the most it may take"],
+    "simulation of a month: processor time": [],
     **{f"page {name}": ["the limit", "the server's processor time for a visit"] for name in names()},
 }
 WITH_PERCENTILES = {
