@@ -17,11 +17,15 @@ from test_moulds import varied_world
 
 from billing_world import World, at, bands, id_of
 from credit_world import balance, commitment
+from tallystick.core.aggregation import Aggregation, Method
 from tallystick.core.bill import Bill
-from tallystick.core.catalog import Plan, Pricing
+from tallystick.core.catalog import Plan, PlanTemplate, Pricing
+from tallystick.core.entity import Entity
+from tallystick.core.organization import Currency
 from tallystick.core.simulation import (
     FROM_NOTHING,
     SAME,
+    ChangedEntity,
     ChangedPlan,
     ChangedPricing,
     Changes,
@@ -32,10 +36,11 @@ from tallystick.core.simulation import (
     class_of,
     with_bills,
 )
-from tallystick.core.wire import decode
+from tallystick.core.wire import decode, encode
 from tallystick.errors import Refusal
 from tallystick.pipeline import simulation_job
 from tallystick.pipeline.bill import Run
+from tallystick.pipeline.overlay import Overlay
 from tallystick.pipeline.simulate import in_chunks, periods_of, simulate
 from tallystick.pipeline.simulation_job import (
     create_simulation,
@@ -109,6 +114,37 @@ CANDIDATES = {
         "69.00",  # 5.00, 40 calls at 0.10 and 60 at 1
     ),
 }
+
+
+def other(entity: Entity[Any], **given: Any) -> ChangedEntity:
+    """An entity of the world with something other about it."""
+    value = msgspec.structs.replace(entity.value, **given)
+    return ChangedEntity(kind=value.kind, id=entity.id, body=msgspec.Raw(encode(value)))
+
+
+def test_whatever_else_of_the_catalogue_is_other_is_rated_so_too(open_desk: Opener) -> None:
+    """40 and 60 calls. As it is 5.00 and 100 at 0.10."""
+    world = calls_world()
+    spare = world.aggregation("spare")
+    desk = open_desk(world)
+    desk.use("acme", "2023-11-05", calls=40)
+    desk.use("acme", "2023-11-20", calls=60)
+    calls = world.of(Aggregation)[id_of("aggregation", "calls")]
+    template = next(iter(world.of(PlanTemplate).values()))
+    most = other(calls, aggregation=Method.MAX)
+    cents = other(next(iter(world.of(Currency).values())), max_decimal_places=0)
+    for others, total in (
+        ((most,), "11.00"),  # 60 at 0.10
+        ((other(template, standing_charge=Decimal(7)),), "17.00"),
+        ((other(calls, quantity_per_unit=Decimal(8)), cents), "6"),  # 5 and 12.5 at 0.10, in whole dollars
+        ((ChangedEntity(kind="aggregation", id=spare.id),), "15.00"),
+    ):
+        (bill,) = simulated(desk, Changes(others=others))
+        assert str(bill.new_total) == total
+    overlay = Overlay(desk.records, Changes(others=(other(calls, code="renamed"),)), at=NOW)
+    found = overlay.by_code(Aggregation, "renamed")
+    assert found is not None
+    assert (found.id, overlay.by_code(Aggregation, "calls")) == (calls.id, None)
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

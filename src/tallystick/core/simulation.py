@@ -117,12 +117,21 @@ class ChangedPricing(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     value: Pricing
 
 
+class ChangedEntity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the candidate has of any other kind, complete, as JSON; without a body it takes it away."""
+
+    kind: str
+    id: str
+    body: msgspec.Raw | None = None
+
+
 class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A candidate that has passed the rules of the catalogue: what would be kept, were it kept."""
 
     plans: tuple[ChangedPlan, ...] = ()
     pricings: tuple[ChangedPricing, ...] = ()
     removed_pricing_ids: tuple[str, ...] = ()
+    others: tuple[ChangedEntity, ...] = ()
 
 
 # ------------------------------------------------------------------------------------------------------ bills

@@ -1,4 +1,4 @@
-"""The records of an organisation with some plans and prices changed, which are nowhere kept: what a candidate is rated
+"""The records of an organisation with some of the catalogue changed, which is nowhere kept: what a candidate is rated
 from. Whatever reads records can be handed these, and does with them what it always does.
 """
 
@@ -9,9 +9,15 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+from tallystick.core import wire
+from tallystick.core.aggregation import Aggregation
 from tallystick.core.audit_chain import Link
-from tallystick.core.catalog import Plan, Pricing
+from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.entity import Entity, Value
+from tallystick.core.organization import Currency
+from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.core.simulation import Changes
 from tallystick.ports import (
     AuditEntry,
@@ -31,6 +37,25 @@ T = TypeVar("T")
 EVERYTHING = Where()
 NOBODY = "simulation"
 
+# What can be other in a candidate: what bills are rated from, without what says which periods there are (the settings)
+# and what usage is stored (meters).
+SUPPOSABLE: Mapping[str, type[Value]] = {
+    of.kind: of
+    for of in (
+        Currency,
+        Product,
+        Aggregation,
+        CompoundAggregation,
+        Counter,
+        PlanTemplate,
+        Plan,
+        PlanGroup,
+        PlanGroupLink,
+        Pricing,
+        CounterPricing,
+    )
+}
+
 
 class Overlay:
     """Records as they would be with some changes. Reading only; versions and documents are those that are kept."""
@@ -45,6 +70,10 @@ class Overlay:
                 **dict.fromkeys(changes.removed_pricing_ids),
             },
         }
+        for each in changes.others:
+            of = SUPPOSABLE[each.kind]
+            entity = None if each.body is None else _entity(records, of, each.id, wire.decode(of, each.body), at)
+            self._changed.setdefault(each.kind, {})[each.id] = entity
 
     @property
     def organization_id(self) -> str:
@@ -76,8 +105,12 @@ class Overlay:
         return self._records.versions(of, id)
 
     def by_code(self, of: type[V], code: str) -> Entity[V] | None:
+        changed = self._of(of).values()
+        other = next((each for each in changed if each and getattr(each.value, "code", None) == code), None)
+        if other is not None:
+            return other
         found = self._records.by_code(of, code)
-        return None if found is None else self.get(of, found.id)
+        return None if found is None or found.id in self._of(of) else found
 
     def find(self, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
         assert not self._of(of), f"a page of kind {of.kind} would not show what is changed"
