@@ -219,6 +219,8 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/plantemplates": (_at("/plantemplates", "Monthly"),),
     "/plantemplates/new": (_at("/plantemplates/new", "Cloud"),),
     "/audit": (_at("/audit", "Jo Doe"),),
+    "/audit/verification": (_at("/audit/verification", "Keep a checkpoint"),),
+    "/audit/checkpoint/download": (_at("/audit/checkpoint/download", "signature"),),
     "/settings/portal": (_at("/settings/portal", "https://app.example"),),
     "/accounts/{id}/portal": (_of_account("/portal"),),
     "/keys": (_at("/keys", "<table"),),
