@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from tallystick.core import wire
 from tallystick.pipeline.ingest import recover
 from tallystick.pipeline.mediate import project
 from tallystick.ports import Journal
@@ -148,7 +149,7 @@ def restore(settings: Settings, source: Path, told: Told) -> Rebuilt:
 
 def _read_manifest(source: Path) -> BackedUp:
     try:
-        backup = msgspec.json.decode((source / MANIFEST).read_bytes(), type=BackedUp)
+        backup = wire.decode(BackedUp, (source / MANIFEST).read_bytes())
     except (OSError, msgspec.MsgspecError) as problem:
         raise UpkeepProblem(f"{source} is no complete backup: {MANIFEST}: {problem}") from None
     if backup.format != FORMAT:

@@ -132,7 +132,7 @@ def token(call: OpenCall) -> object:
     """The client-credentials grant, with a JSON or a form body."""
     if call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         form = dict(parse_qsl(call.body.decode("utf-8", "replace")))
-        request = msgspec.convert(form, TokenRequest)
+        request = wire.convert(TokenRequest, form)
     else:
         request = wire.decode(TokenRequest, call.body)
     if request.grant_type != "client_credentials":

@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from tallystick.core import wire
+
 FILE = "server.json"
 HEALTH_SECONDS = 2
 
@@ -26,7 +28,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
 def read_address(directory: Path) -> Address | None:
     """What the file says; None when there is none. It may be left over: ask `answers`."""
     try:
-        return msgspec.json.decode((directory / FILE).read_bytes(), type=Address)
+        return wire.decode(Address, (directory / FILE).read_bytes())
     except (OSError, msgspec.MsgspecError):
         return None
 

@@ -15,6 +15,7 @@ from typing import IO, Any, Protocol
 
 import msgspec
 
+from tallystick import decoders
 from tallystick.cli.failure import Failure
 from tallystick.core.period import Instant
 
@@ -107,7 +108,7 @@ class _TextReader:
             text.detach()  # else it would close the file when it goes
 
     def _ndjson(self, plain: IO[bytes]) -> Iterator[Row]:
-        decoder = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
+        decoder = decoders.build(dict[str, Any], float_hook=Decimal)
         number = 0
         for line in plain:
             if not line.strip():

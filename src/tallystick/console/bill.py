@@ -16,6 +16,7 @@ from tallystick.control.bill_comparison import bill_before
 from tallystick.control.bill_lists import BillState
 from tallystick.control.desk import new_id, rule_broken
 from tallystick.control.picklists import CREDIT_REASONS, DEBIT_REASONS
+from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.bill import Bill, BillRecord, BillStatus, LineItem, LineItemType
 from tallystick.core.bill_job import BillRecalculateRequest
@@ -207,7 +208,8 @@ def _memo(visit: Visit) -> Redirect:
     if amount is None:
         raise Refusal("invalid_request", "amount: is needed", field="amount")
     reason = form.text("creditReasonId" if of is MemoType.CREDIT_MEMO else "debitReasonId")
-    memo = msgspec.convert(
+    memo = wire.convert(
+        BillMemo,
         {
             "billId": bill.id,
             "lineItemType": of,
@@ -222,7 +224,6 @@ def _memo(visit: Visit) -> Redirect:
             "creditReasonId": reason if of is MemoType.CREDIT_MEMO else None,
             "debitReasonId": reason if of is MemoType.DEBIT_MEMO else None,
         },
-        BillMemo,
     )
     bill_memos.create(visit.desk, memo)
     apply_memos(visit.records, bill.id, actor=visit.actor, now=visit.now)

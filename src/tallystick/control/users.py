@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import msgspec
-
 from tallystick.control import passwords
 from tallystick.control.desk import Desk, Draft, Noun, rule_broken
+from tallystick.core import wire
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
 from tallystick.core.user import May, Role, User, address
@@ -210,7 +209,7 @@ def last_sign_in(records: Records, user: Entity[User]) -> Instant | None:
 def _user(email: str, fields: dict[str, object]) -> User:
     """A user of these fields. Refusal `invalid_request` naming the one at fault."""
     try:
-        return msgspec.convert({**fields, "email": address(email)}, User)
+        return wire.convert(User, {**fields, "email": address(email)})
     except ValueError as problem:
         field = str(problem).partition(":")[0]
         raise Refusal("invalid_request", str(problem), field=field) from None

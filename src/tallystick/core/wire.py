@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from tallystick import decoders
 from tallystick.core.period import Instant
 
 T = TypeVar("T")
@@ -29,6 +30,12 @@ def decode_sent(of: type[T], text: bytes | str) -> T:
     value = decode(of, text)
     _require_plain_numbers(value, _decoder(cast(Hashable, Any)).decode(text), "$")
     return value
+
+
+def convert(of: type[T], value: object) -> T:
+    """Values that were read already, such as the fields of a form, as a type; raises msgspec.ValidationError."""
+    _decoder(cast(Hashable, of))  # finds out about the type, which `msgspec.convert` would do beside other threads
+    return msgspec.convert(value, of)
 
 
 def encode(value: object) -> bytes:
@@ -81,7 +88,7 @@ def _write(value: Any) -> Any:
 
 @cache
 def _decoder(of: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cast("type[Any]", of), dec_hook=_read, float_hook=number)
+    return decoders.build(of, dec_hook=_read, float_hook=number)
 
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,7})?")

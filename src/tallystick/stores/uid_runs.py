@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 import xxhash
 
+from tallystick.core import wire
 from tallystick.stores.uid_claims import CLAIM_BYTES, COLUMNS, CONTENT, PIECE, Claims, merged_in_pieces
 
 MAGIC = b"tallystick uids 2".ljust(48, b"\n")
@@ -263,7 +264,7 @@ def read_list(directory: Path) -> Listed:
     """What counts in a directory; nothing in a new one. Raises UidIndexDamaged."""
     path = directory / RUNS
     try:
-        listed = msgspec.json.decode(path.read_bytes(), type=Listed)
+        listed = wire.decode(Listed, path.read_bytes())
     except FileNotFoundError:
         return Listed(0, ())
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec.structs import astuple
 
+from tallystick import decoders
 from tallystick.core.measurement import (
     EARLIEST,
     EPOCH,
@@ -139,8 +140,8 @@ class Forms:
         self.all = tuple(forms)
         self.by_row: Mapping[type, Form] = {form.row: form for form in forms}
         of = _union([form.row for form in forms])
-        self._many = msgspec.json.Decoder(list.__class_getitem__(of), float_hook=str.encode)
-        self._one = msgspec.json.Decoder(of, float_hook=str.encode)
+        self._many = decoders.build(list.__class_getitem__(of), float_hook=str.encode)
+        self._one = decoders.build(of, float_hook=str.encode)
 
     def rows(self, members: Sequence[bytes | msgspec.Raw]) -> list[Row | None]:
         """Each member of a request as a row; None where it is not of a form."""

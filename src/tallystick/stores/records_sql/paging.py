@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from tallystick.core import wire
 from tallystick.errors import Refusal
 from tallystick.stores.records_sql.texts import storable
 
@@ -37,7 +38,7 @@ def read_token(token: str, of: type[Place]) -> Place:
     """The place that a token names. Refusal `invalid_page` for anything that `write_token` did not write."""
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=of)
+        place = wire.decode(of, base64.b64decode(padded, altchars=b"-_", validate=True))
     except (UnicodeError, binascii.Error, msgspec.DecodeError):
         raise _malformed(token) from None
     if not all(storable(part) for part in msgspec.structs.astuple(place) if isinstance(part, str)):
