@@ -234,6 +234,7 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/bills/{id}/csv": (_csv("/csv"),),
     "/bills/{id}/lines/{line}": (_line,),
     "/bills/{id}/lines/{line}/measurements": (_measurements,),
+    "/bills/{id}/bridge": (lambda chance: Expected(path=f"/bills/{chance.bill.id}/bridge", texts=("Volume",)),),
     "/jobs": (_at("/jobs", "/jobs/"),),
     "/jobs/{id}": (_one("jobs", "job", "Complete"),),
     "/preview": (_preview,),

@@ -6,7 +6,8 @@ import msgspec
 
 from tallystick.api.routing import Call, Route
 from tallystick.control import bills
-from tallystick.control.bill_comparison import compare_bill
+from tallystick.control.bill_comparison import bridge_to_bill, compare_bill
+from tallystick.core.bridge import Bridge
 from tallystick.core.comparison import Comparison
 from tallystick.core.explain import Explanation, explain_bill, explain_line
 from tallystick.pipeline.verify import Verification, verify_bill
@@ -42,6 +43,11 @@ def verify(call: Call) -> Verification:
 def comparison(call: Call) -> Comparison:
     """What makes the difference to the bill before."""
     return compare_bill(call.records, call.path["id"])
+
+
+def bridge(call: Call) -> Bridge:
+    """From the total of the bill before to that of this one."""
+    return bridge_to_bill(call.records, call.path["id"])
 
 
 ROUTES = (
@@ -80,5 +86,14 @@ ROUTES = (
         tag=TAG,
         scope="config:retrieve",
         reply=Comparison,
+    ),
+    Route(
+        method="GET",
+        path="/bills/{id}/bridge",
+        run=bridge,
+        summary="Read the steps from the bill before to this one: volume, price, mix, credits, corrections",
+        tag=TAG,
+        scope="config:retrieve",
+        reply=Bridge,
     ),
 )

@@ -13,6 +13,7 @@ from tallystick.cli import (
     account,
     audit,
     bill,
+    bill_proofs,
     demo,
     doctor,
     explain,
@@ -40,6 +41,7 @@ app.command("import")(measurements.import_)
 app.add_typer(account.app, name="account")
 app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")
+bill_proofs.add_to(bill.app)
 app.add_typer(job.app, name="job")
 app.add_typer(audit.app, name="audit")
 app.command("explain")(explain.explain)

@@ -10,6 +10,7 @@ from tallystick.console import (
     audit_check,
     balances,
     bill,
+    bill_bridge,
     bill_files,
     bill_jobs,
     bill_line,
@@ -70,6 +71,7 @@ PAGES: tuple[Page, ...] = (
     *bill.PAGES,
     *bill_files.PAGES,
     *bill_line.PAGES,
+    *bill_bridge.PAGES,
     *bill_jobs.PAGES,
     *invoice_pages.PAGES,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tallystick.control.bills import KIND, get_bill
 from tallystick.core import wire
 from tallystick.core.bill import BillRecord
+from tallystick.core.bridge import Bridge, bridge_between
 from tallystick.core.comparison import Comparison, compare
 from tallystick.ports import DocumentWhere, OrganizationRecords, Page
 
@@ -18,6 +19,12 @@ def compare_bill(records: OrganizationRecords, id: str) -> Comparison:
     """
     record = get_bill(records, id)
     return compare(bill_before(records, record), record)
+
+
+def bridge_to_bill(records: OrganizationRecords, id: str) -> Bridge:
+    """The steps from the total of the bill before to that of this one. Refusals as `compare_bill`."""
+    record = get_bill(records, id)
+    return bridge_between(bill_before(records, record), record)
 
 
 def bill_before(records: OrganizationRecords, record: BillRecord) -> BillRecord | None:

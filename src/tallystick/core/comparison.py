@@ -25,7 +25,7 @@ HUNDRED, MILLION, BILLION = Decimal(100), Decimal(1_000_000), Decimal(1_000_000_
 _SCALES = ("thousand ", "million ", "billion ")  # with which units such as "million tokens" begin
 PRICED_BY = frozenset({"pricing", "counterpricing", "aggregation", "compoundaggregation"})
 
-_MEASURED = frozenset(
+MEASURED = frozenset(
     {
         LineItemType.USAGE,
         LineItemType.OVERAGE_USAGE,
@@ -34,7 +34,7 @@ _MEASURED = frozenset(
         LineItemType.COUNTER_ADJUSTMENT_CREDIT,
     }
 )
-_CREDITS = frozenset(
+CREDITS = frozenset(
     {
         LineItemType.USAGE_CREDIT,
         LineItemType.COMMITMENT_CONSUMED,
@@ -42,7 +42,7 @@ _CREDITS = frozenset(
         LineItemType.CREDIT_DEDUCTION,
     }
 )
-_CORRECTIONS = frozenset({LineItemType.MANUAL_ADJUSTMENT, LineItemType.CREDIT_MEMO, LineItemType.DEBIT_MEMO})
+CORRECTIONS = frozenset({LineItemType.MANUAL_ADJUSTMENT, LineItemType.CREDIT_MEMO, LineItemType.DEBIT_MEMO})
 
 
 class PartKind(StrEnum):
@@ -94,22 +94,25 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     parts: tuple[Part, ...]
 
 
-class _Like(msgspec.Struct, frozen=True, kw_only=True):
-    """Lines of one bill that are about the same."""
+class Like(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of one bill that are about the same, and what their price depends on."""
 
     lines: tuple[LineItem, ...]
     prices: frozenset[tuple[str, object]]
 
     @property
     def amount(self) -> Decimal:
+        """What they come to, in the currency of the bill."""
         return total(each.converted_subtotal for each in self.lines)
 
     @property
     def units(self) -> Decimal:
+        """How much of it, in units."""
         return tidy(total(each.units for each in self.lines))
 
     @property
     def quantity(self) -> Decimal:
+        """How much of it was measured."""
         return total(each.quantity for each in self.lines)
 
 
@@ -132,11 +135,9 @@ def compare(before: BillRecord | None, now: BillRecord) -> Comparison:
             parts=(),
         )
     old = before.bill
-    if old.currency != bill.currency:
-        message = f"id: the bill before, {old.id}, is in {old.currency} and this one in {bill.currency}"
-        raise Refusal("rule_broken", f"{message}; bills are compared in one currency", field="id")
-    then, present = _alike(before), _alike(now)
-    decimals = _decimals(before, now)
+    require_one_currency(old, bill)
+    then, present = alike(before), alike(now)
+    decimals = decimals_of(before, now)
     parts = [
         part
         for key in dict.fromkeys((*present, *then))
@@ -160,16 +161,23 @@ def compare(before: BillRecord | None, now: BillRecord) -> Comparison:
     )
 
 
+def require_one_currency(before: Bill, bill: Bill) -> None:
+    """Refusal `rule_broken` for bills in two currencies, which have no difference."""
+    if before.currency != bill.currency:
+        message = f"id: the bill before, {before.id}, is in {before.currency} and this one in {bill.currency}"
+        raise Refusal("rule_broken", f"{message}; bills are compared in one currency", field="id")
+
+
 # ------------------------------------------------------------------------------------------------------ parts
 
 
-def _alike(record: BillRecord) -> dict[tuple[object, ...], _Like]:
+def alike(record: BillRecord) -> dict[tuple[object, ...], Like]:
     """The lines of a bill by what they are about, whatever plan, price list or stretch of the period they are of."""
     versions = {each.id: each.version for each in record.evidence.uses if each.kind in PRICED_BY}
     found: dict[tuple[object, ...], list[LineItem]] = {}
     for line in record.bill.line_items:
         found.setdefault(_about(line), []).append(line)
-    return {key: _Like(lines=tuple(lines), prices=frozenset(_prices(lines, versions))) for key, lines in found.items()}
+    return {key: Like(lines=tuple(lines), prices=frozenset(_prices(lines, versions))) for key, lines in found.items()}
 
 
 def _prices(lines: Iterable[LineItem], versions: dict[str, int]) -> Iterator[tuple[str, object]]:
@@ -183,7 +191,7 @@ def _prices(lines: Iterable[LineItem], versions: dict[str, int]) -> Iterator[tup
 
 def _about(line: LineItem) -> tuple[object, ...]:
     type_ = line.line_item_type
-    if type_ in _CORRECTIONS:
+    if type_ in CORRECTIONS:
         return type_, line.referenced_bill_id, line.referenced_line_item_id, line.description
     counted = line.aggregation_id or line.compound_aggregation_id or line.counter_id
     credit = line.commitment_id or line.balance_id
@@ -192,28 +200,29 @@ def _about(line: LineItem) -> tuple[object, ...]:
     return type_, line.product_id, *of, credit, own, line.child_account_id
 
 
-def _parts(then: _Like | None, now: _Like | None, decimals: int, currency: str) -> Iterator[Part]:
+def _parts(then: Like | None, now: Like | None, decimals: int, currency: str) -> Iterator[Part]:
     shown = now or then
     assert shown is not None, "what is compared is on one of the bills"
     type_ = shown.lines[0].line_item_type
     before, after = (then.amount if then else ZERO), (now.amount if now else ZERO)
     difference = subtract(after, before)
-    if type_ in _CREDITS:
+    if type_ in CREDITS:
         kinds = [(PartKind.CREDIT, difference)]
-    elif type_ in _CORRECTIONS:
+    elif type_ in CORRECTIONS:
         kinds = [(PartKind.CORRECTION, difference)]
     elif then is None or now is None:
         kinds = [(PartKind.NEW if then is None else PartKind.GONE, difference)]
-    elif type_ not in _MEASURED:
+    elif type_ not in MEASURED:
         kinds = [(PartKind.FIXED, difference)]
     else:
-        volume = _volume(then, now, decimals)
+        volume = volume_of(then, now, decimals)
         kinds = [(PartKind.VOLUME, volume), (PartKind.PRICE, subtract(difference, volume))]
     for kind, amount in kinds:
         yield _part(kind, amount, then, now, currency)
 
 
-def _volume(then: _Like, now: _Like, decimals: int) -> Decimal:
+def volume_of(then: Like, now: Like, decimals: int) -> Decimal:
+    """What of the difference between measured lines is due to how much was used; the rest is due to its price."""
     difference = subtract(now.amount, then.amount)
     if then.prices == now.prices:
         return difference
@@ -224,15 +233,15 @@ def _volume(then: _Like, now: _Like, decimals: int) -> Decimal:
     return round_money(divide(multiply(then.amount, more), then.quantity), rounding)
 
 
-def _part(kind: PartKind, amount: Decimal, then: _Like | None, now: _Like | None, currency: str) -> Part:
+def _part(kind: PartKind, amount: Decimal, then: Like | None, now: Like | None, currency: str) -> Part:
     like = now or then
     assert like is not None, "what is compared is on one of the bills"
     line = like.lines[0]
-    measured = line.line_item_type in _MEASURED
+    measured = line.line_item_type in MEASURED
     before, after = (then.units if then else ZERO), (now.units if now else ZERO)
     part = Part(
         kind=kind,
-        description=_plainly(line),
+        description=plainly(line),
         amount=amount,
         before=then.amount if then else ZERO,
         now=now.amount if now else ZERO,
@@ -246,15 +255,15 @@ def _part(kind: PartKind, amount: Decimal, then: _Like | None, now: _Like | None
         lines_before=tuple(each.id for each in then.lines) if then else (),
         lines_now=tuple(each.id for each in now.lines) if now else (),
     )
-    return msgspec.structs.replace(part, sentence=f"{_cause(part)} ({_signed(amount, currency)})")
+    return msgspec.structs.replace(part, sentence=f"{_cause(part)} ({signed(amount, currency)})")
 
 
-def _plainly(line: LineItem) -> str:
+def plainly(line: LineItem) -> str:
     """What a line is for, without the segment in brackets: that is named in words."""
     return line.description.removesuffix(f" ({', '.join((line.segment or {}).values())})")
 
 
-def _decimals(*records: BillRecord) -> int:
+def decimals_of(*records: BillRecord) -> int:
     """Those of the bill's currency, as its lines were rounded to."""
     steps = (steps for record in records for steps in record.workings.values())
     found = (step.decimals for working in steps for step in working[-2:] if isinstance(step, Rounded))
@@ -273,7 +282,7 @@ def _sentence(old: Bill, bill: Bill, difference: Decimal, percent: Decimal | Non
     direction = "Up" if difference > 0 else "Down"
     share = "" if percent is None else f" {_percent(percent)}%"
     same_way = [part for part in parts if (part.amount > 0) == (difference > 0)]
-    what = f"{direction}{share} ({_signed(difference, bill.currency)}) against {against}"
+    what = f"{direction}{share} ({signed(difference, bill.currency)}) against {against}"
     return f"{what}: {same_way[0].sentence}."
 
 
@@ -331,5 +340,6 @@ def _amount(amount: Decimal, currency: str) -> str:
     return f"{money(amount)} {currency}"
 
 
-def _signed(amount: Decimal, currency: str) -> str:
+def signed(amount: Decimal, currency: str) -> str:
+    """An amount with its sign."""
     return f"{'+' if amount > 0 else '-'}{money(add(abs(amount), ZERO))} {currency}"
