@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, DataField, DerivedField, Meter
 from tallystick.core.period import Instant
 from tallystick.pipeline.mediate import project
-from tallystick.ports import OrganizationUsage, UsageBlock, UsageRow
+from tallystick.ports import OrganizationUsage, UsageBlock, UsageRow, Withdrawn
 
 
 class Rows:
@@ -28,7 +28,11 @@ class Rows:
         self.crash = False
 
     def add(
-        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+        self,
+        rows: Sequence[UsageRow],
+        mark: int,
+        blocks: Sequence[UsageBlock] = (),
+        withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
         if self.crash:
             self.crash = False

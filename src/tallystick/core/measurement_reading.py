@@ -24,6 +24,18 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True, g
     original: bytes
 
 
+class WithdrawalEntry(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """What the journal keeps of a withdrawal: the measurement that is taken out (its uid, its position `of`, and what
+    usage is asked for by), and the correction that asked for it. `ts` is as `Instant.stamp` writes it."""
+
+    uid: str
+    of: int
+    meter_id: str
+    account_id: str
+    ts: str
+    correction_id: str
+
+
 def read_measurement(original: bytes | msgspec.Raw) -> Measurement | Rejection:
     """Read one JSON object. Numbers become int or Decimal exactly as written."""
     try:
@@ -55,6 +67,16 @@ def pack_many(account_ids: Iterable[str], meter_id: str, meter_version: int, ori
 def unpack(entry: bytes) -> JournalEntry:
     """The journal entry that `pack` wrote."""
     return _UNPACK.decode(entry)
+
+
+def pack_withdrawal(entry: WithdrawalEntry) -> bytes:
+    """A withdrawal as the bytes that the journal keeps."""
+    return _PACK.encode(entry)
+
+
+def unpack_withdrawal(entry: bytes) -> WithdrawalEntry:
+    """The withdrawal that `pack_withdrawal` wrote."""
+    return _UNPACK_WITHDRAWAL.decode(entry)
 
 
 def uid_of(entry: JournalEntry, measurement: Measurement) -> str:
@@ -123,3 +145,4 @@ _OPTIONAL_TEXT: msgspec.json.Decoder[Any] = msgspec.json.Decoder(str | None)
 _ANY = msgspec.json.Decoder(float_hook=Decimal)
 _PACK = msgspec.msgpack.Encoder()
 _UNPACK = msgspec.msgpack.Decoder(JournalEntry)
+_UNPACK_WITHDRAWAL = msgspec.msgpack.Decoder(WithdrawalEntry)

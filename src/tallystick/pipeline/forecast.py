@@ -7,7 +7,7 @@ run. Of what begins later in the period (a price, a credit) it says what has bee
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -65,6 +65,11 @@ class AtThisPace:
 
     def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
         return None  # what is forecast is not added to
+
+    def measure_as_if(
+        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
+    ) -> Iterable[Measured]:
+        return self._usage.measure_as_if(question, without=without, added=added)
 
     def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
         return self._usage.by_stretch(behind, starts)

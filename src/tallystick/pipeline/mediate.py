@@ -39,20 +39,20 @@ from tallystick.core.expression import (
 from tallystick.core.ingest_failure import as_text, failure_event
 from tallystick.core.lookup import NO_TABLES, WITH_LOOKUPS, Tables, codes_of, tables_of, with_named_keys
 from tallystick.core.measurement import MAPS, Measurement, category_map, maps_of, read_time
-from tallystick.core.measurement_reading import JournalEntry, read_measurement, uid_of, unpack
+from tallystick.core.measurement_reading import JournalEntry, read_measurement, uid_of, unpack, unpack_withdrawal
 from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationCustomFields
 from tallystick.core.period import Instant
 from tallystick.core.quantity import parse_quantity
 from tallystick.errors import Rejection
 from tallystick.failpoints import reached
-from tallystick.pipeline.ingest.claim import MEASUREMENT
+from tallystick.pipeline.ingest.claim import WITHDRAWAL
 from tallystick.pipeline.ingest.columns import Forms
 from tallystick.pipeline.ingest.failures import EVENT, event_document
 from tallystick.pipeline.ingest.rereading import forms_of, read_block
 from tallystick.pipeline.ingest.tail import Appended, Tail
 from tallystick.pipeline.tables import read_tables
-from tallystick.ports import Document, Journal, Records, UsageRow, UsageStore
+from tallystick.ports import Block, Document, Journal, Records, UsageRow, UsageStore, Withdrawn
 
 BLOCK_ROWS = 100_000
 
@@ -258,7 +258,8 @@ def project(
         with records.organization(organization_id).transaction() as write:
             write.put_documents(EVENT, documents)
     reached("projection.mediated")
-    usage.add(mediated.rows, parts[-1].last, [block for part in parts for block in part.blocks])
+    withdrawn = [each for part in parts for each in part.withdrawn]
+    usage.add(mediated.rows, parts[-1].last, [block for part in parts for block in part.blocks], withdrawn)
     return parts[-1].last
 
 
@@ -275,12 +276,29 @@ def read_on(journal: Journal, find_meter: FindMeter, after: int, limit: int = BL
 
     rows = 0
     for block in journal.read(after):
-        # Another kind takes measurements out: it goes to UsageStore.add with its organisation as `corrected`.
-        assert block.kind == MEASUREMENT, f"the journal holds a block of kind {block.kind!r}, which is not known here"
-        yield read_block(block, find_forms, after)
+        yield _withdrawals(block, after) if block.kind == WITHDRAWAL else read_block(block, find_forms, after)
         rows += len(block.entries)
         if rows >= limit:
             return
+
+
+def _withdrawals(block: Block, after: int) -> Appended:
+    """What a block above a position takes out."""
+    entries = [(position, unpack_withdrawal(raw)) for position, raw in enumerate(block.entries, block.first)]
+    withdrawn = [
+        Withdrawn(
+            position=position,
+            organization_id=block.organization_id,
+            meter_id=entry.meter_id,
+            account_id=entry.account_id,
+            of=entry.of,
+            ts=Instant.parse(entry.ts),
+        )
+        for position, entry in entries
+        if position > after
+    ]
+    first = max(block.first, after + 1)
+    return Appended(block.organization_id, block.received, first, block.last, (), (), withdrawn)
 
 
 def _custom_of(records: Records) -> FindCustom:

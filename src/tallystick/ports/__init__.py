@@ -29,6 +29,7 @@ from tallystick.ports.usage import (
     UsageQuery,
     UsageRow,
     UsageStore,
+    Withdrawn,
 )
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "UsageRow",
     "UsageStore",
     "Where",
+    "Withdrawn",
 ]
 
 V = TypeVar("V", bound=Value)
@@ -326,7 +328,7 @@ class Records(Protocol):
 class Block:
     """Entries of one organisation that are appended together: they become durable together.
 
-    `kind` is what the entries are ("measurement"; there is room for withdrawals). Positions are given by the
+    `kind` is what the entries are: "measurement", or "withdrawal" of measurements before it. Positions are given by the
     journal: entry i of the block has position `first + i`. They start at 1, rise by one per entry over all
     organisations, and are never given twice.
     """

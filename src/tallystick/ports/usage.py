@@ -33,6 +33,20 @@ class UsageRow:
     numbers: Mapping[str, Decimal]
     texts: Mapping[str, str]
     extra: str | None = None
+    withdrawn: int | None = None  # the journal position of what takes it out; only told where it is read back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """A measurement, at the journal position `of`, that an entry at a later one takes out: it counts in no answer up to
+    `position` or beyond. Meter, account and `ts` are those of the measurement."""
+
+    position: int
+    organization_id: str
+    meter_id: str
+    account_id: str
+    of: int
+    ts: Instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,6 +170,7 @@ class UsageQuery:
     positions: tuple[int, ...] | None = None
     before: UsagePlace | None = None
     greatest_first: bool = False  # by the total of the first column, not by the groups
+    withdrawn: bool | None = False  # only what counts; True for only what was withdrawn, None for both
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +202,12 @@ class OrganizationUsage(Protocol):
     def measure(self, question: Question) -> Iterable[Measured]:
         """The exact answer, one row per account (and segment) that had measurements with the field."""
 
+    def measure_as_if(
+        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
+    ) -> Iterable[Measured]:
+        """What the answer would be had the measurements at these journal positions never come, and had these others:
+        they count whatever the position of the question. Nothing is kept."""
+
     def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
         """What a running answer of the question is made of (`core.running`), of the measurements above the journal
         position `after`: one for each account (and segment) that has any. None where there are more than `most` values,
@@ -210,7 +231,8 @@ class OrganizationUsage(Protocol):
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
-        position above `after` and at most `up_to`; with the earliest timestamp of those."""
+        position above `after` and at most `up_to`; with the earliest timestamp of those. A withdrawal there counts as
+        the measurement that it takes out."""
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says
@@ -229,13 +251,17 @@ class UsageStore(Protocol):
     def organization(self, id: str) -> OrganizationUsage: ...
 
     def add(
-        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+        self,
+        rows: Sequence[UsageRow],
+        mark: int,
+        blocks: Sequence[UsageBlock] = (),
+        withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
         """Keep rows, and those of blocks, and record that the store holds the journal up to `mark`. After a crash in
         between, adding the same rows again counts nothing twice. Called by one thread.
 
-        `corrected` are the organisations of which the journal has other entries than measurements up to the mark, which
-        take out what was counted before (withdrawals): what was remembered of their usage holds no longer."""
+        `withdrawn` take out what was counted before, from their own positions on; a measurement that is withdrawn twice
+        is out from the first time on."""
 
     @property
     def mark(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import cmp_to_key
 
@@ -21,6 +22,7 @@ from tallystick.ports import (
     UsageGroup,
     UsageQuery,
     UsageRow,
+    Withdrawn,
 )
 from tallystick.stores import plain_aggregation, plain_lineage
 
@@ -32,6 +34,7 @@ class MemoryUsage:
 
     def __init__(self) -> None:
         self._rows: dict[int, UsageRow] = {}
+        self._withdrawn: dict[int, Withdrawn] = {}  # by the position of what they take out
         self._mark = 0
 
     def organization(self, id: str) -> MemoryOrganizationUsage:
@@ -39,11 +42,18 @@ class MemoryUsage:
         return MemoryOrganizationUsage(self, id)
 
     def add(
-        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+        self,
+        rows: Sequence[UsageRow],
+        mark: int,
+        blocks: Sequence[UsageBlock] = (),
+        withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
         """Keep rows up to the journal position `mark`; rows at or below the present mark are known already."""
         rows = [*rows, *(row for block in blocks for row in block.rows())]
         self._rows |= {row.position: row for row in rows if row.position > self._mark}
+        for each in sorted(withdrawn, key=lambda one: one.position):
+            if each.position > self._mark:
+                self._withdrawn.setdefault(each.of, each)
         self._mark = max(self._mark, mark)
 
     @property
@@ -52,8 +62,14 @@ class MemoryUsage:
         return self._mark
 
     def rows(self, organization_id: str) -> Iterator[UsageRow]:
-        """Every measurement of an organisation."""
-        return (row for row in list(self._rows.values()) if row.organization_id == organization_id)
+        """Every measurement of an organisation, with where it was withdrawn."""
+        own = [row for row in list(self._rows.values()) if row.organization_id == organization_id]
+        out = self._withdrawn
+        return (replace(row, withdrawn=out[row.position].position) if row.position in out else row for row in own)
+
+    def withdrawn(self, organization_id: str) -> list[Withdrawn]:
+        """Every withdrawal of an organisation."""
+        return [each for each in self._withdrawn.values() if each.organization_id == organization_id]
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -69,6 +85,14 @@ class MemoryOrganizationUsage:
     def measure(self, question: Question) -> list[Measured]:
         """See ports.OrganizationUsage."""
         return plain_aggregation.measure(self._store.rows(self._organization_id), question)
+
+    def measure_as_if(
+        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
+    ) -> list[Measured]:
+        """See ports.OrganizationUsage."""
+        out = set(without)
+        rows = (row for row in self._store.rows(self._organization_id) if row.position not in out)
+        return plain_aggregation.measure(plain_aggregation.and_added(rows, added), question)
 
     def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
         """See ports.OrganizationUsage."""
@@ -87,9 +111,11 @@ class MemoryOrganizationUsage:
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""
         wanted, earliest = set(accounts), dict[str, Instant]()
-        for row in self._store.rows(self._organization_id):
-            if row.account_id in wanted and row.ts < before and after < row.position <= up_to:
-                earliest[row.account_id] = min(row.ts, earliest.get(row.account_id, row.ts))
+        came = [(row.position, row.account_id, row.ts) for row in self._store.rows(self._organization_id)]
+        came += [(each.position, each.account_id, each.ts) for each in self._store.withdrawn(self._organization_id)]
+        for position, account_id, ts in came:
+            if account_id in wanted and ts < before and after < position <= up_to:
+                earliest[account_id] = min(ts, earliest.get(account_id, ts))
         return earliest
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
@@ -127,11 +153,16 @@ class MemoryOrganizationUsage:
             and (query.meter_ids is None or row.meter_id in query.meter_ids)
             and (query.account_ids is None or row.account_id in query.account_ids)
             and (query.up_to is None or row.position <= query.up_to)
+            and query.withdrawn in {None, _is_out(row, query.up_to)}
             and (query.positions is None or row.position in query.positions)
             and (query.before is None or (row.ts, row.position) < (query.before.ts, query.before.position))
             and all(row.texts.get(each.field) in each.values for each in query.filters if each.meter_id == row.meter_id)
             and all(_meets(row, each) for each in query.conditions if each.meter_id == row.meter_id)
         )
+
+
+def _is_out(row: UsageRow, up_to: int | None) -> bool:
+    return row.withdrawn is not None and (up_to is None or row.withdrawn <= up_to)
 
 
 def _meets(row: UsageRow, asked: UsageCondition) -> bool:

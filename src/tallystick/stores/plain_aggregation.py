@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from math import ceil
@@ -104,11 +105,18 @@ def matching(rows: Iterable[UsageRow], question: Question) -> Iterator[UsageRow]
         and (question.reaches_back or question.period.start <= row.ts)
         and row.ts < question.period.end
         and row.position <= question.up_to
+        and (row.withdrawn is None or row.withdrawn > question.up_to)
         and (wanted is None or row.account_id in wanted)
         and field_value(row, question.field, question.method) is not None
         and all(field in row.texts for field in needed)
         and accepts(row)
     )
+
+
+def and_added(rows: Iterable[UsageRow], added: Iterable[UsageRow]) -> Iterator[UsageRow]:
+    """Measurements with others that are only supposed: those come before every position that is asked about."""
+    yield from rows
+    yield from (replace(row, position=0, withdrawn=None) for row in added)
 
 
 def segment_of(row: UsageRow, question: Question) -> tuple[str, ...]:

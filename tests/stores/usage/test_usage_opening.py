@@ -244,7 +244,7 @@ def test_the_tables_are_told_to_reach_the_disk(opened: ClickHouseUsage) -> None:
     definitions = opened._connection.rows(
         "SELECT name, create_table_query FROM system.tables WHERE database = 'tallystick'"
     )
-    assert {name for name, _ in definitions} == {"measurement", "slot", "mark"}
+    assert {name for name, _ in definitions} == {"measurement", "withdrawn", "slot", "mark"}
     for _, definition in definitions:
         for setting in ("fsync_after_insert", "fsync_part_directory", "min_rows_to_fsync_after_merge"):
             assert f"{setting} = 1" in definition

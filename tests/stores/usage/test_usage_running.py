@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -24,7 +24,7 @@ from tallystick.core.aggregation import EventBounds, Measured, Method, Question
 from tallystick.core.expression import CalculationError
 from tallystick.core.period import stretch
 from tallystick.core.running import Collected
-from tallystick.ports import UsageBlock, UsageRow
+from tallystick.ports import UsageBlock, UsageRow, Withdrawn
 from tallystick.stores.memory import MemoryOrganizationUsage, MemoryUsage
 from tallystick.stores.running_usage import RunningUsage, kept, recent
 
@@ -216,11 +216,15 @@ class Counted(MemoryUsage):
         return View(store, id)
 
     def add(
-        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+        self,
+        rows: Sequence[UsageRow],
+        mark: int,
+        blocks: Sequence[UsageBlock] = (),
+        withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
         if self.fails:
             raise OSError("no space left on device")
-        super().add(rows, mark, blocks, corrected)
+        super().add(rows, mark, blocks, withdrawn)
 
 
 def values(first: int, *numbers: int, account: str = "ada") -> list[UsageRow]:
@@ -339,31 +343,20 @@ def test_many_look_while_more_arrives(method: str) -> None:
     assert total(store, question, 900) == expected(900)
 
 
-class Withdrawn(MemoryUsage):
-    """What is withdrawn by an entry of the journal counts for positions below that entry, and for none from there."""
+def out(of: int, position: int, organization: str = "reed") -> Withdrawn:
+    """What takes a measurement of `values` out from a position on."""
+    ts = at("2025-06-15T12:00:00Z")
+    return Withdrawn(
+        position=position, organization_id=organization, meter_id="storage", account_id="ada", of=of, ts=ts
+    )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.gone: dict[int, int] = {}  # the position of the entry, by that of the measurement
 
-    def organization(self, id: str) -> MemoryOrganizationUsage:
-        store = self
-
-        class View(MemoryOrganizationUsage):
-            def measure(self, question: Question) -> list[Measured]:
-                return MemoryOrganizationUsage(store.by(question.up_to), id).measure(question)
-
-            def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
-                there = MemoryOrganizationUsage(store.by(question.up_to), id)
-                return there.collect(question, after=after, most=most)
-
-        return View(store, id)
-
-    def by(self, position: int) -> MemoryUsage:
-        left = MemoryUsage()
-        rows = [row for organization in ("reed", "rush") for row in self.rows(organization)]
-        left.add([row for row in rows if self.gone.get(row.position, position + 1) > position], self.mark)
-        return left
+def never_sent(store: MemoryUsage, gone: dict[int, int], position: int) -> MemoryOrganizationUsage:
+    """The usage at a position had what was withdrawn by then (measurement → where) never come."""
+    left = MemoryUsage()
+    rows = [replace(row, withdrawn=None) for row in store.rows("reed")]
+    left.add([row for row in rows if gone.get(row.position, position + 1) > position], store.mark)
+    return left.organization("reed")
 
 
 @settings(**drawing(60))
@@ -379,16 +372,17 @@ def test_what_a_withdrawal_takes_out_is_in_no_answer_from_there_on(
     steps: list[tuple[list[int], int | None, list[int]]], method: Method
 ) -> None:
     """Looks at several positions, some of them between two withdrawals."""
-    behind, question = Withdrawn(), msgspec.structs.replace(SUM, method=method, accounts=("ada",))
-    store = RunningUsage(behind)
+    behind, question = MemoryUsage(), msgspec.structs.replace(SUM, method=method, accounts=("ada",))
+    store, gone = RunningUsage(behind), dict[int, int]()
     for added, withdrawn, looks in steps:
         store.add(values(store.mark + 1, *added), store.mark + len(added))
         if withdrawn is not None and withdrawn <= store.mark:
-            behind.gone.setdefault(withdrawn, store.mark + 1)
-            store.add([], store.mark + 1, corrected=["reed"])
+            gone.setdefault(withdrawn, store.mark + 1)
+            store.add([], store.mark + 1, withdrawn=[out(withdrawn, store.mark + 1)])
         for back in [0, *looks]:
             asked = msgspec.structs.replace(question, up_to=max(0, store.mark - back))
-            assert list(store.organization("reed").measure(asked)) == behind.organization("reed").measure(asked)
+            expected = never_sent(behind, gone, asked.up_to).measure(asked)
+            assert list(store.organization("reed").measure(asked)) == expected
 
 
 def test_a_withdrawal_of_one_organization_leaves_the_answers_of_others() -> None:
@@ -396,16 +390,17 @@ def test_a_withdrawal_of_one_organization_leaves_the_answers_of_others() -> None
     store = RunningUsage(behind)
     store.add([*values(1, 5), *(replace(each, organization_id="rush") for each in values(2, 7))], 2)
     assert total(store, SUM, 2) == 5
-    store.add([], 3, corrected=["rush"])
+    store.add([], 3, withdrawn=[out(2, 3, "rush")])
     assert total(store, SUM, 3) == 5
-    store.add([], 4, corrected=["reed", "rush"])
-    assert total(store, SUM, 4) == 5
+    store.add(values(4, 1), 4)
+    store.add([], 6, withdrawn=[out(4, 5), out(2, 6, "rush")])
+    assert total(store, SUM, 6) == 5
     assert behind.asked == ["collect after 0", "collect after 0"]
 
 
 def test_a_look_that_overlaps_a_withdrawal_leaves_nothing_behind() -> None:
     """It began before the entry came, and its answer is there when the mark has passed the entry."""
-    behind = Withdrawn()
+    behind = MemoryUsage()
     store = RunningUsage(behind)
     store.add(values(1, 5, 7), 2)
     view = behind.organization("reed")
@@ -415,8 +410,7 @@ def test_a_look_that_overlaps_a_withdrawal_leaves_nothing_behind() -> None:
         found = own(question, after=after, most=most)
         if not late:
             late.append(1)
-            behind.gone[1] = 3
-            store.add([], 3, corrected=["reed"])
+            store.add([], 3, withdrawn=[out(1, 3)])
         return found
 
     view.collect = overlapped  # type: ignore[method-assign]  # a look that takes its time

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,7 +29,7 @@ from tallystick.ports import Block, Journal, UidIndex
 
 log = logging.getLogger(__name__)
 
-MEASUREMENT = "measurement"  # the kind of journal block
+MEASUREMENT, WITHDRAWAL = "measurement", "withdrawal"  # the kinds of journal blocks
 MAX_GROUP = 50_000  # measurements that are committed together at most: bounds a frame and the wait for it
 MAX_WAITING = 200_000
 
@@ -54,6 +54,11 @@ class _Submission:
     received: Instant
     candidates: Candidates
     waiter: Future[list[Outcome]] | asyncio.Future[list[Outcome]]
+    withdrawals: Sequence[bytes] = ()  # entries that go with the candidates: all of it is appended, or nothing
+
+    @property
+    def size(self) -> int:
+        return len(self.candidates.keys) + len(self.withdrawals)
 
 
 class _Decided(NamedTuple):
@@ -62,6 +67,7 @@ class _Decided(NamedTuple):
     submission: _Submission
     outcomes: list[Outcome]
     accepted: np.ndarray
+    refused: Refusal | None = None
 
 
 class Claimer:
@@ -112,6 +118,18 @@ class Claimer:
         self._submit(_Submission(organization_id, received, candidates, waiter))
         return waiter.result()
 
+    def correct_in_thread(
+        self, organization_id: str, received: Instant, candidates: Candidates, withdrawals: Sequence[bytes]
+    ) -> list[Outcome]:
+        """Append withdrawals, and the candidates that go with them, at once: no position lies between them that anybody
+        could read up to. The outcomes of the candidates as for `claim`.
+
+        Refusal `rule_broken` where a candidate is a conflict: then nothing of it was kept.
+        """
+        waiter: Future[list[Outcome]] = Future()
+        self._submit(_Submission(organization_id, received, candidates, waiter, withdrawals))
+        return waiter.result()
+
     def wait_for_more(self, after: int, timeout: float) -> bool:
         """Wait until the journal reaches beyond a position, at most `timeout` seconds; says whether it does."""
         with self._grown:
@@ -123,11 +141,11 @@ class Claimer:
         with self._work:
             if self._closing:
                 raise Refusal("busy", "the server is stopping; nothing of this request was kept")
-            if self._waiting + len(submission.candidates.keys) > self._max_waiting:
+            if self._waiting + submission.size > self._max_waiting:
                 message = f"{self._waiting} measurements are waiting for the disk; nothing of this request was kept"
                 raise Refusal("busy", message)
             self._queue.append(submission)
-            self._waiting += len(submission.candidates.keys)
+            self._waiting += submission.size
             self._work.notify()
 
     # ------------------------------------------------------------------------------------------- the committer
@@ -139,11 +157,12 @@ class Claimer:
                 decided = self._decide(group)
                 parts = _by_organization(decided)
                 placed = []
-                if parts:
+                withdrawn = [_withdrawals(each) for each in decided if _withdraws(each)]
+                if parts or withdrawn:
                     self._behind = True  # from the append until the claims are put; a crash in between heals likewise
-                    placed = self._journal.append([_block(each) for each in parts])
+                    placed = self._journal.append([*(_block(each) for each in parts), *withdrawn])
                 # The disk has them, so who waits for that need not wait for the claims: only this thread asks for them.
-                _deliver(group, [each.outcomes for each in decided])
+                _deliver(group, [each.refused or each.outcomes for each in decided])
                 if placed:
                     self._put(parts, placed)
                     self._behind = False
@@ -162,10 +181,10 @@ class Claimer:
             self._work.wait_for(lambda: self._queue or self._closing)
             group: list[_Submission] = []
             size = 0
-            while self._queue and (not group or size + len(self._queue[0].candidates.keys) <= MAX_GROUP):
+            while self._queue and (not group or size + self._queue[0].size <= MAX_GROUP):
                 submission = self._queue.popleft()
                 group.append(submission)
-                size += len(submission.candidates.keys)
+                size += submission.size
             self._waiting -= size
             return group
 
@@ -184,6 +203,9 @@ class Claimer:
         decided: list[_Decided] = []
         for submission in group:
             contents = submission.candidates.contents
+            if submission.withdrawals and (conflict := _conflict(submission, seen)):
+                decided.append(_Decided(submission, [], np.zeros(len(contents), bool), conflict))
+                continue
             before = list(map(seen.setdefault, submission.candidates.keys, contents))
             outcomes = [Outcome.ACCEPTED] * len(contents)
             accepted = np.ones(len(contents), bool)
@@ -198,13 +220,13 @@ class Claimer:
         keys: list[bytes] = []
         contents: list[bytes] = []
         tail: list[Appended] = []
-        for block, parts in zip(placed, decided, strict=True):
-            for submission, _, accepted in parts:
-                keys += _those(submission.candidates.keys, accepted)
-                contents += _those(submission.candidates.contents, accepted)
+        for block, parts in zip(placed, decided, strict=False):  # withdrawals come after them and claim nothing
+            for each in parts:
+                keys += _those(each.submission.candidates.keys, each.accepted)
+                contents += _those(each.submission.candidates.contents, each.accepted)
             tail.append(appended(block, [(each.submission.candidates, each.accepted) for each in parts]))
         self._index.put(keys, contents, placed[0].first, placed[-1].last)
-        self._tail.add(tail)
+        self._tail.add(tail)  # what is withdrawn is read from the journal
 
 
 def _by_organization(decided: Sequence[_Decided]) -> list[list[_Decided]]:
@@ -224,6 +246,29 @@ def _block(parts: Sequence[_Decided]) -> Block:
         received=max(each.submission.received for each in parts),
         entries=[entry for each in parts for entry in _those(each.submission.candidates.entries, each.accepted)],
     )
+
+
+def _withdraws(decided: _Decided) -> bool:
+    return bool(decided.submission.withdrawals) and decided.refused is None
+
+
+def _withdrawals(decided: _Decided) -> Block:
+    """The journal block of what one submission withdraws."""
+    submission = decided.submission
+    return Block(
+        organization_id=submission.organization_id,
+        kind=WITHDRAWAL,
+        received=submission.received,
+        entries=list(submission.withdrawals),
+    )
+
+
+def _conflict(submission: _Submission, seen: Mapping[bytes, bytes]) -> Refusal | None:
+    """Why a submission is refused as a whole: a uid of it was claimed before with other content."""
+    for key, content in zip(submission.candidates.keys, submission.candidates.contents, strict=True):
+        if seen.get(key, content) != content:
+            return Refusal("rule_broken", "a uid that the correction adds was accepted meanwhile with other content")
+    return None
 
 
 def _those(values: Sequence[bytes], which: np.ndarray) -> Sequence[bytes]:

@@ -127,6 +127,19 @@ class Intake:
             queue = notes.queue
         return Reply(measurements=verdicts(batch, outcomes, queue, range(len(members))))
 
+    def correct(self, organization_id: str, members: Sequence[bytes], withdrawals: Sequence[bytes]) -> None:
+        """Append withdrawals (entries of the journal) with the measurements that go with them: all or nothing. Members
+        that are there already with the same content stay as they are, so that this can be done again.
+
+        Refusals: `rule_broken` where a member cannot count; `busy`. Then nothing was kept.
+        """
+        received = self._clock.now()
+        batch = self._sort_out(organization_id, members, self._directory.refresh(organization_id), received)
+        if batch.bad or batch.strangers:
+            why = batch.bad[0].rejection.reason if batch.bad and batch.bad[0].rejection else "of an unknown account"
+            raise Refusal("rule_broken", f"a measurement that the correction adds cannot be counted any more: {why}")
+        self._claimer.correct_in_thread(organization_id, received, batch.candidates, withdrawals)
+
     # ------------------------------------------------------------------------------------------------ gathering
 
     def _go_on(self, organization_id: str, gathering: _Gathering) -> None:

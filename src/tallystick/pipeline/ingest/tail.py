@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from tallystick.core.period import Instant
 from tallystick.pipeline.ingest.columns import Columns
-from tallystick.ports import Block, UsageBlock
+from tallystick.ports import Block, UsageBlock, Withdrawn
 
 MAX_ROWS = 300_000  # about 300 bytes each
 
@@ -66,7 +66,8 @@ class Candidates(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Appended:
-    """What is durable at the positions `first` to `last`: blocks of columns, and the entries of all else."""
+    """What is durable at the positions `first` to `last`: blocks of columns, the entries of all other measurements, and
+    what is withdrawn."""
 
     organization_id: str
     received: Instant
@@ -74,6 +75,7 @@ class Appended:
     last: int
     blocks: Sequence[UsageBlock]
     rest: Sequence[tuple[int, bytes]]  # position, entry
+    withdrawn: Sequence[Withdrawn] = ()
 
 
 def appended(block: Block, parts: Sequence[tuple[Candidates, np.ndarray]]) -> Appended:

@@ -12,7 +12,16 @@ import msgspec
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected, can_run
-from tallystick.ports import Behind, OrganizationUsage, UsageAnswer, UsageBlock, UsageQuery, UsageRow, UsageStore
+from tallystick.ports import (
+    Behind,
+    OrganizationUsage,
+    UsageAnswer,
+    UsageBlock,
+    UsageQuery,
+    UsageRow,
+    UsageStore,
+    Withdrawn,
+)
 from tallystick.stores.running_usage.kept import Kept
 from tallystick.stores.running_usage.recent import Recent
 
@@ -33,15 +42,20 @@ class RunningUsage:
         return RunningOrganizationUsage(self._store, self._store.organization(id), self._kept, id)
 
     def add(
-        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+        self,
+        rows: Sequence[UsageRow],
+        mark: int,
+        blocks: Sequence[UsageBlock] = (),
+        withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
-        """See ports.UsageStore. The answers of organisations that are corrected are forgotten before the mark rises."""
+        """See ports.UsageStore. The answers of organisations of which something is withdrawn are forgotten before the
+        mark rises."""
         after = self._store.mark
-        self._kept.forget(corrected, mark)
+        self._kept.forget({each.organization_id for each in withdrawn}, mark)
         if mark > after:
             self._recent.add(rows, blocks, after, mark)
         try:
-            self._store.add(rows, mark, blocks, corrected)
+            self._store.add(rows, mark, blocks, withdrawn)
         except BaseException:
             self._recent.take_back(after)
             raise
@@ -71,6 +85,12 @@ class RunningOrganizationUsage:
         if not parts or question.up_to > self._store.mark:
             return self._usage.measure(question)
         return [found for part in parts for found in self._kept.answer(self._usage, self._organization_id, part)]
+
+    def measure_as_if(
+        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
+    ) -> Iterable[Measured]:
+        """See ports.OrganizationUsage."""
+        return self._usage.measure_as_if(question, without=without, added=added)
 
     def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
         """See ports.OrganizationUsage."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from tallystick.ports import UsageBlock, UsageRow
+from tallystick.ports import UsageBlock, UsageRow, Withdrawn
 from tallystick.stores.usage_clickhouse.connection import to_micros
 from tallystick.stores.usage_clickhouse.schema import NUMBER, TEXT, Fields
 
@@ -94,6 +94,20 @@ def joined(blocks: Sequence[UsageBlock], fields: Callable[[str, str], Fields]) -
         if column.type == pa.string() and column.name != "uid":
             table = table.set_column(number, column.name, table.column(number).dictionary_encode())
     return table
+
+
+def withdrawals(withdrawn: Sequence[Withdrawn]) -> pa.Table:
+    """Withdrawals as columns."""
+    return pa.table(
+        {
+            "organization": pa.array([each.organization_id for each in withdrawn], pa.string()),
+            "meter": pa.array([each.meter_id for each in withdrawn], pa.string()),
+            "account": pa.array([each.account_id for each in withdrawn], pa.string()),
+            "ts": pa.array([each.ts for each in withdrawn], _INSTANT),
+            "position": pa.array([each.of for each in withdrawn], pa.uint64()),
+            "at": pa.array([each.position for each in withdrawn], pa.uint64()),
+        }
+    )
 
 
 def _joined(blocks: Sequence[UsageBlock], fields: Fields) -> pa.Table:

@@ -31,7 +31,15 @@ def digest(connection: Connection, organizations: dict[tuple[str, str], Fields])
         )
         ((count, hashes),) = connection.rows(statement, bindings)
         lines.append(f"{organization} {meter} {count} {hashes}\n")
+    for organization, meter, count, hashes in connection.rows(_WITHDRAWN):
+        lines.append(f"{organization} {meter} {count} {hashes} withdrawn\n")
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+# A meter of which nothing was withdrawn has no line, so that its digest is what it was before there was such a thing.
+_WITHDRAWN = f"""
+    SELECT organization, meter, count(), sum(sipHash64(tuple(account, ts, position, at))) FROM {DATABASE}.withdrawn
+    GROUP BY organization, meter ORDER BY organization, meter"""
 
 
 def _meters(connection: Connection) -> list[tuple[str, str]]:

@@ -65,7 +65,8 @@ def raw(
     tail = f"ORDER BY ts DESC, position DESC LIMIT {bindings.bind(query.limit + 1, 'UInt64')}"
     asked = meters if query.meter_ids is None else {each: meters[each] for each in query.meter_ids if each in meters}
     statement = reading.select(asked.values(), where, tail)
-    return list(reading.rows(connection, organization, asked, statement, bindings))
+    found = list(reading.rows(connection, organization, asked, statement, bindings))
+    return found if query.withdrawn is False else reading.with_withdrawals(connection, organization, found)
 
 
 def count(
@@ -90,12 +91,22 @@ def _where(
     yield f"position <= {bindings.bind(up_to, 'UInt64')}"
     if searched is not None:
         yield f"meter IN {bindings.texts(sorted(searched))}"
+    if query.withdrawn is not None and (query.withdrawn or any(each.withdrawn for each in meters.values())):
+        yield _withdrawn(organization, query, up_to, bindings)
     if query.start is not None:
         yield f"ts >= {bindings.instant(query.start)}"
     if query.end is not None:
         yield f"ts < {bindings.instant(query.end)}"
     if query.account_ids is not None:
         yield f"account IN {bindings.texts(query.account_ids)}"
+    yield from _at_positions(query, bindings)
+    for each in query.filters:
+        yield _filter(each, meters, bindings)
+    for condition in query.conditions:
+        yield _condition(condition, meters, bindings)
+
+
+def _at_positions(query: UsageQuery, bindings: Bindings) -> Iterator[str]:
     if query.up_to is not None:
         yield f"position <= {bindings.bind(query.up_to, 'UInt64')}"
     if query.positions is not None:
@@ -103,10 +114,18 @@ def _where(
     if query.before is not None:
         ts, place = bindings.instant(query.before.ts), bindings.bind(query.before.position, "UInt64")
         yield f"ts <= {ts} AND (ts < {ts} OR position < {place})"
-    for each in query.filters:
-        yield _filter(each, meters, bindings)
-    for condition in query.conditions:
-        yield _condition(condition, meters, bindings)
+
+
+def _withdrawn(organization: str, query: UsageQuery, up_to: int, bindings: Bindings) -> str:
+    """Whether a measurement was withdrawn by the position of the query."""
+    until = up_to if query.up_to is None else min(up_to, query.up_to)
+    within = f"organization = {bindings.text(organization)} AND at <= {bindings.bind(until, 'UInt64')}"
+    if query.start is not None:
+        within += f" AND ts >= {bindings.instant(query.start)}"
+    if query.end is not None:
+        within += f" AND ts < {bindings.instant(query.end)}"
+    asked = "IN" if query.withdrawn else "NOT IN"
+    return f"position {asked} (SELECT position FROM {DATABASE}.withdrawn WHERE {within})"
 
 
 def _filter(asked: UsageFilter, meters: Mapping[str, Fields], bindings: Bindings) -> str:

@@ -89,7 +89,10 @@ def behind(
         where = f"{where} AND (ts, uid) < ({bindings.instant(moment)}, {bindings.text(uid)})"
     tail = f"ORDER BY ts DESC, uid DESC LIMIT {bindings.bind(limit + 1, 'UInt64')}"
     statement = reading.select([fields], where, tail)
-    return list(reading.rows(connection, organization, {question.meter_id: fields}, statement, bindings))
+    found_rows = reading.rows(connection, organization, {question.meter_id: fields}, statement, bindings)
+    return (
+        reading.with_withdrawals(connection, organization, list(found_rows)) if fields.withdrawn else list(found_rows)
+    )
 
 
 def _conditions(organization: str, fields: Fields, asked: Behind, bindings: Bindings) -> _Conditions | None:
@@ -100,7 +103,7 @@ def _conditions(organization: str, fields: Fields, asked: Behind, bindings: Bind
         return None
     value, given = target
     accounts = None if question.accounts is None else sorted(set(question.accounts))
-    where = [*conditions(organization, question, accounts, bindings), given]
+    where = [*conditions(organization, fields, question, accounts, bindings), given]
     where.append(f"position > {bindings.bind(asked.above, 'UInt64')}")
     for segment, wanted in zip(segments_of(fields, question), asked.segment, strict=True):
         where.append(f"{segment} = {bindings.text(wanted)}")

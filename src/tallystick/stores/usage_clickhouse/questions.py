@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -20,42 +20,54 @@ from tallystick.stores.usage_clickhouse.schema import Fields
 _ACCOUNTS_AT_ONCE = 10_000
 
 
-def measure(connection: Connection, organization: str, fields: Fields, question: Question) -> list[Measured]:
-    """The answer, ordered by account and segment. `fields` are those of the question's meter."""
+def measure(
+    connection: Connection, organization: str, fields: Fields, question: Question, without: Collection[int] = ()
+) -> list[Measured]:
+    """The answer, ordered by account and segment. `fields` are those of the question's meter; the measurements at the
+    positions `without` are left out."""
     target = target_of(fields, question)
     if target is None or (question.stream_field and question.stream_field not in fields.texts):
         return []
     if question.accounts is None:
         assert not question.pooled, "a pool names its accounts"
-        return _measure(connection, organization, fields, question, target)
+        return _measure(connection, organization, fields, question, target, without=without)
     accounts = sorted(set(question.accounts))
     if question.pooled:  # never in parts: most methods have no way to put two answers together
-        return _measure(connection, organization, fields, question, target, accounts) if accounts else []
+        return _measure(connection, organization, fields, question, target, accounts, without) if accounts else []
     return [
         answer
         for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE)
         for answer in _measure(
-            connection, organization, fields, question, target, accounts[first : first + _ACCOUNTS_AT_ONCE]
+            connection, organization, fields, question, target, accounts[first : first + _ACCOUNTS_AT_ONCE], without
         )
     ]
 
 
 def late_accounts(
-    connection: Connection, organization: str, accounts: Sequence[str], before: Instant, after: int, up_to: int
+    connection: Connection,
+    organization: str,
+    accounts: Sequence[str],
+    came: tuple[Instant, int, int],
+    *,
+    withdrawn: bool,
 ) -> dict[str, Instant]:
-    """Those of the accounts that have measurements from before an instant between two journal positions, and since
-    when."""
+    """Those of the accounts that have measurements from before an instant between two journal positions (`came`), and
+    since when. A withdrawal counts as the measurement that it takes out, where there are any."""
     found: dict[str, Instant] = {}
-    for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
-        bindings = Bindings()
-        statement = f"""
-            SELECT account, min(ts) FROM {DATABASE}.measurement
-            WHERE organization = {bindings.text(organization)}
-              AND position > {bindings.bind(after, "UInt64")} AND position <= {bindings.bind(up_to, "UInt64")}
-              AND ts < {bindings.instant(before)}
-              AND account IN {bindings.texts(accounts[first : first + _ACCOUNTS_AT_ONCE])}
-            GROUP BY account"""
-        found |= {str(account): Instant.of(earliest) for account, earliest in connection.rows(statement, bindings)}
+    before, after, up_to = came
+    for table, position in [("measurement", "position"), *([("withdrawn", "at")] if withdrawn else [])]:
+        for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
+            bindings = Bindings()
+            statement = f"""
+                SELECT account, min(ts) FROM {DATABASE}.{table}
+                WHERE organization = {bindings.text(organization)}
+                  AND {position} > {bindings.bind(after, "UInt64")} AND {position} <= {bindings.bind(up_to, "UInt64")}
+                  AND ts < {bindings.instant(before)}
+                  AND account IN {bindings.texts(accounts[first : first + _ACCOUNTS_AT_ONCE])}
+                GROUP BY account"""
+            for account, earliest in connection.rows(statement, bindings):
+                moment = Instant.of(earliest)
+                found[str(account)] = min(moment, found.get(str(account), moment))
     return found
 
 
@@ -93,11 +105,12 @@ def parts_of(
     target: tuple[str, str],
     accounts: Sequence[str] | None,
     bindings: Bindings,
+    without: Collection[int] = (),
 ) -> tuple[Parts | None, list[str]]:
     """The parts, and the conditions without the filter. No parts where only Python can compute the filter."""
     value, given = target
     segments = segments_of(fields, question)
-    where = [*conditions(organization, question, accounts, bindings), given]
+    where = [*conditions(organization, fields, question, accounts, bindings, without), given]
     kept = "true" if question.filter is None else condition(question.filter, fields, bindings)
     success = condition(question.correlation.success, fields, bindings) if question.correlation else "true"
     if kept is None or success is None:
@@ -120,9 +133,10 @@ def _measure(
     question: Question,
     target: tuple[str, str],
     accounts: Sequence[str] | None = None,
+    without: Collection[int] = (),
 ) -> list[Measured]:
     bindings = Bindings()
-    parts, unfiltered = parts_of(organization, fields, question, target, accounts, bindings)
+    parts, unfiltered = parts_of(organization, fields, question, target, accounts, bindings, without)
     if parts is None:
         return _measure_in_python(connection, organization, fields, question, (" AND ".join(unfiltered), bindings))
     where = " AND ".join(parts.where)
@@ -176,15 +190,28 @@ def _tally(value: str, bounds: EventBounds, bindings: Bindings) -> Iterator[str]
 
 
 def conditions(
-    organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings
-) -> Iterator[str]:
-    """Which measurements a question of these accounts looks at, but for its filter."""
+    organization: str,
+    fields: Fields,
+    question: Question,
+    accounts: Sequence[str] | None,
+    bindings: Bindings,
+    without: Collection[int] = (),
+) -> list[str]:
+    """Which measurements a question of these accounts looks at, but for its filter and those at positions `without`."""
+    where, until = list(_place(organization, question, accounts, bindings)), bindings.bind(question.up_to, "UInt64")
+    kept = [f"position NOT IN {bindings.bind(sorted(without), 'Array(UInt64)')}"] if without else []
+    if fields.withdrawn:
+        own = " AND ".join([*where, f"at <= {until}"])
+        kept.append(f"position NOT IN (SELECT position FROM {DATABASE}.withdrawn WHERE {own})")
+    return [*where, f"position <= {until}", *kept]
+
+
+def _place(organization: str, question: Question, accounts: Sequence[str] | None, bindings: Bindings) -> Iterator[str]:
     yield f"organization = {bindings.text(organization)}"
     yield f"meter = {bindings.text(question.meter_id)}"
     if not question.reaches_back:
         yield f"ts >= {bindings.instant(question.period.start)}"
     yield f"ts < {bindings.instant(question.period.end)}"
-    yield f"position <= {bindings.bind(question.up_to, 'UInt64')}"
     if accounts is not None:
         yield f"account IN {bindings.texts(accounts)}"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from tallystick.core.quantity import tidy
 from tallystick.ports import UsageRow
@@ -42,6 +43,21 @@ def rows(
             texts={code: values[place] for code, place in texts if values[place] is not None},
             extra=extra,
         )
+
+
+def with_withdrawals(connection: Connection, organization: str, found: Sequence[UsageRow]) -> list[UsageRow]:
+    """Measurements with the position that each was withdrawn at, if it was."""
+    if not found:
+        return []
+    bindings = Bindings()
+    statement = f"""
+        SELECT position, min(at) FROM {DATABASE}.withdrawn
+        WHERE organization = {bindings.text(organization)} AND ts >= {bindings.instant(min(row.ts for row in found))}
+          AND ts <= {bindings.instant(max(row.ts for row in found))}
+          AND position IN {bindings.bind([row.position for row in found], "Array(UInt64)")}
+        GROUP BY position"""
+    out: dict[int, int] = {int(position): int(at) for position, at in connection.rows(statement, bindings)}
+    return [replace(row, withdrawn=out.get(row.position)) for row in found]
 
 
 def _columns(fields: Collection[Fields]) -> list[str]:

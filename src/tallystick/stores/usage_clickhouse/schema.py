@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -44,6 +44,17 @@ _TABLES = (
     PARTITION BY if(toYear(ts) BETWEEN 2015 AND 2050, toYear(ts) * 100 + toMonth(ts), toYear(ts) * 100)
     ORDER BY (organization, meter, account, ts)
     SETTINGS index_granularity = 1024, {_DURABLE}""",
+    # What was withdrawn: each row names a measurement by its `position` and is in force from the position `at` on. It
+    # has what the measurement is asked for by, so that a question reads no more of it than of the measurements.
+    f"""CREATE TABLE IF NOT EXISTS {DATABASE}.withdrawn (
+        organization LowCardinality(String),
+        meter LowCardinality(String),
+        account String,
+        ts DateTime64(6, 'UTC'),
+        position UInt64,
+        at UInt64
+    ) ENGINE = MergeTree ORDER BY (organization, meter, account, ts)
+    SETTINGS {_DURABLE}""",
     # Which column holds a field: one row per organisation, meter, field code and kind ("n" or "t").
     f"""CREATE TABLE IF NOT EXISTS {DATABASE}.slot (
         organization String, meter String, field String, kind String, number UInt32
@@ -58,10 +69,11 @@ _TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """The columns of one meter's fields, by field code."""
+    """The columns of one meter's fields, by field code; and whether any of its measurements was ever withdrawn."""
 
     numbers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     texts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    withdrawn: bool = False
 
     def columns(self, kind: str) -> Mapping[str, str]:
         """The columns of one kind."""
@@ -70,8 +82,8 @@ class Fields:
     def having(self, kind: str, code: str, column: str) -> Fields:
         """These and one more."""
         if kind == NUMBER:
-            return Fields({**self.numbers, code: column}, self.texts)
-        return Fields(self.numbers, {**self.texts, code: column})
+            return replace(self, numbers={**self.numbers, code: column})
+        return replace(self, texts={**self.texts, code: column})
 
 
 NO_FIELDS = Fields()
@@ -91,6 +103,8 @@ class Schema:
             f"SELECT organization, meter, field, kind, number FROM {DATABASE}.slot ORDER BY kind, number"
         ):
             self._keep(organization, meter, kind, code, number)
+        found = connection.rows(f"SELECT DISTINCT organization, meter FROM {DATABASE}.withdrawn")
+        self.note_withdrawn((organization, meter) for organization, meter in found)
         # After a power loss a column may be gone from the table's definition while its values are in the parts.
         for kind in (NUMBER, TEXT):
             used = max((len(fields.columns(kind)) for fields in self._fields.values()), default=0)
@@ -136,6 +150,11 @@ class Schema:
         )
         for organization, meter, kind, code, number in new:
             self._keep(organization, meter, kind, code, number)
+
+    def note_withdrawn(self, meters: Iterable[tuple[str, str]]) -> None:
+        """From now on questions about these (organization, meter) leave out what was withdrawn."""
+        for organization, meter in meters:
+            self._fields[organization, meter] = replace(self.fields(organization, meter), withdrawn=True)
 
     def _keep(self, organization: str, meter: str, kind: str, code: str, number: int) -> None:
         fields = self.fields(organization, meter)

@@ -12,9 +12,9 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected
 from tallystick.failpoints import reached
-from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow
-from tallystick.stores.usage_clickhouse import collecting, explorer, lineage, questions
-from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks
+from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow, Withdrawn
+from tallystick.stores.usage_clickhouse import collecting, explorer, lineage, questions, supposing
+from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks, withdrawals
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
 from tallystick.stores.usage_clickhouse.schema import Fields, Schema
@@ -52,7 +52,11 @@ class ClickHouseUsage:
         return ClickHouseOrganizationUsage(self._connection, self._schema, id, lambda: self._mark)
 
     def add(
-        self, rows: Sequence[UsageRow], mark: int, blocks: Sequence[UsageBlock] = (), corrected: Collection[str] = ()
+        self,
+        rows: Sequence[UsageRow],
+        mark: int,
+        blocks: Sequence[UsageBlock] = (),
+        withdrawn: Sequence[Withdrawn] = (),
     ) -> None:
         """Keep rows up to the journal position `mark`: on disk, once each, when this returns. Called by one thread.
 
@@ -71,6 +75,10 @@ class ClickHouseUsage:
         if unknown:
             self._schema.declare(undeclared_of_blocks(unknown, self._schema.fields))
             self._connection.insert("measurement", joined(unknown, self._schema.fields))
+        out = [each for each in withdrawn if each.position > self._mark and each.position not in ahead]
+        if out:
+            self._schema.note_withdrawn({(each.organization_id, each.meter_id) for each in out})
+            self._connection.insert("withdrawn", withdrawals(out))
         reached("projection.inserted")
         self._keep_mark(mark)
         self._mark = mark
@@ -104,7 +112,9 @@ class ClickHouseUsage:
     def _stored_above(self, mark: int) -> frozenset[int]:
         """Positions that are stored although the mark does not say so."""
         bindings = Bindings()
-        statement = f"SELECT position FROM {DATABASE}.measurement WHERE position > {bindings.bind(mark, 'UInt64')}"
+        above = bindings.bind(mark, "UInt64")
+        statement = f"""SELECT position FROM {DATABASE}.measurement WHERE position > {above}
+            UNION ALL SELECT at FROM {DATABASE}.withdrawn WHERE at > {above}"""
         return frozenset(position for (position,) in self._connection.rows(statement, bindings))
 
 
@@ -129,6 +139,13 @@ class ClickHouseOrganizationUsage:
         fields = self._schema.fields(self._organization_id, question.meter_id)
         return questions.measure(self._connection, self._organization_id, fields, question)
 
+    def measure_as_if(
+        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
+    ) -> list[Measured]:
+        """See ports.OrganizationUsage."""
+        fields = self._schema.fields(self._organization_id, question.meter_id)
+        return supposing.measure_as_if(self._connection, self._organization_id, fields, question, without, added)
+
     def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
         """See ports.OrganizationUsage."""
         fields = self._schema.fields(self._organization_id, question.meter_id)
@@ -146,7 +163,8 @@ class ClickHouseOrganizationUsage:
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""
-        return questions.late_accounts(self._connection, self._organization_id, accounts, before, after, up_to)
+        came, withdrawn = (before, after, up_to), any(each.withdrawn for each in self._meters().values())
+        return questions.late_accounts(self._connection, self._organization_id, accounts, came, withdrawn=withdrawn)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""
