@@ -55,7 +55,7 @@ def test_a_candidate_is_simulated_for_an_account_and_nothing_of_it_is_kept(shop:
     assert read(shop.http.get("/bills"))["data"] == []
     csv = shop.http.get(f"/simulations/{made['id']}/csv")
     assert csv.headers["content-type"].startswith("text/csv")
-    assert csv.text.splitlines()[1].endswith("USD,RISES,30.00,40.00,10.00,30.00,40.00,")
+    assert csv.text.splitlines()[1].endswith("USD,RISES,30.00,40.00,10.00,30.00,40.00,,,,,,")
 
 
 def test_many_accounts_are_simulated_by_a_job(shop: Storefront) -> None:

@@ -93,6 +93,21 @@ def test_all_accounts_are_a_simulation_that_one_goes_on_from(
     assert figures(page)[:3] == ["30", "50", "20"]
 
 
+def test_a_cap_and_segments_of_customers_are_shown(admin: Visitor, shop: Storefront) -> None:
+    """30.00 to 50.00, which a cap of 10% holds at 33.00."""
+    admin.get("/playground")
+    besides = {"capPercent": "10", "segmentBy": "plan"}
+    page = admin.post("/playground", typed(shop, ("0", "", "0.75"), **besides))
+    assert figures(page)[6] == "17"
+    assert "By segments of customers" in page
+    assert 'data-value="33"' in page
+    (made,) = read(shop.http.get("/simulations"))["data"]
+    again = admin.get(f"/playground?simulationId={made['id']}")
+    assert 'value="10"' in again
+    page = admin.post("/playground", typed(shop, ("0", "", "0.75"), segmentBy="shoes"), status=422)
+    assert "customFields. and the name" in page
+
+
 def test_prices_are_published_from_a_day_on(admin: Visitor, shop: Storefront) -> None:
     admin.get("/playground")
     form = typed(shop, ("0", "", "0.5"), publishFrom="2025-03-01")

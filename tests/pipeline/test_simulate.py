@@ -22,20 +22,16 @@ from tallystick.core.bill import Bill
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing
 from tallystick.core.entity import Entity
 from tallystick.core.organization import Currency
+from tallystick.core.simulated_bill import Outcome, SimulatedBill
 from tallystick.core.simulation import (
-    FROM_NOTHING,
-    SAME,
     ChangedEntity,
     ChangedPlan,
     ChangedPricing,
     Changes,
-    Outcome,
-    SimulatedBill,
     Simulation,
     SimulationRequest,
-    class_of,
-    with_bills,
 )
+from tallystick.core.simulation_effect import FROM_NOTHING, SAME, class_of, with_bills
 from tallystick.core.wire import decode, encode
 from tallystick.errors import Refusal
 from tallystick.pipeline import simulation_job

@@ -8,7 +8,8 @@ from tallystick.api.routing import Call, Paged, Raw, Route, struct_page
 from tallystick.control.candidates import try_candidate
 from tallystick.control.desk import new_id
 from tallystick.core.period import Instant
-from tallystick.core.simulation import Outcome, SimulatedBill, Simulation, SimulationRequest
+from tallystick.core.simulated_bill import Outcome, SimulatedBill
+from tallystick.core.simulation import Simulation, SimulationRequest
 from tallystick.core.simulation_csv import simulation_csv
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run

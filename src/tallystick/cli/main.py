@@ -23,6 +23,7 @@ from tallystick.cli import (
     quote,
     serve,
     settings_list,
+    simulate,
     upkeep,
     usage,
     user,
@@ -44,6 +45,7 @@ app.add_typer(bill.app, name="bill")
 bill_proofs.add_to(bill.app)
 app.add_typer(job.app, name="job")
 app.add_typer(audit.app, name="audit")
+app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
 app.command("verify")(explain.verify)
 app.command("quote")(quote.quote_command)

@@ -16,7 +16,7 @@ from tallystick.console.chart_drawing import Chart, Frame, Series
 from tallystick.console.charts import bars
 from tallystick.console.page import File, Html, Page, Redirect, Visit
 from tallystick.console.plans import Price
-from tallystick.console.playground_form import charges_of, edited, prices_of, typed_candidate
+from tallystick.console.playground_form import besides_of, charges_of, edited, prices_of, typed_candidate
 from tallystick.control.candidates import publish, try_candidate
 from tallystick.control.desk import new_id
 from tallystick.control.plans import PLANS
@@ -24,18 +24,10 @@ from tallystick.core.account import Account
 from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant, day_start
-from tallystick.core.simulation import (
-    FROM_NOTHING,
-    SAME,
-    STEPS,
-    Candidate,
-    Changes,
-    Effect,
-    Outcome,
-    SimulatedBill,
-    SimulationRequest,
-)
+from tallystick.core.simulated_bill import Outcome, SimulatedBill
+from tallystick.core.simulation import Candidate, Changes, SimulationRequest
 from tallystick.core.simulation_csv import simulation_csv
+from tallystick.core.simulation_effect import FROM_NOTHING, SAME, STEPS, Effect
 from tallystick.core.user import May
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run
@@ -88,6 +80,7 @@ def _show(visit: Visit, *, bills: list[SimulatedBill] | None = None) -> Html:
         "template": template.value,
         "currency": currency,
         "charges": charges_of(plan.value, template.value, kept),
+        "asked": before.request if before else None,
         "prices": prices,
         "bills": bills,
         "total": _total(bills or []),
@@ -134,7 +127,14 @@ def _look(visit: Visit) -> Html | Redirect:
     code = form.text("account")
     if code is not None:
         return _show(visit, bills=_bills(visit, code, day, changes))
-    request = SimulationRequest(candidate=candidate, last_date_in_billing_period=day, plan_id=plan.id)
+    besides = besides_of(form)
+    request = SimulationRequest(
+        candidate=candidate,
+        last_date_in_billing_period=day,
+        plan_id=plan.id,
+        segment_by=besides.segment_by,
+        cap=besides.cap,
+    )
     made = create_simulation(visit.records, visit.usage, request, changes, _run(visit))
     return Redirect(f"/playground/{made.id}")
 

@@ -17,7 +17,8 @@ from tallystick.core import wire
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
-from tallystick.core.simulation import Candidate, LinePair, PlanCandidate, PricingCandidate
+from tallystick.core.simulated_bill import Besides, Cap, LinePair
+from tallystick.core.simulation import SEGMENT_BY, Candidate, PlanCandidate, PricingCandidate
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords, Where
 from tallystick.ports import Page as ListPage
@@ -200,3 +201,14 @@ def charges_of(plan: Plan, template: PlanTemplate, kept: Candidate | None) -> di
         "minimumSpend": value.minimum_spend,
         "maximumSpend": value.maximum_spend,
     }
+
+
+def besides_of(form: Form) -> Besides:
+    """What is asked about all accounts: how much a bill may rise at most, and by what customers are told apart."""
+    percent, segment = form.decimal("capPercent"), form.text("segmentBy")
+    if percent is not None and percent < 0:
+        raise Refusal("invalid_request", "capPercent: give a percentage of 0 or more", field="capPercent")
+    if segment is not None and not SEGMENT_BY.fullmatch(segment):
+        message = "segmentBy: give plan, product, billingFrequency, or customFields. and the name of a custom field"
+        raise Refusal("invalid_request", message, field="segmentBy")
+    return Besides(cap=None if percent is None else Cap(percent=percent), segment_by=(segment,) if segment else ())

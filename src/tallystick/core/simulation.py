@@ -6,31 +6,26 @@ make of the same period now, line by line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from itertools import zip_longest
 from typing import Annotated
 
 import msgspec
 
-from tallystick.core.bill import LineItem
 from tallystick.core.bill_job import FIRST_YEAR, LAST_YEAR
 from tallystick.core.catalog import Plan, Pricing
 from tallystick.core.entity import Id, Value, require_not_negative, wire_name
 from tallystick.core.period import Frequency, Instant
-from tallystick.core.quantity import ZERO, add, divide, multiply, subtract
+from tallystick.core.simulated_bill import Cap
+from tallystick.core.simulation_effect import Effect, SegmentEffect
 
 MOST_CHANGES = 200
+MOST_SEGMENTED_BY = 3
+SEGMENT_BY = re.compile(r"(plan|product|billingFrequency|customFields\..{1,80})")
+SegmentBy = Annotated[str, msgspec.Meta(pattern=f"^{SEGMENT_BY.pattern}$")]
 MOST_ACCOUNTS = 100  # that are named; a plan, or all, may have any number
-_HUNDRED = Decimal(100)
-
-# The upper ends (inclusive) of the classes of the distribution, in percent of the bill as it is; the last has none.
-# A bill that stays as it is stands in a class of its own, and one that was nothing too: it has no percentage.
-STEPS = tuple(Decimal(each) for each in (-50, -20, -10, -5, 0, 5, 10, 20, 50))
-SAME, FROM_NOTHING = len(STEPS) + 1, len(STEPS) + 2
-CLASSES = len(STEPS) + 3
 
 
 class PlanCandidate(Value, frozen=True, kw_only=True):
@@ -85,13 +80,16 @@ class Candidate(Value, frozen=True, kw_only=True):
 
 class SimulationRequest(Value, frozen=True, kw_only=True):
     """Which bills: those of the billing periods that end with a day (inclusive), of some accounts, of all that have a
-    plan, or of all there are."""
+    plan, or of all there are. `segment_by` tells customers apart: by "plan", "product", "billingFrequency", or by
+    "customFields.NAME", a custom field of the account. `cap` says how much a bill may rise at most."""
 
     candidate: Candidate
     last_date_in_billing_period: date
     account_ids: Annotated[tuple[Id, ...], msgspec.Meta(min_length=1, max_length=MOST_ACCOUNTS)] | None = None
     plan_id: Id | None = None
     billing_frequency: Frequency | None = None
+    segment_by: Annotated[tuple[SegmentBy, ...], msgspec.Meta(max_length=MOST_SEGMENTED_BY)] = ()
+    cap: Cap | None = None
 
     def check(self) -> None:
         if self.account_ids is not None and self.plan_id is not None:
@@ -134,175 +132,6 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     others: tuple[ChangedEntity, ...] = ()
 
 
-# ------------------------------------------------------------------------------------------------------ bills
-
-
-class Outcome(StrEnum):
-    """How a bill under the candidate stands to the bill as it is."""
-
-    RISES = "RISES"
-    FALLS = "FALLS"
-    SAME = "SAME"
-    FAILS = "FAILS"  # one of the two cannot be made
-
-
-class LinePair(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
-    """A line of a bill as it is and as it would be, in the currency of the bill; a side without it has none."""
-
-    line_item_type: str
-    description: str
-    unit: str
-    difference: Decimal
-    old_units: Decimal | None = None
-    new_units: Decimal | None = None
-    old_amount: Decimal | None = None
-    new_amount: Decimal | None = None
-    aggregation_id: str | None = None
-    compound_aggregation_id: str | None = None
-    segment: dict[str, str] | None = None
-
-
-class SimulatedBill(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel", omit_defaults=True):
-    """A bill as it is and as it would be. Totals are what the customer pays, after credit; charges are before credit
-    pays its part. With the outcome FAILS there is a `failure`, and totals only of the side that can be made."""
-
-    account_id: str
-    account_code: str
-    billing_frequency: Frequency
-    start_date_time_utc: Instant = msgspec.field(name="startDateTimeUTC")
-    end_date_time_utc: Instant = msgspec.field(name="endDateTimeUTC")
-    currency: str
-    outcome: Outcome
-    difference: Decimal
-    old_total: Decimal | None = None
-    new_total: Decimal | None = None
-    old_charges: Decimal | None = None
-    new_charges: Decimal | None = None
-    lines: tuple[LinePair, ...] | None = None
-    failure: str | None = None
-
-
-def outcome_of(old: Decimal, new: Decimal) -> Outcome:
-    """Whether a bill rises, falls or stays."""
-    return Outcome.SAME if new == old else Outcome.RISES if new > old else Outcome.FALLS
-
-
-def pairs_of(old: Sequence[LineItem], new: Sequence[LineItem]) -> tuple[LinePair, ...]:
-    """The lines of two bills side by side: lines for the same thing in their order, then those that only the second
-    bill has."""
-    groups: dict[tuple[object, ...], tuple[list[LineItem], list[LineItem]]] = {}
-    for side, lines in enumerate((old, new)):
-        for line in lines:
-            groups.setdefault(_what(line), ([], []))[side].append(line)
-    return tuple(_pair(a, b) for first, second in groups.values() for a, b in zip_longest(first, second))
-
-
-def _what(line: LineItem) -> tuple[object, ...]:
-    """What a line is for, whatever it is priced by."""
-    return (
-        line.line_item_type,
-        line.plan_id,
-        line.plan_group_id,
-        line.aggregation_id,
-        line.compound_aggregation_id,
-        line.counter_id,
-        line.commitment_id,
-        line.balance_id,
-        line.charge_id,
-        line.child_account_id,
-        line.referenced_bill_id,
-        tuple((line.segment or {}).items()),
-        tuple((line.group or {}).items()),
-    )
-
-
-def _pair(old: LineItem | None, new: LineItem | None) -> LinePair:
-    line = new or old
-    assert line is not None, "a pair has at least one line"
-    return LinePair(
-        line_item_type=str(line.line_item_type),
-        description=line.description,
-        unit=line.unit,
-        difference=subtract(new.converted_subtotal if new else ZERO, old.converted_subtotal if old else ZERO),
-        old_units=old.units if old else None,
-        new_units=new.units if new else None,
-        old_amount=old.converted_subtotal if old else None,
-        new_amount=new.converted_subtotal if new else None,
-        aggregation_id=line.aggregation_id,
-        compound_aggregation_id=line.compound_aggregation_id,
-        segment=line.segment,
-    )
-
-
-# ------------------------------------------------------------------------------------------------------ effect
-
-
-class Effect(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a candidate does to all bills of a currency. `distribution` counts bills by the class of their change, see
-    STEPS."""
-
-    currency: str
-    bills: int
-    old_total: Decimal
-    new_total: Decimal
-    difference: Decimal
-    rises: int
-    falls: int
-    same: int
-    distribution: tuple[int, ...]
-
-
-def no_effect(currency: str) -> Effect:
-    """That of a candidate on no bills."""
-    return Effect(
-        currency=currency,
-        bills=0,
-        old_total=ZERO,
-        new_total=ZERO,
-        difference=ZERO,
-        rises=0,
-        falls=0,
-        same=0,
-        distribution=(0,) * CLASSES,
-    )
-
-
-def class_of(old: Decimal, new: Decimal) -> int:
-    """The place in the distribution of a bill that changes so."""
-    if new == old:
-        return SAME
-    if not old:
-        return FROM_NOTHING
-    percent = divide(multiply(subtract(new, old), _HUNDRED), old.copy_abs())
-    return next((place for place, end in enumerate(STEPS) if percent <= end), len(STEPS))
-
-
-def with_bills(effects: Sequence[Effect], bills: Iterable[SimulatedBill]) -> tuple[Effect, ...]:
-    """The effects by currency with more bills counted; those that cannot be compared are left out."""
-    by_currency = {each.currency: each for each in effects}
-    for bill in bills:
-        if bill.old_total is not None and bill.new_total is not None:
-            before = by_currency.get(bill.currency) or no_effect(bill.currency)
-            by_currency[bill.currency] = _counted(before, bill.outcome, bill.old_total, bill.new_total)
-    return tuple(by_currency[each] for each in sorted(by_currency))
-
-
-def _counted(effect: Effect, outcome: Outcome, old: Decimal, new: Decimal) -> Effect:
-    place = class_of(old, new)
-    spread = effect.distribution
-    return Effect(
-        currency=effect.currency,
-        bills=effect.bills + 1,
-        old_total=add(effect.old_total, old),
-        new_total=add(effect.new_total, new),
-        difference=add(effect.difference, subtract(new, old)),
-        rises=effect.rises + (outcome is Outcome.RISES),
-        falls=effect.falls + (outcome is Outcome.FALLS),
-        same=effect.same + (outcome is Outcome.SAME),
-        distribution=(*spread[:place], spread[place] + 1, *spread[place + 1 :]),
-    )
-
-
 # ------------------------------------------------------------------------------------------------------ job
 
 
@@ -333,6 +162,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     done: int
     failed: int
     effects: tuple[Effect, ...]
+    segments: tuple[SegmentEffect, ...] = ()
     dt_created: Instant
     created_by: str
     dt_last_modified: Instant

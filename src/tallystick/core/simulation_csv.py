@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from tallystick.core.csv_text import csv_bytes, spreadsheet_safe
-from tallystick.core.simulation import SimulatedBill
+from tallystick.core.simulated_bill import SimulatedBill
 
 HEADS = (
     "account",
@@ -21,6 +21,11 @@ HEADS = (
     "old charges",
     "new charges",
     "failure",
+    "capped total",
+    "cost of the cap",
+    "income",
+    "cost",
+    "segments",
 )
 
 
@@ -43,6 +48,11 @@ def _row(bill: SimulatedBill) -> list[str]:
         _amount(bill.old_charges),
         _amount(bill.new_charges),
         spreadsheet_safe(bill.failure or ""),
+        _amount(bill.capped_total),
+        _amount(bill.cap_cost),
+        _amount(bill.income),
+        _amount(bill.cost),
+        spreadsheet_safe("; ".join(f"{by}: {value}" for by, value in (bill.segments or {}).items())),
     ]
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from tallystick.core import wire
+from tallystick.core.account import AccountPlan
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.audit_chain import Link
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
@@ -53,6 +54,7 @@ SUPPOSABLE: Mapping[str, type[Value]] = {
         PlanGroupLink,
         Pricing,
         CounterPricing,
+        AccountPlan,
     )
 }
 

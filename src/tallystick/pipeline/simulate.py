@@ -12,25 +12,22 @@ from datetime import timedelta
 import msgspec
 
 from tallystick.core.account import Account, AccountPlan
-from tallystick.core.bill import Bill
+from tallystick.core.bill import Bill, bill_id
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan
+from tallystick.core.earned import NOTHING, Earned
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.core.plan_group import PlanGroupLink
 from tallystick.core.quantity import ZERO, subtract
-from tallystick.core.simulation import (
-    Changes,
-    Outcome,
-    SimulatedBill,
-    SimulationRequest,
-    outcome_of,
-    pairs_of,
-)
+from tallystick.core.segments import segment_of
+from tallystick.core.simulated_bill import NOTHING_BESIDES, Besides, Outcome, SimulatedBill, outcome_of, pairs_of
+from tallystick.core.simulation import Changes, SimulationRequest
 from tallystick.core.spend_alert import charged
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, bare_bill
+from tallystick.pipeline.earned import earned_by
 from tallystick.pipeline.late_usage import looks_of, with_adjustments
 from tallystick.pipeline.ledger import entries_of, read_book
 from tallystick.pipeline.overlay import Overlay
@@ -52,7 +49,7 @@ def simulate(
     *,
     as_of: Instant,
     up_to: int,
-    with_lines: bool = True,
+    besides: Besides = NOTHING_BESIDES,
 ) -> list[SimulatedBill]:
     """The bills of these account periods as they are and as they would be, in their order.
 
@@ -66,16 +63,33 @@ def simulate(
     loaded = [each for of_side in terms for each in of_side if isinstance(each, Terms)]
     rated = iter(rate_terms(usage, loaded, up_to=up_to))
     results = [[next(rated) if isinstance(each, Terms) else each for each in of_side] for of_side in terms]
-    looks = looks_of(records, usage, {each.bill_id: each for each in reversed(loaded)}.values(), up_to=up_to)
+    own = {each.bill_id: each for each in reversed(loaded)}  # as it is, where it is
+    looks = looks_of(records, usage, own.values(), up_to=up_to)
     bills = [
         _drawn(side, with_adjustments(side, usage, of_side, up_to=up_to, looks=looks), run)
         for side, of_side in zip(sides, results, strict=True)
     ]
     codes = records.codes(Account, {each.account_id for each in periods})
-    return [
-        _compared(of, codes.get(of.account_id, ""), old, new, with_lines=with_lines)
-        for of, old, new in zip(periods, *bills, strict=True)
-    ]
+    money = earned_by(records, usage, list(own.values()), up_to=up_to)
+    made = []
+    for of, old, new in zip(periods, *bills, strict=True):
+        bill = _compared(of, codes.get(of.account_id, ""), old, new, with_lines=besides.with_lines)
+        its = own.get(bill_id(records.organization_id, of.key))
+        made.append(bill if its is None else _told(bill, its, money.get(its.bill_id, NOTHING), besides))
+    return made
+
+
+def _told(bill: SimulatedBill, terms: Terms, money: Earned, besides: Besides) -> SimulatedBill:
+    """What is asked about a bill besides: whose it is, what it earns, and what a cap would make of it."""
+    segments = {by: segment_of(by, terms) for by in besides.segment_by} or None
+    bill = msgspec.structs.replace(bill, income=money.income, cost=money.cost, segments=segments)
+    cap = besides.cap
+    if cap is None or bill.old_total is None or bill.new_total is None or bill.outcome is not Outcome.RISES:
+        return bill
+    capped = cap.on(bill.old_total, bill.new_total, terms.rounding(bill.currency))
+    if capped == bill.new_total:
+        return bill
+    return msgspec.structs.replace(bill, capped_total=capped, cap_cost=subtract(bill.new_total, capped))
 
 
 def _drawn(records: OrganizationRecords, results: Sequence[Rated | BillFailure], run: Run) -> list[Side]:

@@ -14,15 +14,9 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
-from tallystick.core.simulation import (
-    Changes,
-    Outcome,
-    SimulatedBill,
-    Simulation,
-    SimulationRequest,
-    SimulationStatus,
-    with_bills,
-)
+from tallystick.core.simulated_bill import Besides, Outcome, SimulatedBill
+from tallystick.core.simulation import Changes, Simulation, SimulationRequest, SimulationStatus
+from tallystick.core.simulation_effect import with_bills, with_segments
 from tallystick.core.terms import AccountPeriod
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run
@@ -96,7 +90,9 @@ def create_simulation(
     parts = list(in_chunks(records, periods, CHUNK))
     bills: list[SimulatedBill] = []
     if len(periods) <= AT_ONCE:
-        bills = simulate(records, usage, periods, changes, as_of=now, up_to=up_to)
+        bills = simulate(
+            records, usage, periods, changes, as_of=now, up_to=up_to, besides=_besides(request, with_lines=True)
+        )
         kept, parts = _with(kept, bills, status=SimulationStatus.COMPLETE), []
     with records.transaction() as write:
         chunks = [_chunk_document(id_, number, part) for number, part in enumerate(parts)]
@@ -120,7 +116,8 @@ def run_chunk(records: OrganizationRecords, usage: OrganizationUsage, id: str, *
     periods = wire.decode(_Chunk, document.body).periods
     problem, bills = None, []
     try:
-        bills = simulate(records, usage, periods, kept.changes, as_of=made.as_of, up_to=made.up_to, with_lines=False)
+        besides = _besides(made.request, with_lines=False)
+        bills = simulate(records, usage, periods, kept.changes, as_of=made.as_of, up_to=made.up_to, besides=besides)
     except Refusal as refusal:
         if refusal.code.retry:
             raise
@@ -220,8 +217,13 @@ def _with(kept: KeptSimulation, bills: Sequence[SimulatedBill], *, status: Simul
         done=made.done + len(bills),
         failed=made.failed + sum(each.outcome is Outcome.FAILS for each in bills),
         effects=with_bills(made.effects, bills),
+        segments=with_segments(made.segments, bills),
     )
     return msgspec.structs.replace(kept, simulation=counted)
+
+
+def _besides(request: SimulationRequest, *, with_lines: bool) -> Besides:
+    return Besides(with_lines=with_lines, segment_by=request.segment_by, cap=request.cap)
 
 
 def _moved(kept: KeptSimulation, now: datetime, **changes: object) -> KeptSimulation:
