@@ -6,10 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tallystick.core import wire
+from tallystick.core.charge import Charge
+from tallystick.core.entity import Value
+from tallystick.core.organization import BillConfig
 from tallystick.core.period import (
     BEGINNING,
     FOREVER,
@@ -243,3 +248,29 @@ def test_stamps_sort_as_the_instants_do() -> None:
     instants = [Instant.parse(text) for text in texts]
     assert sorted(each.stamp() for each in instants) == [each.stamp() for each in instants]
     assert instants[0].stamp() == "2025-01-01T00:00:00.000000Z"
+
+
+CHARGE = (
+    '"accountId":"00000000-0000-4000-8000-000000000000","code":"set_up","name":"Set-up","currency":"USD","entityType":"AD_HOC","lineItemType":"AD_HOC",'
+    '"servicePeriodStartDate":"2025-01-01T00:00:00Z","servicePeriodEndDate":"9999-12-31T00:00:00Z","amount":1'
+)
+
+
+@pytest.mark.parametrize(
+    ("of", "text", "says"),
+    [
+        (BillConfig, '{"billLockDate":"9999-12-31"}', "billLockDate: must be a day of the years 1970 to 2261"),
+        (BillConfig, '{"billLockDate":"1969-12-31"}', "billLockDate: must be a day of the years 1970 to 2261"),
+        (BillConfig, '{"billLockDate":"2261-12-31"}', None),
+        (Charge, f'{{"billDate":"9999-12-31",{CHARGE}}}', "billDate: must be a day of the years 1970 to 2261"),
+        (Charge, f"{{{CHARGE}}}", "servicePeriodEndDate: must be a day of the years 1970 to 2261"),
+        (Charge, f'{{"billDate":"2261-12-31",{CHARGE}}}', None),
+    ],
+)
+def test_a_day_that_no_bill_can_be_made_for_is_refused(of: type[Value], text: str, says: str | None) -> None:
+    """One such charge or lock date made every bill of the organisation fail, after minutes."""
+    if says is None:
+        assert wire.decode(of, text)
+    else:
+        with pytest.raises(msgspec.ValidationError, match=says):
+            wire.decode(of, text)

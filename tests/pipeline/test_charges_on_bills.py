@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -18,7 +19,7 @@ from tallystick.core.bill import Bill, BillRecord, approve, lock
 from tallystick.core.charge import ChargeEntityType, ChargeLineItemType
 from tallystick.core.credit_types import Balance
 from tallystick.core.explain import explain_bill
-from tallystick.core.organization import CurrencyConversion
+from tallystick.core.organization import BillConfig, CurrencyConversion
 from tallystick.core.period import Frequency
 from tallystick.pipeline.verify import verify_bill
 
@@ -202,6 +203,29 @@ def test_a_charge_of_a_plan_that_has_ended_goes_on_a_bill_of_a_day(open_desk: Op
     desk.save()
     desk.run()
     assert billed(desk)[1:] == [("AD_HOC", "2023-11-15", [("Too late", "2.00")])]
+
+
+@pytest.mark.parametrize(
+    ("ended", "asked", "lands_on"),
+    [
+        (False, date(2261, 11, 30), ("MONTHLY", "2261-11-01")),
+        (True, date(2261, 11, 16), ("AD_HOC", "2261-11-16")),
+    ],
+)
+def test_a_charge_in_closed_time_goes_beyond_it_however_long_that_is(
+    open_desk: Opener, ended: bool, asked: date, lands_on: tuple[str, str]
+) -> None:
+    """The time is closed for centuries, by a slip: its periods and days are not looked for one by one."""
+    world = calls_world()
+    if ended:
+        world.account_plan(end_date="2023-12-01")
+    world.add(BillConfig(bill_lock_date=date(2261, 11, 15)), "billconfig")
+    world.charge("Set-up", 99)
+    desk = open_desk(world)
+    began = time.process_time()
+    desk.run(last_date_in_billing_period=asked)
+    assert time.process_time() - began < 2
+    assert billed(desk) == [(*lands_on, [("Set-up", "99.00")])]
 
 
 def test_a_moved_charge_leaves_its_bill_before_it_stands_on_another(open_desk: Opener) -> None:

@@ -11,9 +11,7 @@ import msgspec
 from tallystick.core.bill import BillParameters
 from tallystick.core.entity import Id, Value, wire_name
 from tallystick.core.organization import CurrencyConversion
-from tallystick.core.period import Frequency, Instant, require_zone
-
-FIRST_YEAR, LAST_YEAR = 1970, 2261  # where there can be measurements
+from tallystick.core.period import Frequency, Instant, require_billed_year, require_zone
 
 
 class BillJobStatus(StrEnum):
@@ -63,10 +61,8 @@ class BillJobRequest(Value, frozen=True, kw_only=True):
             require_zone(self.timezone)
         for name in self.__struct_fields__:
             day = getattr(self, name)
-            if isinstance(day, date) and not FIRST_YEAR <= day.year <= LAST_YEAR:
-                raise ValueError(
-                    f"{wire_name(type(self), name)}: must be a day of the years {FIRST_YEAR} to {LAST_YEAR}"
-                )
+            if isinstance(day, date):
+                require_billed_year(wire_name(type(self), name), day)
 
     @property
     def parameters(self) -> BillParameters:

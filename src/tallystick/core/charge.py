@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from tallystick.core.entity import CurrencyCode, Description, EntityCode, Id, Name, Value
-from tallystick.core.period import Instant
+from tallystick.core.period import Instant, require_billed_year
 from tallystick.core.quantity import multiply
 
 
@@ -57,6 +57,10 @@ class Charge(Value, frozen=True, kw_only=True):
     def check(self) -> None:
         if self.service_period_end_date < self.service_period_start_date:
             raise ValueError("servicePeriodEndDate: must not be before servicePeriodStartDate")
+        if self.bill_date is None:
+            require_billed_year("servicePeriodEndDate", self.service_period_end_date)
+        else:
+            require_billed_year("billDate", self.bill_date)
         if self.amount is None and (self.units is None or self.unit_price is None):
             raise ValueError("amount: give amount, or both units and unitPrice")
         if self.amount is not None and (self.units is not None or self.unit_price is not None):

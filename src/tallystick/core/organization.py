@@ -21,7 +21,7 @@ from tallystick.core.entity import (
     wire_name,
 )
 from tallystick.core.money import RoundingMode
-from tallystick.core.period import require_zone
+from tallystick.core.period import require_billed_year, require_zone
 
 DAY_HOURS = 24
 # Hours between scheduled bill runs; 0 is never (source: reference 2.9).
@@ -176,3 +176,7 @@ class BillConfig(Value, frozen=True, kw_only=True):
     kind: ClassVar[str] = "billconfig"
 
     bill_lock_date: date | None = None
+
+    def check(self) -> None:
+        if self.bill_lock_date is not None:
+            require_billed_year("billLockDate", self.bill_lock_date)

@@ -91,6 +91,15 @@ def require_zone(name: str) -> ZoneInfo:
         raise ValueError(f"timezone: unknown time zone {name!r}, give a name such as Europe/Berlin") from None
 
 
+FIRST_YEAR, LAST_YEAR = 1970, 2261  # where there can be measurements, and so bills
+
+
+def require_billed_year(field: str, day: date) -> None:
+    """ValueError, naming the field, for a day that no bill can be made for."""
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"{field}: must be a day of the years {FIRST_YEAR} to {LAST_YEAR}")
+
+
 BEGINNING = Instant(1, 1, 1, tzinfo=UTC)
 FOREVER = Instant(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 _MOMENT = timedelta(microseconds=1)

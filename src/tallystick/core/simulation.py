@@ -14,10 +14,9 @@ from typing import Annotated
 
 import msgspec
 
-from tallystick.core.bill_job import FIRST_YEAR, LAST_YEAR
 from tallystick.core.catalog import Plan, Pricing
 from tallystick.core.entity import Id, Value, require_not_negative, wire_name
-from tallystick.core.period import Frequency, Instant
+from tallystick.core.period import Frequency, Instant, require_billed_year
 from tallystick.core.simulated_bill import Cap
 from tallystick.core.simulation_effect import Effect, SegmentEffect
 
@@ -96,9 +95,7 @@ class SimulationRequest(Value, frozen=True, kw_only=True):
             raise ValueError("planId: give accountIds or planId, not both")
         if self.billing_frequency is Frequency.MIXED:
             raise ValueError("billingFrequency: give DAILY, WEEKLY, MONTHLY, ANNUALLY or AD_HOC, or leave it out")
-        if not FIRST_YEAR <= self.last_date_in_billing_period.year <= LAST_YEAR:
-            years = f"{FIRST_YEAR} to {LAST_YEAR}"
-            raise ValueError(f"lastDateInBillingPeriod: must be a day of the years {years}")
+        require_billed_year("lastDateInBillingPeriod", self.last_date_in_billing_period)
 
 
 class ChangedPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -50,11 +50,15 @@ def place(
     parameters: BillParameters,
 ) -> list[Placed]:
     """Where charges belong. `plans` are those of their accounts."""
-    ways = {each.id: _candidates(each.value, plans, agreements, config, parameters) for each in charges}
     standing = standing_on(records, [each.id for each in charges])
+    closed_until = bill_lock_date(records)
+    ways = {}
+    for each in charges:
+        # One that stands on a bill may belong on that, however long its time is closed.
+        closed = None if each.id in standing else closed_until
+        ways[each.id] = _candidates(each.value, plans, agreements, config, parameters, closed)
     found: dict[str, AccountPeriod] = {}
     waiting = [each.id for each in charges]
-    closed_until = bill_lock_date(records)
     while waiting:
         wanted = {id_: next(ways[id_]) for id_ in waiting}
         bills = {id_: bill_id(records.organization_id, of.key) for id_, of in wanted.items()}
@@ -98,12 +102,15 @@ def _candidates(
     agreements: Agreements,
     config: OrganizationConfig,
     parameters: BillParameters,
+    closed_until: date | None,
 ) -> Iterator[AccountPeriod]:
-    """The bills that could take a charge, the first choice first; it goes on for ever."""
+    """The bills that could take a charge, the first choice first; it goes on for ever. After the first choice those of
+    the closed time are passed over."""
     zone = parameters.timezone or config.timezone
     day = charge.billed_on(zone)
     grouping = agreements.grouping(agreements.contract(charge.contract_id))
     moment = day_start(day, zone)
+    open_from = day if closed_until is None else max(day, closed_until + timedelta(days=1))
     own = [each for each in plans if each.account.id == charge.account_id and each.grouping == grouping]
     holding = [(each.grid.period_at(moment), each) for each in own]
     in_force = [(period, each) for period, each in holding if intersect(each.life, period)]
@@ -114,10 +121,10 @@ def _candidates(
         while intersect(plan.life, period):
             of = period_on(plan, period, parameters)
             yield consolidated(of, own) if config.consolidate_bills else of
-            period = plan.grid.next(period)
+            period = max(plan.grid.next(period), plan.grid.period_at(day_start(open_from, zone)))
     while True:
         yield ad_hoc(charge.account_id, day, zone, grouping, parameters)
-        day += timedelta(days=1)
+        day = max(day + timedelta(days=1), open_from)
 
 
 def ad_hoc(account_id: str, day: date, zone: str, grouping: str, parameters: BillParameters) -> AccountPeriod:
