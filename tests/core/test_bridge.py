@@ -114,7 +114,7 @@ def test_the_steps_always_add_up(before: list[LineItem], now: list[LineItem]) ->
         assert step.amount == sum((part.amount for part in step.parts), Decimal(0))
         at += step.amount
         assert step.after == at
-        assert all(-part.amount.as_tuple().exponent <= 2 for part in step.parts)  # type: ignore[operator]  # finite
+        assert all(-part.amount.as_tuple().exponent <= 2 for part in step.parts)  # type: ignore[operator]  # a finite number's is an int
     assert at == due
     assert found.difference == due - was
     assert D(0) == sum((step.amount for step in found.steps), Decimal(0)) - (due - was)

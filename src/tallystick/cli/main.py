@@ -18,6 +18,7 @@ from tallystick.cli import (
     doctor,
     explain,
     job,
+    measurement,
     measurements,
     org,
     quote,
@@ -39,6 +40,7 @@ app.command("serve")(serve.serve)
 app.add_typer(org.app, name="org")
 app.add_typer(user.app, name="user")
 app.command("import")(measurements.import_)
+app.command("measurement")(measurement.measurement)
 app.add_typer(account.app, name="account")
 app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")

@@ -31,6 +31,7 @@ from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.time_group import TimeFrequency
 from tallystick.errors import Refusal
+from tallystick.pipeline.measurement_lines import lines_of
 from tallystick.ports import Page as Part
 from tallystick.ports import Where
 
@@ -241,7 +242,8 @@ def _measurement(visit: Visit) -> Html | Redirect:
     known = look_up(visit.records, visit.usage, visit.app.uids, visit.app.journal, uid)
     accepted = known.accepted
     text = "" if accepted is None else original_text(accepted.entry)
-    values = {"known": known, "accepted": accepted, "text": text}
+    found = lines_of(visit.records, visit.usage, accepted.row) if accepted and accepted.row else None
+    values = {"known": known, "accepted": accepted, "text": text, "found": found}
     return Html("measurement.html", values, status=200 if accepted or known.failed or known.events else 404)
 
 

@@ -19,6 +19,7 @@ from tallystick.core.bill_job import BillFailure
 from tallystick.core.period import Instant, Period, microseconds
 from tallystick.core.quantity import EXACT_DIGITS, ONE, QUANTITY_DECIMALS, divide, multiply, tidy
 from tallystick.core.running import Collected
+from tallystick.core.set_hash import SetHash
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.periods import account_periods, holding
 from tallystick.ports import Behind, OrganizationRecords, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
@@ -76,6 +77,9 @@ class AtThisPace:
 
     def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
         return self._usage.behind(behind, after, limit)
+
+    def set_of(self, behind: Behind) -> SetHash:
+        return self._usage.set_of(behind)
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)

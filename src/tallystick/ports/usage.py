@@ -15,6 +15,7 @@ from tallystick.core.field_condition import Comparator
 from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy
 from tallystick.core.running import Collected
+from tallystick.core.set_hash import SetHash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +229,9 @@ class OrganizationUsage(Protocol):
         Of a gauge, they include those that held when the period began. Of other questions that reach back, only those
         in the period are named.
         """
+
+    def set_of(self, behind: Behind) -> SetHash:
+        """How many measurements are behind an answer, and the hash of them as a set: those that `behind` lists."""
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal

@@ -12,6 +12,7 @@ from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.field_condition import holds
 from tallystick.core.period import Instant, stretch
 from tallystick.core.running import VALUE_BYTES, Collected
+from tallystick.core.set_hash import SetHash
 from tallystick.core.time_group import TimeFrequency, group_start
 from tallystick.ports import (
     Behind,
@@ -107,6 +108,10 @@ class MemoryOrganizationUsage:
     def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
         """See ports.OrganizationUsage."""
         return plain_lineage.behind(self._store.rows(self._organization_id), behind, after, limit)
+
+    def set_of(self, behind: Behind) -> SetHash:
+        """See ports.OrganizationUsage."""
+        return plain_lineage.set_of(self._store.rows(self._organization_id), behind)
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""

@@ -9,8 +9,11 @@ from decimal import Decimal
 
 from tallystick.core.aggregation import Measured, Method
 from tallystick.core.period import Instant
+from tallystick.core.set_hash import SetHash, element, set_hash
 from tallystick.ports import Behind, UsageRow
 from tallystick.stores.plain_aggregation import aggregate, field_value, matching, segment_of
+
+MOST = 2**62  # rows of a list that has them all
 
 
 def by_stretch(rows: Iterable[UsageRow], behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
@@ -47,6 +50,15 @@ def behind(rows: Iterable[UsageRow], asked: Behind, after: tuple[Instant, str] |
                 held[key] = row
     ordered = sorted([*found, *held.values()], key=_place, reverse=True)
     return [row for row in ordered if after is None or _place(row) < after][: limit + 1]
+
+
+def set_of(rows: Iterable[UsageRow], asked: Behind) -> SetHash:
+    """See ports.OrganizationUsage. Raises as `plain_aggregation.measure`."""
+    field = asked.question.field
+    return set_hash(
+        element(row.position, row.ts, row.numbers.get(field), row.uid, row.texts.get(field))
+        for row in behind(rows, asked, None, MOST)
+    )
 
 
 def _of(rows: Iterable[UsageRow], asked: Behind) -> Iterable[UsageRow]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
 import pytest
 from usage_examples import EVERYTHING, D, Tenant, at, usage
 
@@ -122,3 +125,36 @@ def test_of_a_gauge_also_what_held_at_the_start(tenant: Tenant, stream: str | No
     ]
     tenant.add(*before, *ROWS)
     assert uids(tenant, asked("TIME_WEIGHTED_MEAN", gauge=True, gauge_field=stream, time_unit=1)) == rows
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"method": "COUNT", "field": "region"},
+        {"method": "UNIQUE", "field": "region"},
+        {"segment": ("eu",)},
+        {"above": 3},
+        {"accounts": ("ada", "grace")},
+        {"filter": "bytes > 10"},
+        {"filter": BEYOND_THE_ENGINE},
+        {"method": "LATEST", "gauge": True},
+        {"accounts": ("nobody",)},
+        {"field": "unknown"},
+    ],
+)
+def test_the_hash_of_a_set_is_that_of_its_members(tenant: Tenant, more: dict[str, Any]) -> None:
+    """Made here from the list of members, as the documentation of the format says."""
+
+    tenant.add(*ROWS)
+    view, behind = tenant.store.organization(tenant.id), asked(**more)
+    total = 0
+    rows = view.behind(behind, None, 1_000)
+    for row in rows:
+        number, text = row.numbers.get(behind.question.field), row.texts.get(behind.question.field) or ""
+        micros = int(row.ts.timestamp()) * 1_000_000 + row.ts.microsecond
+        counted = "" if number is None else f"{number:f}"
+        hashed = f"{row.position} {micros} {counted} {len(row.uid.encode())} {row.uid}{text}"
+        total += int.from_bytes(hashlib.sha256(hashed.encode()).digest(), "little")
+    found = view.set_of(behind)
+    assert (found.measurements, found.hash) == (len(rows), f"{total % 2**256:064x}")

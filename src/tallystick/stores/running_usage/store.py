@@ -12,6 +12,7 @@ import msgspec
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected, can_run
+from tallystick.core.set_hash import SetHash
 from tallystick.ports import (
     Behind,
     OrganizationUsage,
@@ -103,6 +104,10 @@ class RunningOrganizationUsage:
     def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
         """See ports.OrganizationUsage."""
         return self._usage.behind(behind, after, limit)
+
+    def set_of(self, behind: Behind) -> SetHash:
+        """See ports.OrganizationUsage."""
+        return self._usage.set_of(behind)
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tallystick.core.aggregation import Measured, Method
 from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy
+from tallystick.core.set_hash import SetHash
 from tallystick.ports import Behind, UsageRow
 from tallystick.stores import plain_lineage
 from tallystick.stores.usage_clickhouse import reading
@@ -74,16 +75,7 @@ def behind(
     if not found.exact:
         rows = _rows(connection, organization, fields, asked, found, bindings)
         return plain_lineage.behind(rows, asked, after, limit)
-    where = found.where
-    if question.reaches_back:
-        start = bindings.instant(question.period.start)
-        within = f"ts >= {start}"
-        if question.gauge:  # what held when the period began: the last one of each stream before it
-            stream = f", {fields.texts[question.stream_field]}" if question.stream_field else ""
-            held = f"""SELECT argMax(position, (ts, uid)) FROM {DATABASE}.measurement
-                WHERE {where} AND ts < {start} GROUP BY account{stream}"""
-            within = f"({within} OR position IN ({held}))"
-        where = f"{where} AND {within}"
+    where = _within(fields, asked, found, bindings)
     if after is not None:
         moment, uid = after
         where = f"{where} AND (ts, uid) < ({bindings.instant(moment)}, {bindings.text(uid)})"
@@ -93,6 +85,40 @@ def behind(
     return (
         reading.with_withdrawals(connection, organization, list(found_rows)) if fields.withdrawn else list(found_rows)
     )
+
+
+def set_of(connection: Connection, organization: str, fields: Fields, asked: Behind) -> SetHash:
+    """See ports.OrganizationUsage. The text that is hashed is that of `core.set_hash.element`."""
+    bindings, field = Bindings(), asked.question.field
+    found = _conditions(organization, fields, asked, bindings)
+    if found is None:
+        return SetHash()
+    if not found.exact:
+        return plain_lineage.set_of(_rows(connection, organization, fields, asked, found, bindings), asked)
+    number, text = fields.numbers.get(field, "NULL"), fields.texts.get(field, "NULL")
+    statement = f"""
+        SELECT count(), sum(reinterpretAsUInt256(SHA256(concat(
+            toString(position), ' ', toString(toUnixTimestamp64Micro(ts)), ' ', ifNull(toString({number}), ''), ' ',
+            toString(length(uid)), ' ', uid, ifNull(toString({text}), '')))))
+        FROM {DATABASE}.measurement WHERE {_within(fields, asked, found, bindings)}"""
+    ((count, hashes),) = connection.rows(statement, bindings)
+    return SetHash(measurements=int(count), hash=f"{int(hashes):064x}")
+
+
+def _within(fields: Fields, asked: Behind, found: _Conditions, bindings: Bindings) -> str:
+    """Where the measurements are that are named behind an answer: those in its period, and the values of a gauge that
+    held when it began."""
+    question, where = asked.question, found.where
+    if not question.reaches_back:
+        return where
+    start = bindings.instant(question.period.start)
+    within = f"ts >= {start}"
+    if question.gauge:  # the last one of each stream before it
+        stream = f", {fields.texts[question.stream_field]}" if question.stream_field else ""
+        held = f"""SELECT argMax(position, (ts, uid)) FROM {DATABASE}.measurement
+            WHERE {where} AND ts < {start} GROUP BY account{stream}"""
+        within = f"({within} OR position IN ({held}))"
+    return f"{where} AND {within}"
 
 
 def _conditions(organization: str, fields: Fields, asked: Behind, bindings: Bindings) -> _Conditions | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected
+from tallystick.core.set_hash import SetHash
 from tallystick.failpoints import reached
 from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow, Withdrawn
 from tallystick.stores.usage_clickhouse import collecting, explorer, lineage, questions, supposing
@@ -160,6 +161,11 @@ class ClickHouseOrganizationUsage:
         """See ports.OrganizationUsage."""
         fields = self._schema.fields(self._organization_id, behind.question.meter_id)
         return lineage.behind(self._connection, self._organization_id, fields, behind, after, limit)
+
+    def set_of(self, behind: Behind) -> SetHash:
+        """See ports.OrganizationUsage."""
+        fields = self._schema.fields(self._organization_id, behind.question.meter_id)
+        return lineage.set_of(self._connection, self._organization_id, fields, behind)
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""
