@@ -17,7 +17,7 @@ from tallystick.core.aggregation import Method, TimeUnit
 from tallystick.core.bill import approve, lock
 from tallystick.pipeline.lineage import Which, line_measurements
 from tallystick.pipeline.measurement_lines import MeasurementLines, lines_of
-from tallystick.ports import Page, UsageQuery, UsageRow, UsageStore
+from tallystick.ports import Page, UsageQuery, UsageRow, UsageStore, Withdrawn
 
 Opener = Callable[[World], Desk]
 
@@ -39,6 +39,7 @@ def row_of(desk: Desk, position: int) -> UsageRow:
         limit=1,
         zone="UTC",
         positions=(position,),
+        withdrawn=None,
     )
     (row,) = desk.usage.raw(everything)
     return row
@@ -154,6 +155,30 @@ def test_what_came_late_is_on_the_line_that_adjusts(open_desk: Opener) -> None:
     (line,) = lines_of(desk.records, desk.usage, row_of(desk, late)).lines
     assert line.adjusts
     assert line.bill_id != record.bill.id
+
+
+def test_what_was_withdrawn_stays_on_the_bill_made_before_and_is_on_no_other(open_desk: Opener) -> None:
+    desk = open_desk(calls_world())
+    desk.use("acme", "2023-11-05", calls=10)
+    kept = desk.usage_store.mark
+    desk.run(**NOVEMBER)
+    desk.use("acme", "2023-12-05", calls=4)
+    (row,) = (row_of(desk, desk.usage_store.mark),)
+    out = [
+        Withdrawn(
+            position=desk.usage_store.mark + 1 + number,
+            of=each.position,
+            organization_id=each.organization_id,
+            meter_id=each.meter_id,
+            account_id=each.account_id,
+            ts=each.ts,
+        )
+        for number, each in enumerate((row_of(desk, kept), row))
+    ]
+    desk.usage_store.add([], desk.usage_store.mark + 2, withdrawn=out)
+    assert on(desk, kept) == ["calls"], "the bill stays as it was made"
+    (other,) = lines_of(desk.records, desk.usage, row_of(desk, row.position)).others
+    assert (other.reason, other.sentence) == ("WITHDRAWN", "It was withdrawn, so that no bill made since counts it.")
 
 
 def test_a_child_is_on_the_bill_of_its_parent(open_desk: Opener) -> None:

@@ -120,4 +120,5 @@ def _at(position: int) -> UsageQuery:
         limit=1,
         zone="UTC",
         positions=(position,),
+        withdrawn=None,
     )

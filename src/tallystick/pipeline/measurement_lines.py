@@ -36,6 +36,7 @@ class Reason(StrEnum):
 
     REJECTED = "REJECTED"  # it waits in the queue of failed measurements, or was dismissed
     NOT_COUNTED_YET = "NOT_COUNTED_YET"  # it is in the journal; the usage store takes it in within moments
+    WITHDRAWN = "WITHDRAWN"  # it was withdrawn: bills that were made before keep it, others never had it
     NO_AGGREGATION = "NO_AGGREGATION"  # nothing is counted of its meter
     NO_FIELD = "NO_FIELD"  # it has no value of the field that is counted
     FILTERED = "FILTERED"  # the filter of the aggregation is not true of it
@@ -50,6 +51,7 @@ class Reason(StrEnum):
 
 _SENTENCES = {
     Reason.NOT_COUNTED_YET: "It is in the journal, and the usage store takes it in within moments.",
+    Reason.WITHDRAWN: "It was withdrawn, so that no bill made since counts it.",
     Reason.NO_AGGREGATION: "No aggregation counts anything of its meter.",
     Reason.NO_FIELD: "It has no value of the field {field}.",
     Reason.FILTERED: "The filter of {name} is not true of it: {filter}",
@@ -233,6 +235,8 @@ def _why(
     priced = _priced(records, of, row)
     if priced is not None:
         return _because(priced, of)
+    if row.withdrawn is not None:
+        return _because(Reason.WITHDRAWN, of)
     own = [each for each in bills if _covers(each, row)]
     if own:
         late = all(each.evidence.up_to < row.position for each in own)
@@ -252,7 +256,7 @@ def _why_not_counted(usage: OrganizationUsage, of: Aggregation, row: UsageRow) -
         method=Method.COUNT,
         field=of.target_field,
         period=_moment(row),
-        up_to=row.position,
+        up_to=row.position,  # as it was when it came, whatever was withdrawn since
         percentile=None,
         filter=of.filter,
         segmented_fields=(),
