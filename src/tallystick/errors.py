@@ -48,6 +48,7 @@ CODES = _table(
     Code("rule_broken", Family.INVALID, "Change the named field so that the rule holds."),
     Code("bill_locked", Family.INVALID, "A locked bill is final; correct it on the next bill."),
     Code("bill_state", Family.INVALID, "Bring the bill into the named state first."),
+    Code("correction_state", Family.INVALID, "Read the correction or memo again; what was decided of it stays."),
     Code("forbidden", Family.FORBIDDEN, "Ask for a token again, or use a service user with the scope."),
     Code("sign_in_failed", Family.FORBIDDEN, "Check email and password, or ask an administrator for a new link."),
     Code("too_many_attempts", Family.BUSY, "Wait a quarter of an hour, then try again.", retry=True),

@@ -239,21 +239,13 @@ def project(
     anywhere and to run again: events have ids that follow from the journal, and the usage store counts nothing twice.
     """
     after = usage.mark
-
-    def find_meter(organization_id: str, meter_id: str, version: int) -> Meter:
-        entity = records.organization(organization_id).at_version(Meter, meter_id, version)
-        assert entity is not None, f"the records have no version {version} of the meter {meter_id}"
-        return entity.value
-
-    def find_tables(organization_id: str, codes: tuple[str, ...]) -> Tables:
-        return tables_of(read_tables(records.organization(organization_id), codes))
-
+    find_meter = _meters_of(records)
     parts = tail.take(after, limit) if tail is not None else []
     if not parts:
         parts = list(read_on(journal, find_meter, after, limit))
     if not parts:
         return after
-    mediated = mediate(parts, find_meter, find_tables, _custom_of(records))
+    mediated = _mediated(records, parts)
     for organization_id, documents in mediated.events.items():
         with records.organization(organization_id).transaction() as write:
             write.put_documents(EVENT, documents)
@@ -261,6 +253,29 @@ def project(
     withdrawn = [each for part in parts for each in part.withdrawn]
     usage.add(mediated.rows, parts[-1].last, [block for part in parts for block in part.blocks], withdrawn)
     return parts[-1].last
+
+
+def rows_of(records: Records, organization_id: str, received: Instant, entries: Sequence[bytes]) -> list[UsageRow]:
+    """The rows that entries of the journal would become, received at a moment. Nothing is kept; they have positions
+    from 1 on."""
+    rest = list(enumerate(entries, 1))
+    return _mediated(records, [Appended(organization_id, received, 1, len(rest), (), rest)]).rows
+
+
+def _mediated(records: Records, parts: Sequence[Appended]) -> Mediated:
+    def find_tables(organization_id: str, codes: tuple[str, ...]) -> Tables:
+        return tables_of(read_tables(records.organization(organization_id), codes))
+
+    return mediate(parts, _meters_of(records), find_tables, _custom_of(records))
+
+
+def _meters_of(records: Records) -> FindMeter:
+    def find(organization_id: str, meter_id: str, version: int) -> Meter:
+        entity = records.organization(organization_id).at_version(Meter, meter_id, version)
+        assert entity is not None, f"the records have no version {version} of the meter {meter_id}"
+        return entity.value
+
+    return find
 
 
 def read_on(journal: Journal, find_meter: FindMeter, after: int, limit: int = BLOCK_ROWS) -> Iterator[Appended]:

@@ -111,11 +111,7 @@ class Intake:
         """The same for a caller that may block and has the members already. Without `record`, what does not count
         is only told."""
         received = self._clock.now()
-        known = self._directory.refresh(organization_id)
-        batch = self._sort_out(organization_id, members, known, received)
-        while batch.strangers:
-            known = self._directory.enrol(organization_id, batch.strangers, received)
-            batch = self._sort_out(organization_id, members, known, received)
+        batch, known = self._sorted_out(organization_id, members, received)
         outcomes: list[Outcome] = []
         if batch.places:
             outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
@@ -134,11 +130,16 @@ class Intake:
         Refusals: `rule_broken` where a member cannot count; `busy`. Then nothing was kept.
         """
         received = self._clock.now()
-        batch = self._sort_out(organization_id, members, self._directory.refresh(organization_id), received)
-        if batch.bad or batch.strangers:
-            why = batch.bad[0].rejection.reason if batch.bad and batch.bad[0].rejection else "of an unknown account"
+        batch, _ = self._sorted_out(organization_id, members, received)
+        if batch.bad:
+            assert batch.bad[0].rejection is not None, "what did not reach the claimer was rejected"
+            why = batch.bad[0].rejection.reason
             raise Refusal("rule_broken", f"a measurement that the correction adds cannot be counted any more: {why}")
         self._claimer.correct_in_thread(organization_id, received, batch.candidates, withdrawals)
+
+    def sorted_out(self, organization_id: str, members: Sequence[bytes]) -> Batch:
+        """Which of these would be candidates, and what is wrong with the others. No uid is claimed."""
+        return self._sorted_out(organization_id, members, self._clock.now())[0]
 
     # ------------------------------------------------------------------------------------------------ gathering
 
@@ -197,6 +198,14 @@ class Intake:
 
     def _scribe(self, organization_id: str, received: Instant) -> Scribe:
         return Scribe(organization_id, received, self._new_id)
+
+    def _sorted_out(self, organization_id: str, members: Sequence[bytes], received: Instant) -> tuple[Batch, Known]:
+        known = self._directory.refresh(organization_id)
+        batch = self._sort_out(organization_id, members, known, received)
+        while batch.strangers:
+            known = self._directory.enrol(organization_id, batch.strangers, received)
+            batch = self._sort_out(organization_id, members, known, received)
+        return batch, known
 
     def _sort_out(self, organization_id: str, members: Sequence[Member], known: Known, received: Instant) -> Batch:
         return Sorter(organization_id, known, received, self._new_id).sort_out(members)

@@ -24,7 +24,10 @@ from tallystick.stores.records_sql.texts import moment, stamp, storable
 
 # Documents whose changes are told; the others are the server's own notes, or are kept for ever by themselves.
 AUDITED = frozenset(
-    {"bill", "billjob", "ledgerentry", "failedmeasurement", "replayjob", "statementjob", "portalsession"}
+    {
+        *("bill", "billjob", "ledgerentry", "failedmeasurement", "replayjob", "statementjob", "portalsession"),
+        *("usagecorrection", "correctionmemo"),
+    }
 )
 # Of these, changes by the server itself too, many at once as one entry.
 AUDITED_ALWAYS = frozenset({"bill"})

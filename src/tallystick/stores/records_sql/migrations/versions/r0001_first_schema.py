@@ -53,6 +53,10 @@ DOCUMENTS = {
     "simulation": ("active",),
     "simulationchunk": ("simulation_id",),
     "simulatedbill": ("simulation_id", "outcome"),
+    "usagecorrection": ("status", "waits"),
+    "correctionentry": ("correction_id", "uid"),
+    "correctioneffect": ("correction_id", "account_id"),
+    "correctionmemo": ("correction_id", "account_id", "bill_id", "status"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.

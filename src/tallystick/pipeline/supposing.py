@@ -1,0 +1,50 @@
+"""Usage as it would be had some measurements never come and had others: what is rated from it is a supposition."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+from tallystick.core.aggregation import Measured, Question
+from tallystick.core.period import Instant
+from tallystick.core.running import Collected
+from tallystick.ports import Behind, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
+
+
+class Supposing:
+    """Usage of an organisation without the measurements at some positions, and with others. Only what is measured is
+    supposed; measurements are listed as they are."""
+
+    def __init__(self, usage: OrganizationUsage, without: Collection[int], added: Sequence[UsageRow]) -> None:
+        self._usage = usage
+        self._without = without
+        self._added = added
+
+    def measure(self, question: Question) -> Iterable[Measured]:
+        return self._usage.measure_as_if(question, without=self._without, added=self._added)
+
+    def measure_as_if(
+        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
+    ) -> Iterable[Measured]:
+        out = [*self._without, *without]
+        return self._usage.measure_as_if(question, without=out, added=[*self._added, *added])
+
+    def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
+        return None  # what is supposed is not added to
+
+    def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
+        return self._usage.by_stretch(behind, starts)
+
+    def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
+        return self._usage.behind(behind, after, limit)
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
+        return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
+
+    def query(self, query: UsageQuery) -> list[UsageAnswer]:
+        return self._usage.query(query)
+
+    def raw(self, query: UsageQuery) -> list[UsageRow]:
+        return self._usage.raw(query)
+
+    def count(self, query: UsageQuery) -> int:
+        return self._usage.count(query)
