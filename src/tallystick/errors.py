@@ -47,6 +47,7 @@ CODES = _table(
     Code("overlapping_plan", Family.INVALID, "End the other account plan first, or allow overlapping plans."),
     Code("rule_broken", Family.INVALID, "Change the named field so that the rule holds."),
     Code("bill_locked", Family.INVALID, "A locked bill is final; correct it on the next bill."),
+    Code("bill_held", Family.INVALID, "Look at what holds the bill, and release it with a reason."),
     Code("bill_state", Family.INVALID, "Bring the bill into the named state first."),
     Code("correction_state", Family.INVALID, "Read the correction or memo again; what was decided of it stays."),
     Code("forbidden", Family.FORBIDDEN, "Ask for a token again, or use a service user with the scope."),

@@ -167,6 +167,7 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "balanceId": ids["/balances"],
         "threshold": 100,
     },
+    "/anomalypolicies": lambda ids: {"accountId": ids["/accounts"], "times": 5},
     "/statementdefinitions": lambda _: {
         "name": "Weekly",
         "aggregationFrequency": "WEEK",

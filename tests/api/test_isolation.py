@@ -65,7 +65,11 @@ class Estate:
         self.http = http
         store = Storefront(http)
         read(send(http, "PUT", "/portalsettings/logo", LOGO))
-        store.measure(measurement("one", 1), measurement("two", 2))
+        policy = {"accountId": store.ids["/accounts"], "holdFor": ["SPIKE"]}
+        read(send(http, "PUT", f"/anomalypolicies/{store.ids['/anomalypolicies']}", policy))
+        # Eight days as usual, and one with fifty times as much: an anomaly, which holds the bill.
+        usual = [measurement(f"of day {day}", 1, f"2025-01-0{day}T12:00:00Z") for day in range(2, 10)]
+        store.measure(*usual, measurement("one", 1), measurement("two", 49))
         lost = {**measurement("lost", 1), "meter": f"nothing of {tenant.id}"}
         rejected = read(send(http, "POST", "/measurements", {"measurements": [lost]}))["measurements"][0]
         assert rejected["verdict"] == "rejected"
@@ -82,6 +86,7 @@ class Estate:
             "/events": self.event,
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
+            "/anomalies": read(http.get("/anomalies"))["data"][0]["id"],
             "/lineitems": next(line["id"] for line in self.bill["lineItems"] if line["lineItemType"] == "USAGE"),
             "/statementjobs": self.statement_job(),
             "/users": user,
@@ -153,12 +158,12 @@ class Estate:
         return {*self.ids.values(), self.tenant.id, self.tenant.key}
 
 
-def measurement(uid: str, quantity: int) -> dict[str, object]:
+def measurement(uid: str, quantity: int, ts: str = DAY) -> dict[str, object]:
     return {
         "uid": uid,
         "meter": "traffic",
         "account": "acme",
-        "ts": DAY,
+        "ts": ts,
         "measure": {"bytes": quantity},
         "where": {"region": "eu"},
         "metadata": {"file": "a.txt"},
@@ -217,6 +222,8 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         f"{LOOKUP_REVISION}/data/jobs/download": b'{"contentType":"text/csv"}',
         f"{LOOKUP_REVISION}/data/generateuploadurl": b'{"contentType":"text/csv","contentLength":1,"fileName":"a"}',
         "/bills/{id}/status": b'{"status":"APPROVED"}',
+        "/bills/{id}/hold": b'{"note":"look at it"}',
+        "/bills/{id}/release": b'{"reason":"GROWTH"}',
         "/failedmeasurements/{id}/replay": b"{}",
         "/accounts/{id}/enddatebillingentities": ENDED,
         "/contracts/{id}/enddatebillingentities": ENDED,
@@ -371,7 +378,7 @@ def test_the_same_uids_are_counted_once_in_each(north: Estate, south: Estate) ->
 def test_usage_queries_see_their_own_organisation_only(north: Estate, south: Estate) -> None:
     extra = measurement("only in the north", 40)
     assert read(send(north.http, "POST", "/measurements", {"measurements": [extra]}))["result"] == "accepted"
-    for estate, total in ((north, 43), (south, 3)):
+    for estate, total in ((north, 98), (south, 58)):
         query = {
             "aggregations": [
                 {"meterId": estate.ids["/meters"], "fieldCode": "bytes", "fieldType": "MEASURE", "function": "SUM"}

@@ -27,6 +27,7 @@ def test_a_new_organization_has_nothing_to_do(admin: Visitor) -> None:
     assert figures(page) == {
         "Failed measurements": "0",
         "Bills to approve": "0",
+        "Held bills": "0",
         "Unusual usage yesterday": "0",
         "Credit that ends soon": "0",
     }
@@ -40,7 +41,7 @@ def test_what_needs_attention(admin: Visitor, http: httpx.Client) -> None:
     yesterday = now.replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(hours=12)
     members = [
         {"uid": f"{weeks}-{n}", "meter": "traffic", "account": "acme", "ts": at.isoformat(), **FIELDS}
-        for weeks, count in ((0, 120), (1, 60), (2, 60))
+        for weeks, count in ((0, 180), (1, 60), (2, 60))
         for n in range(count)
         for at in [yesterday - timedelta(weeks=weeks)]
     ]
@@ -55,7 +56,7 @@ def test_what_needs_attention(admin: Visitor, http: httpx.Client) -> None:
         time.sleep(0.1)  # until the measurements are projected
     told = figures(page)
     assert (told["Failed measurements"], told["Unusual usage yesterday"]) == ("3", "1")
-    assert re.search(r">Traffic</a></th><td[^>]*><data[^>]*>120</data></td><td[^>]*><data[^>]*>60</data>", page)
+    assert re.search(r">Traffic</a></th><td[^>]*><data[^>]*>180</data></td><td[^>]*><data[^>]*>60</data>", page)
     assert told["Credit that ends soon"] == "1"
     assert f'datetime="{soon}"' in page
 

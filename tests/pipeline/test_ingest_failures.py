@@ -207,4 +207,5 @@ class TestEvents:
         told = {name for each in north.documents("event") for name in each["m3terEvent"]}
         assert listed <= told
         assert event_fields("no.such.event") == {}
-        assert set(event_fields(None)) == {"ingest.validation.failure", "spendalert.fired"}
+        told = {"ingest.validation.failure", "spendalert.fired", "anomaly.found", "bill.held", "bill.released"}
+        assert set(event_fields(None)) == told

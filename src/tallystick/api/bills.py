@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, timedelta
-from enum import StrEnum
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 
@@ -24,7 +23,6 @@ from tallystick.pipeline.bill import remove_bill
 from tallystick.ports import Page
 
 BillConfigRequest = request_type(BillConfig)
-E = TypeVar("E", bound=StrEnum)
 EARLIEST_END = date.min + timedelta(days=1)
 
 
@@ -142,26 +140,17 @@ def update_config(call: Call, body: BillConfig) -> dict[str, object]:
 def _filter(call: Call) -> BillFilter:
     query = call.query
     account = query.text("accountId")
-    status, frequency = query.text("status"), query.text("billingFrequency")
     bill_date = query.day("billDate")
     return BillFilter(
         ids=query.texts("ids"),
         account_ids=None if account is None else (account,),
         job_id=query.text("billJobId"),
-        status=None if status is None else _choice(BillStatus, status, "status"),
+        status=query.choice("status", BillStatus),
         locked=query.flag("locked"),
-        frequency=None if frequency is None else _choice(Frequency, frequency, "billingFrequency"),
+        frequency=query.choice("billingFrequency", Frequency),
         bill_dates=_days(call, "billDate") if bill_date is None else (bill_date, bill_date),
         external_invoice_dates=_days(call, "externalInvoiceDate"),
     )
-
-
-def _choice(of: type[E], text: str, name: str) -> E:
-    try:
-        return of(text)
-    except ValueError:
-        message = f"{name}: must be one of {', '.join(of)}, got {text[:40]!r}"
-        raise Refusal("invalid_request", message, field=name) from None
 
 
 def _days(call: Call, name: str) -> tuple[date | None, date | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -140,5 +141,6 @@ def _exact_numbers(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     if schema.get("format") == "decimal":
-        return {**{key: value for key, value in schema.items() if key != "format"}, "type": "number"}
+        default = {"default": Decimal(schema["default"])} if "default" in schema else {}
+        return {**{key: value for key, value in schema.items() if key != "format"}, "type": "number", **default}
     return {key: _exact_numbers(value) for key, value in schema.items()}

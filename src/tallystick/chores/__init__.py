@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tallystick.chores.alerts import spend_alerts
+from tallystick.chores.anomalies import anomalies
 from tallystick.chores.asked_for import REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
@@ -10,4 +11,4 @@ from tallystick.chores.chore import Chore
 
 def every_chore() -> tuple[Chore, ...]:
     """All chores of one worker; each gets a thread of its own there."""
-    return (CLOCK, TOP_UPS, STATEMENTS, REPLAYS, SIMULATIONS, spend_alerts())
+    return (CLOCK, TOP_UPS, STATEMENTS, REPLAYS, SIMULATIONS, spend_alerts(), anomalies())

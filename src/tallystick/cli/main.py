@@ -17,6 +17,7 @@ from tallystick.cli import (
     demo,
     doctor,
     explain,
+    hold,
     job,
     measurement,
     measurements,
@@ -46,6 +47,8 @@ app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")
 bill_proofs.add_to(bill.app)
 app.add_typer(job.app, name="job")
+app.add_typer(hold.app, name="hold")
+app.command("anomalies")(hold.anomalies)
 app.add_typer(audit.app, name="audit")
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)

@@ -15,10 +15,11 @@ from tallystick.ports import AuditWhere, Where
 from tallystick.ports import Page as Part
 
 SIZE = 50
-ACTIONS = ("CREATE", "UPDATE", "DELETE", "CALCULATE", "REVOKE", "INVITE", "SIGN_IN", "SET_PASSWORD")
+ACTIONS = ("CREATE", "UPDATE", "DELETE", "CALCULATE", "REVOKE", "HOLD", "INVITE", "SIGN_IN", "SET_PASSWORD")
 EVERYBODY = Where()
 OTHER_KINDS = {
     "bill": "bill",
+    "billhold": "hold of a bill",
     "billjob": "bill job",
     "ledgerentry": "balance transaction",
     "failedmeasurement": "failed measurement",
@@ -31,6 +32,7 @@ OTHER_KINDS = {
 PAGES_OF = {
     "account": "/accounts/{}",
     "bill": "/bills/{}",
+    "billhold": "/bills/{}",
     "meter": "/meters/{}",
     "plan": "/plans/{}",
     "user": "/users",

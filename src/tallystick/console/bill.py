@@ -10,9 +10,11 @@ import msgspec
 from tallystick.app import JobToRun
 from tallystick.console.chart_drawing import Chart, Frame
 from tallystick.console.charts import horizontal_bars
+from tallystick.console.holds import REASONS, hold, release
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control import bill_memos, bills
 from tallystick.control.bill_comparison import bill_before
+from tallystick.control.bill_holds import find_hold
 from tallystick.control.bill_lists import BillState
 from tallystick.control.desk import new_id, rule_broken
 from tallystick.control.picklists import CREDIT_REASONS, DEBIT_REASONS
@@ -77,6 +79,9 @@ def _bill(visit: Visit) -> Html:
             "evidence": record.evidence,
             "uses": record.evidence.uses[:MOST_USES],
             "verification": verification,
+            "hold": find_hold(visit.records, bill.id),
+            "who": lambda id_: who(visit, id_),
+            "release_reasons": REASONS,
             "history": history_of(visit, bill),
             "reasons": _reasons(visit) if visit.may(May.BILL) and not bill.locked else ((), ()),
         },
@@ -252,5 +257,7 @@ PAGES = (
     _act("reopen", _reopen, "Take an approval back"),
     _act("lock", _lock, "Lock a bill for good"),
     _act("recalculate", _recalculate, "Make a bill again"),
+    _act("hold", hold, "Hold a bill"),
+    _act("release", release, "Release a held bill with a reason"),
     _act("memos", _memo, "Put a credit or a debit on a bill"),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control import bills
+from tallystick.control.bill_holds import holds_of
 from tallystick.control.bill_lists import BillState, BillsWanted, ListedBill, list_bills, totals
 from tallystick.control.bills import BillFilter
 from tallystick.core.account import Account
@@ -30,6 +31,7 @@ def _bills(visit: Visit) -> Html:
             "states": STATES,
             "can_approve": visit.may(May.BILL) and any(each.state is BillState.PENDING for each in found.rows),
             "BillState": BillState,
+            "held": holds_of(visit.records, [each.id for each in found.rows]),
         },
     )
 

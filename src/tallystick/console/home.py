@@ -7,6 +7,7 @@ from decimal import Decimal
 from tallystick.console import charts
 from tallystick.console.chart_drawing import Frame, Series
 from tallystick.console.page import Html, Page, Visit
+from tallystick.control.bill_holds import held_ids
 from tallystick.control.failed_measurements import list_groups
 from tallystick.control.getting_started import steps
 from tallystick.control.overview import billed_by_month, expiring_credit, pending_bills, usage_by_day
@@ -47,6 +48,7 @@ def _home(visit: Visit) -> Html:
             "starting": _starting(visit) if visit.may(May.CONFIGURE) else (),
             "failed": sum(group.open for group in groups),
             "pending": pending_bills(visit.records),
+            "held": len(held_ids(visit.records)),
             "spikes": [each for each in usage.meters if each.spike is not None],
             "expiring": expiring_credit(visit.records, visit.now, zone),
             "jobs": list_running_jobs(visit.records),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tallystick.control.bill_holds import holds_of
 from tallystick.control.bills import BillFilter, approve_bills, list_bills
 from tallystick.control.desk import Desk
 from tallystick.core.bill import BillStatus
@@ -16,7 +17,7 @@ CHUNK = 200
 
 
 def approve_due_bills(desk: Desk) -> int:
-    """Approve every PENDING bill whose grace period is over by the desk's clock; returns how many."""
+    """Approve every PENDING bill whose grace period is over by the desk's clock, but held ones; returns how many."""
     config = desk.records.get(OrganizationConfig, desk.records.organization_id)
     if config is None or config.value.auto_approve_bills_grace_period is None:
         return 0
@@ -36,6 +37,7 @@ def approve_due_bills(desk: Desk) -> int:
     for first in range(0, len(due), CHUNK):
         # One that was deleted, or approved by somebody, in the meantime is no longer among them.
         still = BillFilter(ids=due[first : first + CHUNK], status=BillStatus.PENDING, locked=False)
-        ids = [bill.id for bill in list_bills(desk.records, still, Page(size=CHUNK)).rows]
+        held = holds_of(desk.records, due[first : first + CHUNK])
+        ids = [bill.id for bill in list_bills(desk.records, still, Page(size=CHUNK)).rows if bill.id not in held]
         approved += approve_bills(desk, BillFilter(ids=ids)) if ids else 0
     return approved

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 import msgspec
 
+from tallystick.control.bill_holds import held_ids, require_none_held
 from tallystick.control.desk import Desk, Noun
 from tallystick.control.statement_jobs import order_statements
 from tallystick.core import wire
@@ -122,22 +123,29 @@ def get_line_item(record: BillRecord, id: str) -> LineItem:
 
 
 def approve_bills(desk: Desk, wanted: BillFilter) -> int:
-    """Approve the bills that match, all or none; returns how many. Refusals `not_found`, `bill_locked`."""
+    """Approve the bills that match, all or none; returns how many. Those that are held are passed over where no ids
+    are named. Refusals `not_found`, `bill_locked`, and `bill_held` for one that is named."""
     with desk.records.transaction() as write:
-        if wanted.ids is not None:
+        held: frozenset[str] = frozenset()
+        if wanted.ids is None:
+            held = held_ids(write)
+        else:
             for each in wanted.ids:
                 get_bill(write, each)
-        return _change_all(desk, write, where(wanted), lambda bill: approve(bill, by=desk.actor.id, at=desk.now))
+            require_none_held(write, wanted.ids)
+        return _change_all(
+            desk, write, where(wanted), lambda bill: approve(bill, by=desk.actor.id, at=desk.now), but=held
+        )
 
 
 def set_status(desk: Desk, id: str, status: BillStatus) -> Bill:
-    """Bring a bill into PENDING or APPROVED; Refusal `bill_locked` for a locked one."""
+    """Bring a bill into PENDING or APPROVED; Refusals `bill_locked` for a locked one, `bill_held`."""
     act = approve if status is BillStatus.APPROVED else reopen
-    return _change(desk, id, lambda bill: act(bill, by=desk.actor.id, at=desk.now))
+    return _change(desk, id, lambda bill: act(bill, by=desk.actor.id, at=desk.now), held=act is reopen)
 
 
 def lock_bill(desk: Desk, id: str) -> Bill:
-    """Make an APPROVED bill final; Refusal `bill_state` while it is PENDING."""
+    """Make an APPROVED bill final; Refusals `bill_held`, and `bill_state` while it is PENDING."""
     return _change(desk, id, lambda bill: lock(bill, by=desk.actor.id, at=desk.now))
 
 
@@ -189,9 +197,12 @@ def _lock_until(desk: Desk, write: Transaction, day: date | None) -> None:
     _change_all(desk, write, DocumentWhere({"locked": ("true",)}, still_open), unlocked)
 
 
-def _change(desk: Desk, id: str, act: Callable[[Bill], Bill]) -> Bill:
+def _change(desk: Desk, id: str, act: Callable[[Bill], Bill], *, held: bool = False) -> Bill:
+    """Apply an act to a bill; `held` says whether it may be done with one that is held."""
     with desk.records.transaction() as write:
         record = get_bill(write, id)
+        if not held:
+            require_none_held(write, (id,))
         changed = act(record.bill)
         if changed is not record.bill:
             _put(write, [msgspec.structs.replace(record, bill=changed)])
@@ -199,13 +210,20 @@ def _change(desk: Desk, id: str, act: Callable[[Bill], Bill]) -> Bill:
         return changed
 
 
-def _change_all(desk: Desk, write: Transaction, matching: DocumentWhere, act: Callable[[Bill], Bill]) -> int:
-    """Apply an act to every bill that matches, read to the end before anything is written."""
+def _change_all(
+    desk: Desk,
+    write: Transaction,
+    matching: DocumentWhere,
+    act: Callable[[Bill], Bill],
+    *,
+    but: Collection[str] = (),
+) -> int:
+    """Apply an act to every bill that matches, but some, read to the end before anything is written."""
     records: list[BillRecord] = []
     page: Page | None = Page(size=CHUNK)
     while page is not None:
         found = write.documents(KIND, matching, page)
-        records += [wire.decode(BillRecord, each.body) for each in found.rows]
+        records += [wire.decode(BillRecord, each.body) for each in found.rows if each.id not in but]
         page = None if found.next_token is None else Page(size=CHUNK, token=found.next_token)
     changed: list[BillRecord] = []
     moved: list[tuple[Bill, Bill]] = []

@@ -114,6 +114,7 @@ LABELS: Mapping[str, str] = {
     "portalsettings": "portal settings",
     "portallogo": "logo",
     "spendalert": "spend alert",
+    "anomalypolicy": "anomaly policy",
 }
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import msgspec
 
 from tallystick.core import wire
+from tallystick.core.anomaly import FOUND as ANOMALY_FOUND
+from tallystick.core.bill_hold import HELD, RELEASED
 from tallystick.core.ingest_failure import EVENT_NAME, Event
 from tallystick.core.period import Instant
 from tallystick.core.spend_alert import EVENT_NAME as SPEND_ALERT
@@ -40,6 +42,26 @@ EVENT_FIELDS: dict[str, dict[str, str]] = {
         "new.balanceId": "String",
         "new.name": "String",
         "new.email": "String",
+    },
+    ANOMALY_FOUND: {
+        "new.anomalyId": "String",
+        "new.kind": "String",
+        "new.day": "String",
+        "new.accountId": "String",
+        "new.meterId": "String",
+        "new.meter": "String",
+        "new.aggregationId": "String",
+        "new.measured": "Number",
+        "new.usual": "Number",
+        "new.reason": "String",
+    },
+    HELD: {"new.billId": "String", "new.accountId": "String", "new.heldBy": "String", "new.reason": "String"},
+    RELEASED: {
+        "new.billId": "String",
+        "new.accountId": "String",
+        "new.releasedBy": "String",
+        "new.reason": "String",
+        "new.note": "String",
     },
 }
 

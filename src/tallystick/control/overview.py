@@ -15,7 +15,7 @@ from tallystick.core.entity import Entity
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.quantity import ZERO, add
-from tallystick.core.spike import WEEKS, Spike, spike
+from tallystick.core.unusual import TRAILING, Day, Unusual, unusual
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Page, UsageColumn, UsageGroup, UsageQuery, Where
 
 DAYS = 30  # of the chart of usage
@@ -31,7 +31,7 @@ class MeterUsage:
 
     meter: Entity[Meter]
     counts: tuple[int, ...]
-    spike: Spike | None
+    spike: Unusual | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Month:
 def usage_by_day(records: OrganizationRecords, usage: OrganizationUsage, now: Instant, zone: str) -> Usage:
     """Measurements by day of the newest meters, and whether yesterday was out of the ordinary."""
     today = local_day(now, zone)
-    days = tuple(today - timedelta(days=back) for back in range(7 * WEEKS + 1, -1, -1))
+    days = tuple(today - timedelta(days=back) for back in range(TRAILING + 1, -1, -1))
     meters = [each for each in records.find(Meter, Where(), Page(size=METERS)).rows if each.value.data_fields]
     if not meters:
         return Usage(days=days, meters=())
@@ -95,11 +95,10 @@ def usage_by_day(records: OrganizationRecords, usage: OrganizationUsage, now: In
     )
 
 
-def _spike(counts: tuple[int, ...]) -> Spike | None:
-    """Of yesterday, the last but one of the days; days before the first usage tell nothing."""
-    began = next((place for place, count in enumerate(counts) if count), len(counts))
-    places = (len(counts) - 2 - 7 * week for week in range(1, WEEKS + 1))
-    return spike(counts[-2], [counts[place] for place in places if place >= began])
+def _spike(counts: tuple[int, ...]) -> Unusual | None:
+    """Of yesterday, the last but one of the days."""
+    days = [Day(Decimal(each), each) for each in counts]
+    return unusual(days[-2], days[:-2])
 
 
 def billed_by_month(records: OrganizationRecords, now: Instant, zone: str, currency: str) -> tuple[Month, ...]:

@@ -24,6 +24,7 @@ from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of
 from tallystick.pipeline.bill import Run, read_bills
+from tallystick.pipeline.bill_hold import hold_bills, look_behind
 from tallystick.pipeline.bill_job import (
     CHUNK_KIND,
     JobChunk,
@@ -110,6 +111,7 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
         reopen=job.type is BillJobType.RECALCULATE,
     )
     results = rate_for_bills(records, usage, chunk.periods, run)
+    suspicions = look_behind(records, usage, results, run)
     failpoint("rated")
     with records.transaction() as write:
         now = read_kept(write, job.id)
@@ -118,6 +120,7 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
         if was_overtaken(write, results) or was_stored(write, results):
             return now  # the chunk is rated anew
         settled = settle(write, results, run)
+        hold_bills(write, settled.bill_ids, suspicions, run)
         failpoint("bills written, not committed")
         _put_events(write, job, settled.failures)
         write.put_documents(CHUNK_KIND, [chunk_document(_settled(chunk, settled))])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from tallystick.core.period import Instant
@@ -12,6 +14,7 @@ from tallystick.errors import Refusal
 from tallystick.ports import Page
 
 DEFAULT_PAGE = 100
+E = TypeVar("E", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,17 @@ class QueryString:
         if text.lower() not in {"true", "false"}:
             raise Refusal("invalid_request", f"{name}: must be true or false, got {text[:40]!r}", field=name)
         return text.lower() == "true"
+
+    def choice(self, name: str, of: type[E]) -> E | None:
+        """One of the texts that there are to choose from."""
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return of(text)
+        except ValueError:
+            message = f"{name}: must be one of {', '.join(of)}, got {text[:40]!r}"
+            raise Refusal("invalid_request", message, field=name) from None
 
     def number(self, name: str, *, lowest: int, highest: int) -> int | None:
         """A whole number between two bounds."""

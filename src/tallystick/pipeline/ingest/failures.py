@@ -8,6 +8,7 @@ of one request share one event: a client that sends everything again must not dr
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,8 +24,10 @@ from tallystick.core.ingest_failure import (
     as_text,
     failure_event,
 )
+from tallystick.core.intake_tally import CONFLICT, DUPLICATE, NO_METER
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
+from tallystick.pipeline.ingest.tally import NO_NUMBERS, Numbers, keep_numbers
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
 
 EVENT = "event"
@@ -44,6 +47,7 @@ class Failed(NamedTuple):
     meter: str | None = None
     account: str | None = None
     account_id: str | None = None
+    known_meter: str = NO_METER  # the meter, if there is one of that code
 
 
 class Repeated(NamedTuple):
@@ -51,6 +55,7 @@ class Repeated(NamedTuple):
 
     place: int
     uid: str
+    known_meter: str = NO_METER
 
 
 class NotCounted(NamedTuple):
@@ -73,10 +78,11 @@ class NotCounted(NamedTuple):
 
 
 class Notes(NamedTuple):
-    """What is written down of some requests: failed measurements by their places, and events."""
+    """What is written down of some requests: failed measurements by their places, events, and how many there were."""
 
     queue: dict[int, FailedMeasurement]
     events: list[Document]
+    numbers: Numbers = NO_NUMBERS
 
 
 def write(records: OrganizationRecords, notes: Sequence[Notes]) -> None:
@@ -87,6 +93,7 @@ def write(records: OrganizationRecords, notes: Sequence[Notes]) -> None:
             transaction.put_documents(FAILED, [failed_document(each) for each in queue])
             _count(transaction, queue)
         transaction.put_documents(EVENT, [document for each in notes for document in each.events])
+        keep_numbers(transaction, [each.numbers for each in notes])
 
 
 def _count(transaction: Transaction, queue: Sequence[FailedMeasurement]) -> None:
@@ -122,7 +129,16 @@ class Scribe:
                 events.append(self._failure_event(each, event_id, file))
             if repeated:
                 events.append(self._repeated_event(repeated))
-        return Notes(queue, events)
+        return Notes(queue, events, self._numbers(requests))
+
+    def _numbers(self, requests: Sequence[NotCounted]) -> Numbers:
+        day = self.received.date()
+        failed = [each for request in requests for each in request.failed]
+        repeated = [each for request in requests for each in request.repeated]
+        return Counter(
+            [((day, each.known_meter), each.rejection.code if each.rejection else CONFLICT) for each in failed]
+            + [((day, each.known_meter), DUPLICATE) for each in repeated]
+        )
 
     def _queue_entry(self, failed: Failed, rejection: Rejection, event_id: str) -> FailedMeasurement:
         text, in_base64 = as_text(failed.original)

@@ -14,6 +14,7 @@ from tallystick.pipeline.ingest.claim import Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Repeated
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.sorting import Batch, Member
+from tallystick.pipeline.ingest.tally import meter_named
 
 REJECTED = "rejected"
 CONFLICT_REASON = "uid: counted before with other content; the first stays and this one is not counted"
@@ -44,18 +45,20 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 def not_counted(batch: Batch, members: Sequence[Member], known: Known, outcomes: Sequence[Outcome]) -> NotCounted:
     """The members that are to be written down."""
-    found = NotCounted(failed=list(batch.bad), repeated=[])
+    bad = [each._replace(known_meter=each.meter or "") if each.meter in known.schemas else each for each in batch.bad]
+    found = NotCounted(failed=bad, repeated=[])
     for at, outcome in enumerate(outcomes):
         if outcome is Outcome.ACCEPTED:
             continue
         place, uid = batch.places[at], batch.uids[at]
         if outcome is Outcome.DUPLICATE:
-            found.repeated.append(Repeated(place, uid))
+            found.repeated.append(Repeated(place, uid, meter_named(members[place], known.schemas)))
         else:
             sent = read_measurement(members[place])
             assert not isinstance(sent, Rejection), "a candidate was read before"
             account_id = known.accounts[sent.account]
-            found.failed.append(Failed(place, bytes(members[place]), uid, None, sent.meter, sent.account, account_id))
+            text = bytes(members[place])
+            found.failed.append(Failed(place, text, uid, None, sent.meter, sent.account, account_id, sent.meter))
     return found
 
 

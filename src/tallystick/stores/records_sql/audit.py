@@ -25,7 +25,16 @@ from tallystick.stores.records_sql.texts import moment, stamp, storable
 # Documents whose changes are told; the others are the server's own notes, or are kept for ever by themselves.
 AUDITED = frozenset(
     {
-        *("bill", "billjob", "ledgerentry", "failedmeasurement", "replayjob", "statementjob", "portalsession"),
+        *(
+            "bill",
+            "billhold",
+            "billjob",
+            "ledgerentry",
+            "failedmeasurement",
+            "replayjob",
+            "statementjob",
+            "portalsession",
+        ),
         *("usagecorrection", "correctionmemo"),
     }
 )
