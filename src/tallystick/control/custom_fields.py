@@ -27,11 +27,11 @@ def current(records: OrganizationRecords) -> Entity[OrganizationCustomFields]:
 def update(desk: Desk, value: OrganizationCustomFields, version: int | None) -> Entity[OrganizationCustomFields]:
     """Replace the defaults. Refusals: `version_mismatch`, `in_use` for one that a formula refers to."""
     with desk.records.transaction() as write:
-        _require_those_in_use(write, value)
+        require_those_in_use(write, value)
         return CUSTOM_FIELDS.update_within(desk, write, current(write), value, version)
 
 
-def _require_those_in_use(read: OrganizationRecords, value: OrganizationCustomFields) -> None:
+def require_those_in_use(read: OrganizationRecords, value: OrganizationCustomFields) -> None:
     """Refuse to take away a default that a formula refers to, or to make it a number instead of a text."""
     before, after = (custom_types(each, PREFIXES) for each in (current(read).value, value))
     changed = {name for name in before if after.get(name) is not before[name]}

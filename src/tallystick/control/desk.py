@@ -234,12 +234,16 @@ class Noun(Generic[V]):
         """Take it out of use and return it as it was. Refusal `in_use` while anything refers to it."""
         with desk.records.transaction() as write:
             entity = self.retrieve(write, id)
-            users = write.users_of(id)
-            if users:
-                raise in_use(self.label, id, users)
-            self.check_removal(write, entity)
-            write.remove(entity, at=desk.now, by=desk.actor.id)
+            self.delete_within(desk, write, entity)
             return entity
+
+    def delete_within(self, desk: Desk, write: Transaction, entity: Entity[V]) -> None:
+        """The same as part of a larger transaction, of the entity as it stands in it."""
+        users = write.users_of(entity.id)
+        if users:
+            raise in_use(self.label, entity.id, users)
+        self.check_removal(write, entity)
+        write.remove(entity, at=desk.now, by=desk.actor.id)
 
 
 def require_references(read: OrganizationRecords, value: Value) -> None:
