@@ -46,6 +46,8 @@ CODES = _table(
     Code("in_use", Family.INVALID, "Delete or end-date what refers to it first."),
     Code("overlapping_plan", Family.INVALID, "End the other account plan first, or allow overlapping plans."),
     Code("rule_broken", Family.INVALID, "Change the named field so that the rule holds."),
+    Code("catalog_changed", Family.INVALID, "Plan again and look at what has changed in between."),
+    Code("approval_required", Family.INVALID, "Let another user approve the plan, then apply it."),
     Code("bill_locked", Family.INVALID, "A locked bill is final; correct it on the next bill."),
     Code("bill_held", Family.INVALID, "Look at what holds the bill, and release it with a reason."),
     Code("bill_state", Family.INVALID, "Bring the bill into the named state first."),

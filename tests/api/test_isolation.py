@@ -83,6 +83,7 @@ class Estate:
             "/failedmeasurementgroups": read(http.get("/failedmeasurementgroups"))["data"][0]["id"],
             "/replayjobs": self.replay_job(),
             "/simulations": self.simulation(),
+            **self.catalog_versions(),
             "/events": self.event,
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
@@ -115,6 +116,13 @@ class Estate:
         """What January would come to as things are."""
         body = {"candidate": {}, "lastDateInBillingPeriod": "2025-01-31"}
         return str(read(send(self.http, "POST", "/simulations", body))["id"])
+
+    def catalog_versions(self) -> dict[str, str]:
+        """A plan of the catalogue that was applied, and the version that it made."""
+        body = {"catalog": {"products": [{"name": "Stored", "code": "storage"}]}, "simulate": False}
+        plan = read(send(self.http, "POST", "/catalog/plans", body))["id"]
+        version = read(send(self.http, "POST", f"/catalog/plans/{plan}/apply", {}))["id"]
+        return {"/catalog/plans": plan, "/catalog/versions": version}
 
     def statement_job(self) -> str:
         """The job that made the statement of the bill."""
@@ -221,6 +229,7 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         f"{LOOKUP_REVISION}/data/archived": b'{"contentType":"text/csv"}',
         f"{LOOKUP_REVISION}/data/jobs/download": b'{"contentType":"text/csv"}',
         f"{LOOKUP_REVISION}/data/generateuploadurl": b'{"contentType":"text/csv","contentLength":1,"fileName":"a"}',
+        "/catalog/plans/{id}/apply": b"{}",
         "/bills/{id}/status": b'{"status":"APPROVED"}',
         "/bills/{id}/hold": b'{"note":"look at it"}',
         "/bills/{id}/release": b'{"reason":"GROWTH"}',

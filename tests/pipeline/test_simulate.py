@@ -32,7 +32,7 @@ from tallystick.core.simulation import (
     SimulationRequest,
 )
 from tallystick.core.simulation_effect import FROM_NOTHING, SAME, class_of, with_bills
-from tallystick.core.wire import decode, encode
+from tallystick.core.wire import decode
 from tallystick.errors import Refusal
 from tallystick.pipeline import simulation_job
 from tallystick.pipeline.bill import Run
@@ -115,7 +115,7 @@ CANDIDATES = {
 def other(entity: Entity[Any], **given: Any) -> ChangedEntity:
     """An entity of the world with something other about it."""
     value = msgspec.structs.replace(entity.value, **given)
-    return ChangedEntity(kind=value.kind, id=entity.id, body=msgspec.Raw(encode(value)))
+    return ChangedEntity.of(value.kind, entity.id, value)
 
 
 def test_whatever_else_of_the_catalogue_is_other_is_rated_so_too(open_desk: Opener) -> None:

@@ -26,6 +26,7 @@ OTHER_KINDS = {
     "replayjob": "replay of failed measurements",
     "statementjob": "statement",
     "portalsession": "portal visit",
+    "catalogplan": "plan of the catalogue",
     "serviceuser": "API key",
 }
 # Where a thing has a page of its own.

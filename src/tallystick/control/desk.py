@@ -115,6 +115,7 @@ LABELS: Mapping[str, str] = {
     "portallogo": "logo",
     "spendalert": "spend alert",
     "anomalypolicy": "anomaly policy",
+    "catalogsettings": "settings of the catalogue as code",
 }
 
 

@@ -7,16 +7,24 @@ make of the same period now, line by line.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from tallystick.core.catalog import Plan, Pricing
+from tallystick.core import wire
+from tallystick.core.account import AccountPlan
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.entity import Id, Value, require_not_negative, wire_name
+from tallystick.core.organization import Currency
 from tallystick.core.period import Frequency, Instant, require_billed_year
+from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.core.simulated_bill import Cap
 from tallystick.core.simulation_effect import Effect, SegmentEffect
 
@@ -112,12 +120,43 @@ class ChangedPricing(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     value: Pricing
 
 
+# What can be other in a candidate: what bills are rated from, without what says which periods there are (the settings)
+# and what usage is stored (meters).
+SUPPOSABLE: Mapping[str, type[Value]] = {
+    of.kind: of
+    for of in (
+        Currency,
+        Product,
+        Aggregation,
+        CompoundAggregation,
+        Counter,
+        PlanTemplate,
+        Plan,
+        PlanGroup,
+        PlanGroupLink,
+        Pricing,
+        CounterPricing,
+        AccountPlan,
+    )
+}
+
+
 class ChangedEntity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the candidate has of any other kind, complete, as JSON; without a body it takes it away."""
+    """What the candidate has of any other kind, complete, as on the wire; without a body it takes it away."""
 
     kind: str
     id: str
-    body: msgspec.Raw | None = None
+    body: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, kind: str, id: str, value: Value | None) -> ChangedEntity:
+        """With this value, or without any."""
+        return cls(kind=kind, id=id, body=None if value is None else wire.decode(dict[str, Any], wire.encode(value)))
+
+    @property
+    def value(self) -> Value | None:
+        """What it would be."""
+        return None if self.body is None else wire.decode(SUPPOSABLE[self.kind], wire.encode(self.body))
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

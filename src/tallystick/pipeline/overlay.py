@@ -9,17 +9,10 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-from tallystick.core import wire
-from tallystick.core.account import AccountPlan
-from tallystick.core.aggregation import Aggregation
 from tallystick.core.audit_chain import Link
-from tallystick.core.catalog import Plan, PlanTemplate, Pricing, Product
-from tallystick.core.compound import CompoundAggregation
-from tallystick.core.counter_types import Counter, CounterPricing
+from tallystick.core.catalog import Plan, Pricing
 from tallystick.core.entity import Entity, Value
-from tallystick.core.organization import Currency
-from tallystick.core.plan_group import PlanGroup, PlanGroupLink
-from tallystick.core.simulation import Changes
+from tallystick.core.simulation import SUPPOSABLE, Changes
 from tallystick.ports import (
     AuditEntry,
     AuditWhere,
@@ -38,26 +31,6 @@ T = TypeVar("T")
 EVERYTHING = Where()
 NOBODY = "simulation"
 
-# What can be other in a candidate: what bills are rated from, without what says which periods there are (the settings)
-# and what usage is stored (meters).
-SUPPOSABLE: Mapping[str, type[Value]] = {
-    of.kind: of
-    for of in (
-        Currency,
-        Product,
-        Aggregation,
-        CompoundAggregation,
-        Counter,
-        PlanTemplate,
-        Plan,
-        PlanGroup,
-        PlanGroupLink,
-        Pricing,
-        CounterPricing,
-        AccountPlan,
-    )
-}
-
 
 class Overlay:
     """Records as they would be with some changes. Reading only; versions and documents are those that are kept."""
@@ -73,8 +46,8 @@ class Overlay:
             },
         }
         for each in changes.others:
-            of = SUPPOSABLE[each.kind]
-            entity = None if each.body is None else _entity(records, of, each.id, wire.decode(of, each.body), at)
+            value = each.value
+            entity = None if value is None else _entity(records, SUPPOSABLE[each.kind], each.id, value, at)
             self._changed.setdefault(each.kind, {})[each.id] = entity
 
     @property

@@ -69,6 +69,8 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "correctionentry": ("correction_id", "uid"),
     "correctioneffect": ("correction_id", "account_id"),
     "correctionmemo": ("correction_id", "account_id", "bill_id", "status"),
+    "catalogplan": ("status",),
+    "catalogversion": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.

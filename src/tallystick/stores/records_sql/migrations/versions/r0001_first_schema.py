@@ -60,6 +60,8 @@ DOCUMENTS = {
     "correctionentry": ("correction_id", "uid"),
     "correctioneffect": ("correction_id", "account_id"),
     "correctionmemo": ("correction_id", "account_id", "bill_id", "status"),
+    "catalogplan": ("status",),
+    "catalogversion": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.
