@@ -68,6 +68,19 @@ def test_an_alert_fires_once_from_what_a_preview_says(http: httpx.Client, shop: 
     assert {f"new.{name}" for name in told} - {"new.eventName"} <= types["spendalert.fired"].keys()
 
 
+def test_a_forecast_names_its_method(http: httpx.Client, shop: Storefront) -> None:
+    """400 units at 0.25 and a standing charge of 20 are 120.00 so far; at this pace it is no less."""
+    use(shop, "first", 400)
+    until = time.monotonic() + SECONDS
+    path = f"/accounts/{shop.ids['/accounts']}/forecast"
+    while (found := read(http.get(path)))["periods"][0]["soFar"] != 120:
+        assert time.monotonic() < until, found
+        time.sleep(0.05)
+    (period,) = found["periods"]
+    assert (found["method"], found["problems"], period["currency"]) == ("PACE", [], "USD")
+    assert period["forecast"] is None or period["forecast"] >= 120
+
+
 def test_what_an_alert_may_be_about(http: httpx.Client, shop: Storefront) -> None:
     other = read(send(http, "POST", "/accounts", shop.body("/accounts", code="other")))["id"]
     for changes, field in (
@@ -75,6 +88,15 @@ def test_what_an_alert_may_be_about(http: httpx.Client, shop: Storefront) -> Non
         ({"currency": "USD"}, "currency"),
         ({"type": "SPEND_ABOVE"}, "balanceId"),
         ({"balanceId": None, "currency": "XXX"}, "currency"),
+        (
+            {
+                "accountId": other,
+                "type": "COMMITMENT_ABOVE",
+                "balanceId": None,
+                "commitmentId": shop.ids["/commitments"],
+            },
+            "commitmentId",
+        ),
     ):
         reply = refused(send(http, "POST", "/spendalerts", shop.body("/spendalerts", **changes)))
         assert reply["field"] == field

@@ -25,6 +25,8 @@ def test_a_spike_is_held_listed_and_released(command: Run, http: httpx.Client) -
             for day in days
         )
     )
+    assert "by pace" in command("forecast", "acme")
+    assert json.loads(command("forecast", "acme", "--json"))["method"] == "PACE"
     command("bill", "run", "--until", "2025-01-31")
     (hold,) = json.loads(command("hold", "list", "--json"))
     bill = hold["billId"]

@@ -30,7 +30,39 @@ def holds(amount: str) -> Standing:
 ABOVE = {"type": "SPEND_ABOVE", "currency": "USD", "threshold": 100}
 BELOW = {"type": "BALANCE_BELOW", "balanceId": BALANCE, "threshold": 50}
 
+AGGREGATION, COMMITMENT = (f"00000000-0000-4000-8000-00000000000{n}" for n in "45")
+USED = {"type": "USAGE_ABOVE", "aggregationId": AGGREGATION, "threshold": 1000}
+BURNT = {"type": "COMMITMENT_ABOVE", "threshold": 80}
+AHEAD = {"type": "FORECAST_ABOVE", "currency": "USD", "threshold": 100}
+
+
+def stands(period: Instant = JANUARY, **given: object) -> Standing:
+    return Standing(spend={}, periods=(period,), **given)  # type: ignore[arg-type]  # the fields of a standing
+
+
+def used(amount: str, period: Instant = JANUARY) -> Standing:
+    return stands(period, usage={AGGREGATION: Decimal(amount)})
+
+
+def burnt(*percent: str) -> Standing:
+    return stands(commitments={f"{COMMITMENT}{at}": Decimal(each) for at, each in enumerate(percent)})
+
+
 STORIES = [
+    ("usage reaches a quantity", USED, [used("999.9"), used("1000"), used("2000")], [1]),
+    ("usage of the next period", USED, [used("1000"), used("3", FEBRUARY), used("1001", FEBRUARY)], [0, 2]),
+    ("usage of another aggregation", USED, [stands(usage={COMMITMENT: Decimal(5000)})], []),
+    ("any commitment", BURNT, [burnt("10", "79.99"), burnt("10", "80"), burnt("81", "90")], [1]),
+    ("a commitment that was raised", BURNT, [burnt("80"), burnt("40"), burnt("85")], [0, 2]),
+    (
+        "one of the commitments",
+        {**BURNT, "commitmentId": COMMITMENT},
+        [stands(commitments={COMMITMENT: Decimal(80)})],
+        [0],
+    ),
+    ("another commitment", {**BURNT, "commitmentId": COMMITMENT}, [burnt("90")], []),
+    ("the pace reaches an amount", AHEAD, [stands(forecast={"USD": Decimal(each)}) for each in (99, 100, 120)], [1]),
+    ("a pace that nothing is known of", AHEAD, [spent("500")], []),
     ("reaching it is enough", ABOVE, [spent("99.99"), spent("100")], [1]),
     ("once in a period", ABOVE, [spent("150"), spent("200"), spent("90"), spent("101")], [0]),
     ("again in the next", ABOVE, [spent("150"), spent("20", FEBRUARY), spent("100", FEBRUARY)], [0, 2]),
@@ -106,3 +138,29 @@ def test_a_changed_alert_begins_anew() -> None:
 def test_odd_alerts_are_refused(body: dict[str, object], field: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=field):
         alert(**body)
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"type": "USAGE_ABOVE", "threshold": 1}, "aggregationId: give it with the type USAGE_ABOVE"),
+        ({"type": "SPEND_ABOVE", "threshold": 1, "aggregationId": AGGREGATION}, "aggregationId: give it"),
+        ({"type": "SPEND_ABOVE", "threshold": 1, "commitmentId": COMMITMENT}, "commitmentId: only with"),
+        ({"type": "COMMITMENT_ABOVE", "threshold": 80, "currency": "USD"}, "currency: not with COMMITMENT_ABOVE"),
+        ({"type": "COMMITMENT_ABOVE", "threshold": 10_001}, "at most 10000 percent"),
+    ],
+)
+def test_what_belongs_to_a_type(body: dict[str, object], problem: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=problem):
+        alert(**body)
+
+
+def test_a_forecast_names_its_method() -> None:
+    state = next_state(
+        AlertState(alert_id=ALERT, account_id=ACCOUNT, of_version=1),
+        alert(**AHEAD),
+        1,
+        stands(forecast={"USD": Decimal(200)}),
+        FEBRUARY,
+    )
+    assert firing(state, alert(**AHEAD)).m3ter_event["method"] == "PACE"

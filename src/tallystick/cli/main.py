@@ -17,6 +17,7 @@ from tallystick.cli import (
     demo,
     doctor,
     explain,
+    forecast,
     hold,
     job,
     measurement,
@@ -46,6 +47,7 @@ app.add_typer(account.app, name="account")
 app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")
 bill_proofs.add_to(bill.app)
+app.command("forecast")(forecast.forecast)
 app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
 app.command("anomalies")(hold.anomalies)

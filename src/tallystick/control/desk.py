@@ -18,7 +18,7 @@ from tallystick.core.catalog import Plan, PlanTemplate, Product
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.contract import Contract
 from tallystick.core.counter_types import Counter
-from tallystick.core.credit_types import Balance
+from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity, Value, wire_name
 from tallystick.core.lookup_types import LookupTable
 from tallystick.core.meter import Meter
@@ -63,6 +63,7 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "drawdowns_accounting_product_id": Product,
     "consumptions_accounting_product_id": Product,
     "balance_id": Balance,
+    "commitment_id": Commitment,
     "entity_id": Balance,
     "top_up_transaction_type_id": TransactionType,
 }

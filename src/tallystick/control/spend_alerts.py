@@ -11,15 +11,15 @@ from tallystick.control.desk import Desk, Draft, Noun, rule_broken, the
 from tallystick.control.organization_config import current
 from tallystick.core import wire
 from tallystick.core.account import Account
-from tallystick.core.credit_types import Balance
+from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
 from tallystick.core.spend_alert import (
+    AMOUNTS,
     EVENT_TYPE,
     MAX_ALERTS,
     AlertState,
     SpendAlert,
-    SpendAlertType,
     Standing,
     firing,
     next_state,
@@ -45,7 +45,9 @@ def _check(draft: Draft[SpendAlert]) -> SpendAlert:
         if value.currency not in {None, balance.currency}:
             raise rule_broken("currency", f"the balance is in {balance.currency}; leave the currency out")
         return msgspec.structs.replace(value, currency=balance.currency)
-    if value.type is not SpendAlertType.PERCENT_OF_LAST_BILL and value.currency is None:
+    if value.commitment_id is not None and the(read, Commitment, value.commitment_id).account_id != value.account_id:
+        raise rule_broken("commitmentId", "must be a commitment of the account")
+    if value.type in AMOUNTS and value.currency is None:
         own = the(read, Account, value.account_id).currency or current(read).value.currency
         return msgspec.structs.replace(value, currency=own)
     require_currency(read, value.currency)

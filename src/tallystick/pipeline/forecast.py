@@ -37,10 +37,20 @@ def forecast_bills(
 ) -> list[BillRecord | BillFailure]:
     """The bills of the periods that are open now, as they would be at their ends by the method PACE. Periods that have
     only begun are left out. Nothing is written."""
-    periods = account_periods(records, holding(now), account_ids=(account_id,))
+    return forecasts(records, usage, (account_id,), now=now, up_to=up_to)[account_id]
+
+
+def forecasts(
+    records: OrganizationRecords, usage: OrganizationUsage, account_ids: Sequence[str], *, now: Instant, up_to: int
+) -> dict[str, list[BillRecord | BillFailure]]:
+    """The same of many accounts, by account."""
+    found: dict[str, list[BillRecord | BillFailure]] = {id_: [] for id_ in account_ids}
+    periods = account_periods(records, holding(now), account_ids=account_ids) if account_ids else []
     begun = [of for of in periods if now - of.period.start >= SHORTEST]
     run = Run(job_id=NO_JOB, as_of=now, up_to=up_to, actor_id="")
-    return list(preview(records, AtThisPace(usage, now), begun, run))
+    for of, each in zip(begun, preview(records, AtThisPace(usage, now), begun, run), strict=True):
+        found[of.account_id].append(each)
+    return found
 
 
 class AtThisPace:

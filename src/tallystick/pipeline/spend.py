@@ -14,7 +14,7 @@ from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
 from tallystick.core.quantity import ZERO, add
-from tallystick.core.spend_alert import Standing, charged
+from tallystick.core.spend_alert import Standing, charged, charged_for
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.periods import account_periods, holding
 from tallystick.pipeline.watch import live_values
@@ -59,6 +59,7 @@ def standings(
                 periods=tuple(sorted({each.start_date_time_utc for each in made})),
                 last_bill=None if last is None else (last.currency, charged(last)),
                 balances=balances.get(account_id, {}),
+                usage=charged_for(made),
             )
     return found
 

@@ -7,7 +7,7 @@ from tallystick.console.portal.page import Asked, View
 from tallystick.console.portal.visit import PortalVisit
 from tallystick.core import wire
 from tallystick.core.portal import PortalPage
-from tallystick.core.spend_alert import SpendAlert, SpendAlertType
+from tallystick.core.spend_alert import OF_CUSTOMERS, SpendAlert, SpendAlertType
 from tallystick.errors import Refusal
 
 
@@ -15,7 +15,7 @@ def _list(visit: PortalVisit, _: Asked) -> Html:
     values = {
         "alerts": visit.alerts(),
         "balances": [each.balance for each in visit.balances()],
-        "types": SpendAlertType,
+        "types": OF_CUSTOMERS,
     }
     return Html("portal/alerts.html", values)
 
@@ -23,7 +23,7 @@ def _list(visit: PortalVisit, _: Asked) -> Html:
 def _add(visit: PortalVisit, asked: Asked) -> Redirect:
     form = asked.form
     kind, threshold = form.choice("type", SpendAlertType), form.decimal("threshold")
-    if kind is None:
+    if kind not in OF_CUSTOMERS:
         raise Refusal("invalid_request", "type: choose what to be told of", field="type")
     if threshold is None:
         raise Refusal("invalid_request", "threshold: is needed", field="threshold")
