@@ -203,6 +203,23 @@ def test_no_list_walks_a_table(records: SqlRecords, statement: Select[Any], used
     assert "SCAN bill" not in plan
 
 
+@pytest.mark.parametrize(
+    ("equal", "few"),
+    [
+        ({"id": ["a", "b"]}, True),
+        ({"id": [str(number) for number in range(2_000)]}, True),  # SQLite would walk all bills to find these in order
+        ({"id": ["a", "b"], "status": ["PENDING"]}, True),
+        ({"account_id": ["a", "b"]}, True),
+        ({"account_id": [str(number) for number in range(2_000)]}, False),  # each may have any number of bills
+        ({"account_id": ["a", "b"], "status": ["PENDING"]}, False),
+        ({"id": ["a"]}, False),
+        ({"status": ["PENDING", "APPROVED"]}, False),
+    ],
+)
+def test_what_brings_few_is_looked_up_and_then_put_in_order(equal: dict[str, list[str]], few: bool) -> None:
+    assert documents._brings_few(DocumentWhere(equal=equal)) is few
+
+
 # What pages of bills ask for (docs/decisions/0287-lists-of-bills.md), of a hundred thousand bills.
 MONTH_AND_STATE = (("status", True), ("end_month", True))
 

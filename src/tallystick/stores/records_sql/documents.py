@@ -181,9 +181,11 @@ def _breadth(name: str) -> int:
 
 
 def _brings_few(where: DocumentWhere) -> bool:
-    """Whether a list asks for a few values of one narrow key, and for nothing else that is equal."""
-    return len(where.equal or {}) == 1 and all(
-        name in NARROW and 1 < len(values) <= FEW for name, values in (where.equal or {}).items()
+    """Whether a list asks for ids, each of which brings one document at most, or for a few values of one narrow key
+    and for nothing else that is equal."""
+    equal = where.equal or {}
+    return len(equal.get("id", ())) > 1 or (
+        len(equal) == 1 and all(name in NARROW and 1 < len(values) <= FEW for name, values in equal.items())
     )
 
 
