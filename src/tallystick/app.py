@@ -12,12 +12,14 @@ from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
+from tallystick.ports.sources import Sources
 from tallystick.settings import Settings
 from tallystick.stores.audit_key import KeyFileSigner
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.key_file import signing_key
 from tallystick.stores.records_sql import open_records
 from tallystick.stores.running_usage import RunningUsage
+from tallystick.stores.sources import LocalSources
 from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
@@ -55,6 +57,7 @@ class App:
     intake: Intake
     printer: Printer
     signer: Signer
+    sources: Sources
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
     def close(self) -> None:
@@ -98,4 +101,5 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         intake=Intake(records, claimer, clock),
         printer=Printer(settings.invoices),
         signer=KeyFileSigner(directory),
+        sources=LocalSources(directory / "uploads", settings.source_folder, settings.databases),
     )

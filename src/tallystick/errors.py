@@ -70,6 +70,12 @@ CODES = _table(
     Code("missing_rate", Family.INVALID, "Add a rate for these dimensions to the pricing, or a defaultUnitPrice."),
     Code("calculation_failed", Family.INVALID, "Change the formula so that it has a result for these values too."),
     Code("no_billing_period", Family.INVALID, "Name the last day of a billing period of the account's plans."),
+    Code("source_failed", Family.INVALID, "Mend the source, or how it is named, and start another run."),
+    Code(
+        "reconciliation_required",
+        Family.INVALID,
+        "Run the reconciliation for these days again until it passes, or lift the organisation's billRequires.",
+    ),
     Code("job_failed", Family.INVALID, "Mend the cause, which the server's log tells in full, and start another job."),
     # Measurements: a verdict of one member, never of the batch
     Code("undefined_meter", Family.INVALID, "Create the meter, or correct its code, then replay."),

@@ -28,6 +28,8 @@ MEANINGS = {
     "project_rows": "Most measurements projected into the usage store at once.",
     "segment_bytes": "Size at which the journal starts a new segment file, in bytes.",
     "bill_chunk": "Accounts that a bill job computes and stores in one transaction.",
+    "source_dir": "Directory of files that reconciliations read, a folder for each organisation by its id; or empty.",
+    "sql_sources": "JSON file, for its owner only, of databases that reconciliations ask; or empty.",
     "invoice_dir": "Directory of one's own invoice templates, words and fonts; empty: those of the product.",
 }
 
@@ -52,6 +54,8 @@ class Settings:
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 2_000
+    source_dir: str = ""
+    sql_sources: str = ""
     invoice_dir: str = ""
 
     @property
@@ -63,6 +67,16 @@ class Settings:
     def invoices(self) -> Path | None:
         """The operator's directory of invoice templates, if there is one."""
         return Path(self.invoice_dir).absolute() if self.invoice_dir else None
+
+    @property
+    def source_folder(self) -> Path | None:
+        """The operator's directory of files that are read as second sources, if there is one."""
+        return Path(self.source_dir).absolute() if self.source_dir else None
+
+    @property
+    def databases(self) -> Path | None:
+        """The operator's file of databases that are read as second sources, if there is one."""
+        return Path(self.sql_sources).absolute() if self.sql_sources else None
 
     def environment(self) -> dict[str, str]:
         """The settings as environment variables, for a process of one's own."""

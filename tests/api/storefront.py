@@ -168,6 +168,13 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "threshold": 100,
     },
     "/anomalypolicies": lambda ids: {"accountId": ids["/accounts"], "times": 5},
+    "/reconciliations": lambda _: {
+        "name": "Application log",
+        "comparison": "RECORDS",
+        "source": {"type": "UPLOAD"},
+        "columns": {"ts": "ts"},
+        "measures": [{"meter": "traffic", "field": "bytes"}],
+    },
     "/statementdefinitions": lambda _: {
         "name": "Weekly",
         "aggregationFrequency": "WEEK",

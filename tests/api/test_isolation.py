@@ -85,6 +85,7 @@ class Estate:
             "/simulations": self.simulation(),
             **self.catalog_versions(),
             "/events": self.event,
+            **self.reconciled(store.ids["/reconciliations"]),
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
             "/anomalies": read(http.get("/anomalies"))["data"][0]["id"],
@@ -123,6 +124,16 @@ class Estate:
         plan = read(send(self.http, "POST", "/catalog/plans", body))["id"]
         version = read(send(self.http, "POST", f"/catalog/plans/{plan}/apply", {}))["id"]
         return {"/catalog/plans": plan, "/catalog/versions": version}
+
+    def reconciled(self, reconciliation: str) -> dict[str, str]:
+        """A file of its log, and the run that held its usage against it."""
+        log = f"uid,account,ts,bytes\none,acme,{DAY},1\nfour,acme,{DAY},4\n".encode()
+        upload = read(self.http.post("/sourceuploads", params={"name": "log.csv"}, content=log))["id"]
+        days = {"startDate": "2025-01-10", "endDate": "2025-01-11", "uploadId": upload}
+        run = read(send(self.http, "POST", "/reconciliationruns", {"reconciliationId": reconciliation, **days}))
+        run = finished(self.http, run, "/reconciliationruns")
+        assert run["findings"] == 2, run
+        return {"/sourceuploads": upload, "/reconciliationruns": run["id"]}
 
     def statement_job(self) -> str:
         """The job that made the statement of the bill."""

@@ -16,6 +16,7 @@ from tallystick.cli.rows import Cells
 from tallystick.core import wire
 from tallystick.core.meter import Category
 from tallystick.core.period import Instant
+from tallystick.core.source_rows import cell_of, text_of
 
 PLAIN_PARTS = ("uid", "account", "meter", "ts", "ets")
 CATEGORIES = {category.value.lower(): category for category in Category}
@@ -130,16 +131,16 @@ def measurement(cells: Cells, columns: ColumnMap, met: Occurrences) -> dict[str,
     wrong with it, and keeps it. Empty cells are left out."""
     made: dict[str, object] = {"meter": columns.meter, "account": columns.account}
     for part, column in columns.plain.items():
-        value = _cell(cells, column)
+        value = cell_of(cells, column)
         if value is not None:
-            made[part] = _time(value, columns.time_unit) if part in {"ts", "ets"} else _text(value)
+            made[part] = _time(value, columns.time_unit) if part in {"ts", "ets"} else text_of(value)
     made.setdefault("uid", uid(cells, columns, met))
     for each in columns.fields:
-        value = _cell(cells, each.column)
+        value = cell_of(cells, each.column)
         if value is not None:
             group = made.setdefault(each.category.value.lower(), {})
             assert isinstance(group, dict)
-            group[each.code] = _number(value) if each.category.numeric else _text(value)
+            group[each.code] = _number(value) if each.category.numeric else text_of(value)
     return {name: value for name, value in made.items() if value is not None}
 
 
@@ -155,38 +156,20 @@ def uid(cells: Cells, columns: ColumnMap, met: Occurrences) -> str:
     return f"import-{key.hexdigest()}" + ("" if times == 1 else f"-{times}")
 
 
-def _cell(cells: Cells, column: str) -> object:
-    """The cell of a column; in nested objects `a.b` leads inwards. None when absent or empty."""
-    value: object = cells.get(column)
-    if value is None and "." in column:
-        value = cells
-        for name in column.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-    return None if value == "" else value
-
-
-def _text(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Instant):
-        return value.wire()
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
-
-
 def _number(value: object) -> object:
     """An exact number where the cell is one."""
     if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
         return Decimal(value.strip())
     if isinstance(value, Decimal) and not value.is_finite():
         return str(value)
-    return value if isinstance(value, int | Decimal) and not isinstance(value, bool) else _text(value)
+    return value if isinstance(value, int | Decimal) and not isinstance(value, bool) else text_of(value)
 
 
 def _time(value: object, unit: TimeUnit) -> object:
     """An instant where the cell is one; digits below the microsecond are cut off, as every reader does it."""
     if isinstance(value, datetime):
         return Instant.of(value)
-    text = _text(value).strip()
+    text = text_of(value).strip()
     try:
         if unit is TimeUnit.ISO:
             return Instant.parse(text)

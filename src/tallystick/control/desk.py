@@ -25,6 +25,7 @@ from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
 from tallystick.core.picklists import BillGroupingKey, CreditReason, DebitReason, TransactionType
 from tallystick.core.plan_group import PlanGroup
+from tallystick.core.reconciliation import Reconciliation
 from tallystick.core.statement_types import StatementDefinition
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, Found, OrganizationRecords, Page, Transaction, Where
@@ -66,13 +67,18 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "commitment_id": Commitment,
     "entity_id": Balance,
     "top_up_transaction_type_id": TransactionType,
+    "required_reconciliation_id": Reconciliation,
 }
 
 # What else a reference may name.
 OR_ELSE: Mapping[str, type[Value]] = {"aggregation_ids": CompoundAggregation}
 
 # References that are properties of a value: where on the wire they are.
-NESTED: Mapping[str, str] = {"top_up_transaction_type_id": "topUp.transactionTypeId", "meter_ids": "meterId"}
+NESTED: Mapping[str, str] = {
+    "top_up_transaction_type_id": "topUp.transactionTypeId",
+    "meter_ids": "meterId",
+    "required_reconciliation_id": "billRequires.reconciliationId",
+}
 
 # How messages call the kinds.
 LABELS: Mapping[str, str] = {
@@ -117,6 +123,7 @@ LABELS: Mapping[str, str] = {
     "spendalert": "spend alert",
     "anomalypolicy": "anomaly policy",
     "catalogsettings": "settings of the catalogue as code",
+    "reconciliation": "reconciliation",
 }
 
 

@@ -22,6 +22,7 @@ from tallystick.core.entity import (
 )
 from tallystick.core.money import RoundingMode
 from tallystick.core.period import require_billed_year, require_zone
+from tallystick.core.reconciliation import ReconciliationGate
 
 DAY_HOURS = 24
 # Hours between scheduled bill runs; 0 is never (source: reference 2.9).
@@ -68,9 +69,10 @@ class UnknownAccounts(StrEnum):
 
 
 class OrganizationConfig(Value, frozen=True, kw_only=True):
-    """Settings of one organisation. The last four fields are extensions of ours."""
+    """Settings of one organisation. The last five fields are extensions of ours."""
 
     kind: ClassVar[str] = "organizationconfig"
+    references: ClassVar[tuple[str, ...]] = ("required_reconciliation_id",)
 
     currency: CurrencyCode = "USD"
     timezone: str = "UTC"
@@ -101,6 +103,12 @@ class OrganizationConfig(Value, frozen=True, kw_only=True):
     require_measurement_uid: bool = False
     future_tolerance_seconds: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)] = 300
     late_usage: LateUsage | None = None
+    bill_requires: ReconciliationGate | None = None
+
+    @property
+    def required_reconciliation_id(self) -> str | None:
+        """The reconciliation that bills wait for."""
+        return None if self.bill_requires is None else self.bill_requires.reconciliation_id
 
     @property
     def adjusts_next_bill(self) -> bool:

@@ -24,6 +24,7 @@ from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of
 from tallystick.pipeline.bill import Run, read_bills
+from tallystick.pipeline.bill_gate import reconciled
 from tallystick.pipeline.bill_hold import hold_bills, look_behind
 from tallystick.pipeline.bill_job import (
     CHUNK_KIND,
@@ -83,6 +84,8 @@ def _initialise(records: OrganizationRecords, kept: KeptJob, failpoint: Failpoin
             kept = put_job(write, kept, status=BillJobStatus.INITIALIZING)
     failpoint("initialising")
     periods, failures = _periods(records, kept)
+    periods, held = reconciled(records, periods)
+    failures += held
     with records.transaction() as write:
         kept = read_kept(write, kept.job.id)
         if kept.job.status is not BillJobStatus.INITIALIZING:

@@ -36,6 +36,7 @@ AUDITED = frozenset(
             "portalsession",
         ),
         *("usagecorrection", "correctionmemo"),
+        *("sourceupload", "reconciliationrun"),
     }
 )
 # Of these, changes by the server itself too, many at once as one entry.

@@ -71,12 +71,16 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "correctionmemo": ("correction_id", "account_id", "bill_id", "status"),
     "catalogplan": ("status",),
     "catalogversion": (),
+    "reconciliationrun": ("reconciliation_id", "status", "active", "level", "start_date", "end_date"),
+    "reconciliationgroup": ("run_id", "level", "account_id"),
+    "reconciliationfinding": ("run_id", "type", "cause", "account_id"),
+    "sourceupload": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.
 CARRIED: dict[str, tuple[str, ...]] = {"bill": ("currency", "total")}
 # Keys of which each value has few documents: what asks for one of them reads by it, whatever else is asked for.
-NARROW = frozenset({"id", "account_id", "awaits", "bill_id", "adjusted_bill_id", "credit_id", "period_key"})
+NARROW = frozenset({"id", "account_id", "awaits", "bill_id", "adjusted_bill_id", "credit_id", "period_key", "run_id"})
 # Keys that have few values, each of many documents: read by only where nothing else is asked for.
 BROAD = frozenset({"locked", "billing_frequency", "active"})
 # Keys of which an organisation has each value at most once.

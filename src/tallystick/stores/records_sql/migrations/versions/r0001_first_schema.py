@@ -62,6 +62,10 @@ DOCUMENTS = {
     "correctionmemo": ("correction_id", "account_id", "bill_id", "status"),
     "catalogplan": ("status",),
     "catalogversion": (),
+    "reconciliationrun": ("reconciliation_id", "status", "active", "level", "start_date", "end_date"),
+    "reconciliationgroup": ("run_id", "level", "account_id"),
+    "reconciliationfinding": ("run_id", "type", "cause", "account_id"),
+    "sourceupload": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.
