@@ -63,6 +63,13 @@ class Client:
             if not token:
                 return
 
+    def send(self, path: str, content: bytes, **query: object) -> Any:
+        """The answer to a POST of bytes, such as a part of a file, in the organisation. Sent again when the connection
+        breaks."""
+        given = {name: _text(value) for name, value in query.items() if value is not None}
+        answer = self.raw("POST", f"{self._place(path)}?{urlencode(given)}", content, again=True).content
+        return wire.decode(dict[str, Any], answer)
+
     def submit(self, body: bytes) -> Any:
         """Send one encoded batch of measurements. Sent again when the connection breaks: each carries its uid."""
         return wire.decode(dict[str, Any], self.raw("POST", self._place("/measurements"), body, again=True).content)

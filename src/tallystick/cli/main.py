@@ -24,6 +24,7 @@ from tallystick.cli import (
     measurements,
     org,
     quote,
+    reconcile,
     serve,
     settings_list,
     simulate,
@@ -52,6 +53,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
 app.command("anomalies")(hold.anomalies)
 app.add_typer(audit.app, name="audit")
+app.add_typer(reconcile.app, name="reconcile")
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
 app.command("verify")(explain.verify)
