@@ -22,6 +22,11 @@ def figures(page: str) -> dict[str, str]:
     return {re.sub("<[^>]+>", "", label): re.sub("<[^>]+>", "", value) for label, value in found}
 
 
+def intake_of(page: str) -> str:
+    """The chart of what did not count, with its table."""
+    return page[page.index("Not counted, by day of arrival") :]
+
+
 def test_a_new_organization_has_nothing_to_do(admin: Visitor) -> None:
     page = admin.get("/")
     assert figures(page) == {
@@ -46,7 +51,9 @@ def test_what_needs_attention(admin: Visitor, http: httpx.Client) -> None:
         for at in [yesterday - timedelta(weeks=weeks)]
     ]
     wrong = [{"uid": f"wrong-{n}", "meter": "no_such", "account": "acme", "ts": now.isoformat()} for n in range(3)]
-    http.post("/measurements", json={"measurements": [*members, *wrong]})
+    other = {**members[1], "measure": {"bytes": 2}}  # the same uid
+    arrived = datetime.now(UTC)
+    http.post("/measurements", json={"measurements": [*members, *wrong, members[0], members[0], other]})
     soon = (now + timedelta(days=10)).date().isoformat()
     before = (now - timedelta(days=10)).date().isoformat()
     credit = {"accountId": shop.ids["/accounts"], "currency": "TOK", "amount": 5, "startDate": before, "endDate": soon}
@@ -58,6 +65,8 @@ def test_what_needs_attention(admin: Visitor, http: httpx.Client) -> None:
     assert (told["Failed measurements"], told["Unusual usage yesterday"]) == ("3", "1")
     assert re.search(r">Traffic</a></th><td[^>]*><data[^>]*>180</data></td><td[^>]*><data[^>]*>60</data>", page)
     assert told["Credit that ends soon"] == "1"
+    (row,) = re.findall(rf"<tr><th[^>]*>{arrived.day} {arrived:%b}</th>(.*?)</tr>", intake_of(page))
+    assert re.findall(r">([\d,]+)<", row) == ["3", "2", "1"], "failed, sent again, in conflict"
     assert f'datetime="{soon}"' in page
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tallystick.console import charts
-from tallystick.console.chart_drawing import Frame, Series
+from tallystick.console.chart_drawing import Chart, Frame, Series
 from tallystick.console.page import Html, Page, Visit
 from tallystick.control.bill_holds import held_ids
 from tallystick.control.failed_measurements import list_groups
 from tallystick.control.getting_started import steps
-from tallystick.control.overview import billed_by_month, expiring_credit, pending_bills, usage_by_day
+from tallystick.control.overview import (
+    billed_by_month,
+    expiring_credit,
+    not_counted_by_day,
+    pending_bills,
+    usage_by_day,
+)
 from tallystick.core.user import May
 from tallystick.core.wording import money
 from tallystick.pipeline.bill_job import list_running_jobs
@@ -53,9 +59,19 @@ def _home(visit: Visit) -> Html:
             "expiring": expiring_credit(visit.records, visit.now, zone),
             "jobs": list_running_jobs(visit.records),
             "usage": charts.lines(Frame(key="usage", title="Measurements by day"), days, series) if series else None,
+            "intake": _intake(visit),
             "revenue": charts.bars(revenue, [month.first.strftime("%b %Y") for month in months], [billed]),
         },
     )
+
+
+def _intake(visit: Visit) -> Chart:
+    """What came and did not count."""
+    found = not_counted_by_day(visit.records, visit.now)
+    kinds = (("Failed", found.failed), ("Sent again", found.repeated), ("In conflict", found.conflicting))
+    series = [Series(name, tuple(map(Decimal, counts))) for name, counts in kinds]
+    frame = Frame(key="intake", title="Not counted, by day of arrival (UTC)")
+    return charts.bars(frame, [day.strftime("%-d %b") for day in found.days], series, stacked=True)
 
 
 def _starting(visit: Visit) -> list[tuple[str, str, str, bool]]:

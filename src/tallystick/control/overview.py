@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from functools import reduce
 
 from tallystick.control.bill_lists import BillState, BillsWanted, StateTotal, totals
+from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity
+from tallystick.core.intake_tally import KIND as TALLY
+from tallystick.core.intake_tally import IntakeTally
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.quantity import ZERO, add
 from tallystick.core.unusual import TRAILING, Day, Unusual, unusual
-from tallystick.ports import OrganizationRecords, OrganizationUsage, Page, UsageColumn, UsageGroup, UsageQuery, Where
+from tallystick.ports import (
+    DocumentWhere,
+    OrganizationRecords,
+    OrganizationUsage,
+    Page,
+    UsageColumn,
+    UsageGroup,
+    UsageQuery,
+    Where,
+)
 
 DAYS = 30  # of the chart of usage
 METERS = 8  # of the charts: the newest
 MONTHS = 6  # of the chart of revenue
 SOON = timedelta(days=30)
+TALLIES = 1_000  # of a day and meter each, that are read at once
 MOST = 20  # credits that are named
 
 
@@ -40,6 +53,16 @@ class Usage:
 
     days: tuple[date, ...]
     meters: tuple[MeterUsage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotCounted:
+    """How many measurements did not count, day by day up to today, by the day (in UTC) on which they came."""
+
+    days: tuple[date, ...]
+    failed: tuple[int, ...]
+    repeated: tuple[int, ...]
+    conflicting: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +122,24 @@ def _spike(counts: tuple[int, ...]) -> Unusual | None:
     """Of yesterday, the last but one of the days."""
     days = [Day(Decimal(each), each) for each in counts]
     return unusual(days[-2], days[:-2])
+
+
+def not_counted_by_day(records: OrganizationRecords, now: Instant) -> NotCounted:
+    """What came and did not count, by the day on which it came."""
+    today = now.astimezone(UTC).date()
+    days = tuple(today - timedelta(days=back) for back in range(DAYS - 1, -1, -1))
+    found = {day: [0, 0, 0] for day in days}
+    where = DocumentWhere(between={"day": (days[0].isoformat(), today.isoformat())})
+    page: Page | None = Page(size=TALLIES)
+    while page is not None:
+        part = records.documents(TALLY, where, page)
+        for each in part.rows:
+            tally = wire.decode(IntakeTally, each.body)
+            for place, number in enumerate((tally.failures, tally.duplicates, tally.conflicts)):
+                found[tally.day][place] += number
+        page = Page(size=TALLIES, token=part.next_token) if part.next_token else None
+    failed, repeated, conflicting = zip(*found.values(), strict=True)
+    return NotCounted(days=days, failed=failed, repeated=repeated, conflicting=conflicting)
 
 
 def billed_by_month(records: OrganizationRecords, now: Instant, zone: str, currency: str) -> tuple[Month, ...]:
