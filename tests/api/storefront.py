@@ -40,6 +40,24 @@ FIELDS = [
 ]
 BANDS = [{"lowerLimit": 0, "fixedPrice": 0, "unitPrice": Decimal("0.25")}]
 
+
+def rollouts(http: httpx.Client, ids: Ids) -> dict[str, str]:
+    """A shadow plan, an experiment and a migration, all of them of a time long to come; by their paths."""
+    body = {"name": "Other", "code": "other-plan", "planTemplateId": ids["/plantemplates"]}
+    other = read(send(http, "POST", "/plans", body))["id"]
+    plan = ids["/plans"]
+    variants = [{"code": "a", "planId": plan}, {"code": "b", "planId": other}]
+    wanted: dict[str, dict[str, object]] = {
+        "/shadowplans": {"planId": plan, "shadowPlanId": other, "startDate": "2090-01-01"},
+        "/experiments": {"startDate": "2090-01-01", "variants": variants},
+        "/planmigrations": {"fromPlanId": other, "toPlanId": plan, "notBefore": "2090-01-01"},
+    }
+    return {
+        path: str(read(send(http, "POST", path, {"code": "next", "name": "Next", **body}))["id"])
+        for path, body in wanted.items()
+    }
+
+
 # In an order in which each can name the ones before it.
 BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
     "/picklists/currency": lambda _: {"name": "Tokens", "code": "TOK", "maxDecimalPlaces": 2},

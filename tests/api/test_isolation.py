@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import httpx
 import pytest
-from storefront import BODIES, NOWHERE, Storefront, read, refused, send
+from storefront import BODIES, NOWHERE, Storefront, read, refused, rollouts, send
 
 from tallystick.api.routes import ROUTES
 from tallystick.api.routing import Paged, Route
@@ -84,6 +84,7 @@ class Estate:
             "/replayjobs": self.replay_job(),
             "/simulations": self.simulation(),
             **self.catalog_versions(),
+            **rollouts(http, store.ids),
             "/events": self.event,
             **self.reconciled(store.ids["/reconciliations"]),
             "/billjobs": self.job["id"],

@@ -73,3 +73,34 @@ def test_without_a_candidate_nothing_changes(command: Run, candidate: Path) -> N
 )
 def test_what_makes_no_sense_is_said(command: Run, asked: list[str], said: str) -> None:
     assert said in command("simulate", *asked, code=1)
+
+
+def test_a_rollout_from_files(command: Run, candidate: Path, organization: Tenant, tmp_path: Path) -> None:
+    with organization.http() as http:
+        plan = read(http.get("/plans"))["data"][0]
+        body = {"name": "Next", "code": "next-plan", "planTemplateId": plan["planTemplateId"]}
+        other = read(send(http, "POST", "/plans", body))["id"]
+    files = {
+        "shadow": {"planId": plan["id"], "shadowPlanId": other, "startDate": "2025-01-01"},
+        "experiment": {
+            "startDate": "2090-01-01",
+            "variants": [{"code": "a", "planId": plan["id"]}, {"code": "b", "planId": other}],
+        },
+        "migration": {"fromPlanId": plan["id"], "toPlanId": other, "notBefore": "2090-01-01"},
+    }
+    for kind, given in files.items():
+        path = tmp_path / f"{kind}.json"
+        path.write_bytes(wire.encode({"code": f"my-{kind}", "name": "Mine", **given}))
+        if kind == "migration":
+            shown = command("rollout", "preview", str(path))
+            assert "acme" in shown
+            assert "2090-01-01" in shown
+        assert f"my-{kind}" in command("rollout", "create", kind, str(path))
+        assert told(command("rollout", "show", kind, f"my-{kind}", "--json"))["code"] == f"my-{kind}"
+        command("rollout", "show", kind, f"my-{kind}")
+    assert [len(each) for each in told(command("rollout", "list", "--json")).values()] == [1, 1, 1]
+    assert "my-experiment" in command("rollout", "list")
+    command("rollout", "delete", "experiment", "my-experiment")
+    assert "my-experiment" not in command("rollout", "list")
+    assert "KIND: must be one of" in command("rollout", "show", "plan", "x", code=1)
+    assert candidate.exists()

@@ -8,8 +8,20 @@ from tallystick.chores.asked_for import REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
 from tallystick.chores.reconciling import reconciliations
+from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
 
 
 def every_chore() -> tuple[Chore, ...]:
     """All chores of one worker; each gets a thread of its own there."""
-    return (CLOCK, TOP_UPS, STATEMENTS, REPLAYS, SIMULATIONS, spend_alerts(), anomalies(), reconciliations())
+    return (
+        CLOCK,
+        TOP_UPS,
+        STATEMENTS,
+        REPLAYS,
+        SIMULATIONS,
+        SHADOWS,
+        ASSIGNMENTS,
+        spend_alerts(),
+        anomalies(),
+        reconciliations(),
+    )

@@ -53,6 +53,10 @@ class Client:
         """The answer to a PUT in the organisation."""
         return self._organized("PUT", path, body, query, again=False)
 
+    def delete(self, path: str) -> Any:
+        """Take something out of use; the answer is what it was."""
+        return self._organized("DELETE", path, None, {}, again=True)
+
     def every(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
         """All rows of a list, page by page."""
         token: str | None = None

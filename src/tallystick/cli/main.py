@@ -25,6 +25,7 @@ from tallystick.cli import (
     org,
     quote,
     reconcile,
+    rollout,
     serve,
     settings_list,
     simulate,
@@ -54,6 +55,7 @@ app.add_typer(hold.app, name="hold")
 app.command("anomalies")(hold.anomalies)
 app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")
+app.add_typer(rollout.app, name="rollout")
 app.command("simulate")(simulate.simulate)
 app.command("explain")(explain.explain)
 app.command("verify")(explain.verify)

@@ -19,7 +19,7 @@ from tallystick.core.entity import Entity
 from tallystick.core.period import Instant
 from tallystick.core.plan_group import PlanGroup
 from tallystick.errors import Refusal
-from tallystick.ports import OrganizationRecords, Where
+from tallystick.ports import OrganizationRecords, Transaction, Where
 
 
 def products_of_account_plans(
@@ -55,17 +55,24 @@ def replace(
     for another account, or a start outside the life of the old one.
     """
     with desk.records.transaction() as write:
-        before = ACCOUNT_PLANS.retrieve(write, id)
-        old = before.value
-        if value.account_id != old.account_id:
-            message = f"the account plan {id} is of the account {old.account_id}; its replacement must be too"
-            raise rule_broken("accountId", message)
-        if value.start_date <= old.start_date or (old.end_date is not None and value.start_date >= old.end_date):
-            message = f"the account plan {id} is in force {in_words(old.start_date, old.end_date)}; its replacement"
-            raise rule_broken("startDate", f"{message} must start after that start and before that end")
-        ended = msgspec.structs.replace(old, end_date=value.start_date)
-        original = ACCOUNT_PLANS.update_within(desk, write, before, ended, version)
-        return original, ACCOUNT_PLANS.create_within(desk, write, value, desk.new_id())
+        return replace_within(desk, write, id, value, version)
+
+
+def replace_within(
+    desk: Desk, write: Transaction, id: str, value: AccountPlan, version: int | None
+) -> tuple[Entity[AccountPlan], Entity[AccountPlan]]:
+    """The same as part of a larger transaction."""
+    before = ACCOUNT_PLANS.retrieve(write, id)
+    old = before.value
+    if value.account_id != old.account_id:
+        message = f"the account plan {id} is of the account {old.account_id}; its replacement must be too"
+        raise rule_broken("accountId", message)
+    if value.start_date <= old.start_date or (old.end_date is not None and value.start_date >= old.end_date):
+        message = f"the account plan {id} is in force {in_words(old.start_date, old.end_date)}; its replacement"
+        raise rule_broken("startDate", f"{message} must start after that start and before that end")
+    ended = msgspec.structs.replace(old, end_date=value.start_date)
+    original = ACCOUNT_PLANS.update_within(desk, write, before, ended, version)
+    return original, ACCOUNT_PLANS.create_within(desk, write, value, desk.new_id())
 
 
 def _check(draft: Draft[AccountPlan]) -> AccountPlan:

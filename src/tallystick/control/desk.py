@@ -68,6 +68,10 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "entity_id": Balance,
     "top_up_transaction_type_id": TransactionType,
     "required_reconciliation_id": Reconciliation,
+    "shadow_plan_id": Plan,
+    "from_plan_id": Plan,
+    "to_plan_id": Plan,
+    "plan_ids": Plan,
 }
 
 # What else a reference may name.
@@ -78,6 +82,7 @@ NESTED: Mapping[str, str] = {
     "top_up_transaction_type_id": "topUp.transactionTypeId",
     "meter_ids": "meterId",
     "required_reconciliation_id": "billRequires.reconciliationId",
+    "plan_ids": "variants",
 }
 
 # How messages call the kinds.
@@ -103,6 +108,9 @@ LABELS: Mapping[str, str] = {
     "transactiontype": "transaction type",
     "charge": "charge",
     "discount": "discount",
+    "shadowplan": "shadow plan",
+    "experiment": "experiment",
+    "planmigration": "plan migration",
     "billmemo": "credit or debit line item",
     "currency": "currency",
     "organizationconfig": "organisation configuration",

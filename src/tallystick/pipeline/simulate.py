@@ -79,6 +79,35 @@ def simulate(
     return made
 
 
+def beside(
+    records: OrganizationRecords,
+    usage: OrganizationUsage,
+    periods: Sequence[AccountPeriod],
+    bills: Sequence[Bill],
+    changes: Changes,
+    *,
+    as_of: Instant,
+    up_to: int,
+) -> list[SimulatedBill]:
+    """What bills that are made would be, beside them as they stand, in their order."""
+    overlay = Overlay(records, changes, at=as_of)
+    terms = load_terms(overlay, periods)
+    rated = iter(rate_terms(usage, [each for each in terms if isinstance(each, Terms)], up_to=up_to))
+    results = [next(rated) if isinstance(each, Terms) else each for each in terms]
+    run = Run(job_id=NO_JOB, as_of=as_of, up_to=up_to, actor_id="")
+    new = _drawn(overlay, with_adjustments(overlay, usage, results, up_to=up_to), run)
+    own = {each.bill_id: each for each in terms if isinstance(each, Terms)}
+    money = earned_by(records, usage, list(own.values()), up_to=up_to)
+    return [
+        msgspec.structs.replace(
+            _compared(of, real.account_code, real, made, with_lines=True),
+            income=money.get(real.id, NOTHING).income,
+            cost=money.get(real.id, NOTHING).cost,
+        )
+        for of, real, made in zip(periods, bills, new, strict=True)
+    ]
+
+
 def _told(bill: SimulatedBill, terms: Terms, money: Earned, besides: Besides) -> SimulatedBill:
     """What is asked about a bill besides: whose it is, what it earns, and what a cap would make of it."""
     segments = {by: segment_of(by, terms) for by in besides.segment_by} or None

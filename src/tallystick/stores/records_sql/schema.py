@@ -75,6 +75,9 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "reconciliationgroup": ("run_id", "level", "account_id"),
     "reconciliationfinding": ("run_id", "type", "cause", "account_id"),
     "sourceupload": (),
+    "shadowbill": ("shadow_plan_id", "bill_id", "account_id", "outcome", "mark"),
+    "planmove": ("moved_by", "account_id", "failed"),
+    "assignment": ("experiment_id", "account_id", "variant"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.

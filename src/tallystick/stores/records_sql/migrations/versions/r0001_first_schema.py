@@ -66,6 +66,9 @@ DOCUMENTS = {
     "reconciliationgroup": ("run_id", "level", "account_id"),
     "reconciliationfinding": ("run_id", "type", "cause", "account_id"),
     "sourceupload": (),
+    "shadowbill": ("shadow_plan_id", "bill_id", "account_id", "outcome", "mark"),
+    "planmove": ("moved_by", "account_id", "failed"),
+    "assignment": ("experiment_id", "account_id", "variant"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.
