@@ -85,6 +85,7 @@ IMPORTED_AS = {
     "clickhouse-connect": "clickhouse_connect",
     "fonttools": "fontTools",
     "pyjwt": "jwt",
+    "pyyaml": "yaml",
     "argon2-cffi": "argon2",
     "backports.zstd": "backports",
 }

@@ -300,9 +300,9 @@ def test_all_that_is_wrong_is_said_at_once_with_its_place() -> None:
     )
     assert [(each.place, each.message) for each in problems] == [
         ("products[1]", "products a is there already, at products[0]"),
-        ("planTemplates[0].product", "product: 'b' is the code of none of the products"),
-        ("planTemplates[0].pricings[0].endDate", "endDate: must be after startDate"),
-        ("planGroups[0].plans[0]", "plan: 'q' is the code of none of the plans"),
+        ("planTemplates[0].product", "'b' is the code of none of the products"),
+        ("planTemplates[0].pricings[0].endDate", "must be after startDate"),
+        ("planGroups[0].plans[0]", "'q' is the code of none of the plans"),
     ]
 
 

@@ -139,4 +139,5 @@ def _checked(response: httpx.Response) -> httpx.Response:
         message, code = str(reply["message"]), str(reply.get("code", ""))
     except (msgspec.MsgspecError, KeyError):
         raise Refused(response.status_code, "", f"the server answered {response.status_code}") from None
-    raise Refused(response.status_code, code, message, str(reply.get("hint", "")))
+    hint, field = str(reply.get("hint") or ""), str(reply.get("field") or "")
+    raise Refused(response.status_code, code, message, hint, field)

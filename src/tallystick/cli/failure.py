@@ -12,10 +12,12 @@ class Failure(typer.TyperException):
 
 
 class Refused(Failure):
-    """The server refused a request: its status, its code and its sentence."""
+    """The server refused a request: its status, its code and its sentence, and the field at fault, if one is."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str, hint: str = "", field: str = "") -> None:
         sentence = message.rstrip(".")
         super().__init__(f"{sentence}. {hint}" if hint else sentence)
         self.status = status
         self.code = code
+        self.message = message
+        self.field = field

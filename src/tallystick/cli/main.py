@@ -14,6 +14,7 @@ from tallystick.cli import (
     audit,
     bill,
     bill_proofs,
+    catalog,
     demo,
     doctor,
     explain,
@@ -57,6 +58,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(rollout.app, name="rollout")
 app.command("simulate")(simulate.simulate)
+app.add_typer(catalog.app, name="catalog")
 app.command("explain")(explain.explain)
 app.command("verify")(explain.verify)
 app.command("quote")(quote.quote_command)

@@ -82,7 +82,7 @@ def _from(place: str, said: str) -> Problem:
 
 def _named(place: str, message: str) -> Problem:
     named = re.match(r"([A-Za-z]+(?:\[\d+\])?(?:\.[A-Za-z]+)*): ", message)
-    return Problem(f"{place}.{named[1]}" if named else place, message)
+    return Problem(f"{place}.{named[1]}", message[named.end() :]) if named else Problem(place, message)
 
 
 def _together(catalog: CatalogEntries) -> Iterator[Problem]:
@@ -119,4 +119,4 @@ def _named_by(placed: Placed, spoken: frozenset[str], there: Mapping[Key, str]) 
             field = msgspec.structs.fields(type(placed.entry))
             name = next(each.encode_name for each in field if each.name == own)
             inner = "" if home_of(placed.key) != placed.key.section and name == "plan" else f".{name}"
-            yield Problem(f"{placed.place}{inner}", f"{name}: {code!r} is the code of none of the {section}")
+            yield Problem(f"{placed.place}{inner}", f"{code!r} is the code of none of the {section}")
