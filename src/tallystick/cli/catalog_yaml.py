@@ -44,28 +44,19 @@ class Read:
     faults: tuple[Fault, ...] = ()
 
 
-class _Loader(yaml.SafeLoader):
-    """Takes for more than a text only what YAML 1.2 does in its core schema."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  as its parent has it
-
-
-_Loader.add_implicit_resolver(f"{_PLAIN}null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver(f"{_PLAIN}bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver(f"{_PLAIN}float", re.compile(f"^{_NUMBER.pattern}$"), list("-+.0123456789"))
+def _indented(self: Any, flow: bool = False, indentless: bool = False) -> None:
+    """Lists stand further in than what they are of."""
+    yaml.SafeDumper.increase_indent(self, flow, False)
 
 
-class _Dumper(yaml.SafeDumper):
-    """Writes lists indented, and quotes what YAML 1.1 or 1.2 would take for anything but the text that it is."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_Dumper.add_implicit_resolver(f"{_PLAIN}float", re.compile(f"^{_NUMBER.pattern}$"), list("-+.0123456789"))
+# Takes for more than a text only what YAML 1.2 does in its core schema.
+_LOADER: Any = type("Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": {}})
+_LOADER.add_implicit_resolver(f"{_PLAIN}null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
+_LOADER.add_implicit_resolver(f"{_PLAIN}bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+# Quotes what YAML 1.1 or 1.2 would take for anything but the text that it is.
+_DUMPER: Any = type("Dumper", (yaml.SafeDumper,), {"increase_indent": _indented})
+for _each in (_LOADER, _DUMPER):
+    _each.add_implicit_resolver(f"{_PLAIN}float", re.compile(f"^{_NUMBER.pattern}$"), list("-+.0123456789"))
 
 
 # ------------------------------------------------------------------------------------------------------ reading
@@ -74,7 +65,7 @@ _Dumper.add_implicit_resolver(f"{_PLAIN}float", re.compile(f"^{_NUMBER.pattern}$
 def read_yaml(text: str) -> Read:
     """The one document of a text, with all that is wrong with it."""
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         said = problem.problem or problem.context or "is no YAML"
@@ -155,7 +146,7 @@ class _Reading:
 
 def write_yaml(value: Mapping[str, Any]) -> str:
     """The text of plain values: the same bytes for the same values, and values read from it are equal."""
-    text: str = yaml.serialize(_node(value), Dumper=_Dumper, allow_unicode=True, width=1_000_000, indent=2)
+    text: str = yaml.serialize(_node(value), Dumper=_DUMPER, allow_unicode=True, width=1_000_000, indent=2)
     return text
 
 
