@@ -11,7 +11,7 @@ from tallystick.console.portal.entry import FRAMED
 from tallystick.console.site import OPEN_PAGES, PAGES
 
 # What answers a file, or leads elsewhere at once.
-NO_PAGES = re.compile(r"/(pdf|csv|html|lineitems\.csv|download|embed|embed\.js|theme\.css|logo|open|invoice)$")
+NO_PAGES = re.compile(r"/(pdf|csv|html|lineitems\.csv|download|embed|embed\.js|theme\.css|logo|open|invoice|proof)$")
 
 
 def addresses(shop: Shop) -> dict[str, str]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import html
 import json
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from storefront import read
-from test_bill_pages import EXACT, Books, opened
+from test_bill_pages import EXACT, Books, opened, own_books  # noqa: F401  # a fixture
 
 from tallystick.cli.launch import Server
 from tallystick.cli.main import run as run_command
+from tallystick.core.user import Role
 from tenant import Tenant, new_tenant
 
 Run = Callable[..., str]
@@ -83,3 +85,31 @@ def test_a_measurement_that_is_on_no_line_says_why(
     books.http.post("/measurements", json={"measurements": [{"uid": "x", "meter": "nothing", "account": "acme"}]})
     (other,) = read(books.http.get("/measurements/lines", params={"uid": "x"}))["others"]
     assert other["reason"] == "REJECTED"
+
+
+def test_all_bills_are_verified_by_page_command_and_api(books: Books, command: Run) -> None:
+    told = command("bill", "verify", "--all")
+    assert told.startswith("2 of 2 bills stand up")
+    jobs = read(books.http.get("/billverifications"))["data"]
+    assert (jobs[0]["status"], jobs[0]["verified"], jobs[0]["failures"]) == ("COMPLETE", 2, [])
+    assert read(books.http.get(f"/billverifications/{jobs[0]['id']}")) == jobs[0]
+    assert read(books.http.post(f"/billverifications/{jobs[0]['id']}/cancel")) == jobs[0]
+    desk = books.people[Role.BILLING]
+    desk.get("/verifications")
+    assert "All bills are being verified." in desk.post("/verifications")
+    assert command("bill", "verify", "acme").startswith("1 of 1 bills stand up")
+    assert "name bills, or say --all" in command("bill", "verify", code=1)
+
+
+def test_an_approved_bill_is_sealed(own_books: Books) -> None:  # noqa: F811  # the fixture of that name
+    books = own_books
+    id_ = books.bills[1]
+    assert read(books.http.get(f"/bills/{id_}/verification"))["sealed"] is False
+    desk = books.people[Role.BILLING]
+    desk.get(f"/bills/{id_}")
+    desk.post(f"/bills/{id_}/approve")
+    deadline = time.monotonic() + 30
+    while not (found := read(books.http.get(f"/bills/{id_}/verification")))["sealed"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert found["verified"] is True

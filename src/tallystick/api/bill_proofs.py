@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from tallystick.api.routing import Call, Route
+from tallystick.api.routing import Call, Raw, Route
 from tallystick.control import bills
+from tallystick.control.audit_proof import checkpoint
 from tallystick.control.bill_comparison import bridge_to_bill, compare_bill
 from tallystick.core.bridge import Bridge
 from tallystick.core.comparison import Comparison
 from tallystick.core.explain import Explanation, explain_bill, explain_line
+from tallystick.pipeline.proof import proof_of
 from tallystick.pipeline.verify import Verification, verify_bill
 
 TAG = "Bills"
+PROOF = "application/x-ndjson"
 
 
 class BillExplanation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -48,6 +51,15 @@ def comparison(call: Call) -> Comparison:
 def bridge(call: Call) -> Bridge:
     """From the total of the bill before to that of this one."""
     return bridge_to_bill(call.records, call.path["id"])
+
+
+def proof(call: Call) -> Raw:
+    """The proof of a bill as a file."""
+    record = bills.get_bill(call.records, call.path["id"])
+    signer = call.app.signer
+    made = checkpoint(call.records, signer, call.now)
+    file = proof_of(call.records, call.usage, record, checkpoint=made, signer=signer, now=call.now)
+    return Raw(file, PROOF, f"proof-{record.bill.account_code}-{record.bill.start_date}.jsonl")
 
 
 ROUTES = (
@@ -95,5 +107,13 @@ ROUTES = (
         tag=TAG,
         scope="config:retrieve",
         reply=Bridge,
+    ),
+    Route(
+        method="GET",
+        path="/bills/{id}/proof",
+        run=proof,
+        summary="The proof of a bill as a file, which is checked without the server",
+        tag=TAG,
+        scope="config:retrieve",
     ),
 )

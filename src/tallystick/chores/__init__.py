@@ -9,6 +9,7 @@ from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
+from tallystick.chores.proofs import SEALS, VERIFICATIONS
 
 
 def every_chore() -> tuple[Chore, ...]:
@@ -24,4 +25,6 @@ def every_chore() -> tuple[Chore, ...]:
         spend_alerts(),
         anomalies(),
         reconciliations(),
+        SEALS,
+        VERIFICATIONS,
     )

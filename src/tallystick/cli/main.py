@@ -24,6 +24,7 @@ from tallystick.cli import (
     measurement,
     measurements,
     org,
+    proof,
     quote,
     reconcile,
     rollout,
@@ -57,6 +58,7 @@ app.command("anomalies")(hold.anomalies)
 app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(rollout.app, name="rollout")
+app.add_typer(proof.app, name="proof")
 app.command("simulate")(simulate.simulate)
 app.add_typer(catalog.app, name="catalog")
 app.command("explain")(explain.explain)

@@ -25,7 +25,23 @@ def _name(bill: Bill) -> str:
     return f"{bill.sequential_invoice_number or 'bill'}-{bill.account_code}-{bill.start_date}"
 
 
+def _proof(visit: Visit) -> File:
+    """The proof of a bill, to be checked elsewhere."""
+    record = bills.get_bill(visit.records, visit.path["id"])
+    signer = visit.app.signer
+    made = checkpoint(visit.records, signer, visit.now)
+    file = proof_of(visit.records, visit.usage, record, checkpoint=made, signer=signer, now=visit.now)
+    return File(file, "application/x-ndjson", f"proof-{record.bill.account_code}-{record.bill.start_date}.jsonl")
+
+
 PAGES = (
     Page(method="GET", path="/bills/{id}/pdf", run=_pdf, title="The invoice of a bill as PDF", section="bills"),
     Page(method="GET", path="/bills/{id}/csv", run=_csv, title="The lines of a bill as CSV", section="bills"),
+    Page(
+        method="GET",
+        path="/bills/{id}/proof",
+        run=_proof,
+        title="The proof of a bill as a file",
+        section="bills",
+    ),
 )

@@ -37,6 +37,7 @@ from tallystick.console import (
     sign_in,
     upload,
     users,
+    verifications,
 )
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.portal import entry as portal
@@ -67,6 +68,7 @@ PAGES: tuple[Page, ...] = (
     *keys.PAGES,
     *settings.PAGES,
     *users.PAGES,
+    *verifications.PAGES,
     *sign_in.PAGES,
     *holds.PAGES,
     *bills.PAGES,

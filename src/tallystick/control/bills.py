@@ -13,6 +13,7 @@ import msgspec
 
 from tallystick.control.bill_holds import held_ids, require_none_held
 from tallystick.control.desk import Desk, Noun
+from tallystick.control.seals import order_seals
 from tallystick.control.statement_jobs import order_statements
 from tallystick.core import wire
 from tallystick.core.bill import (
@@ -206,7 +207,7 @@ def _change(desk: Desk, id: str, act: Callable[[Bill], Bill], *, held: bool = Fa
         changed = act(record.bill)
         if changed is not record.bill:
             _put(write, [msgspec.structs.replace(record, bill=changed)])
-            _state_changed(write, desk, [(record.bill, changed)])
+            _state_changed(write, desk, [(record, changed)])
         return changed
 
 
@@ -226,29 +227,27 @@ def _change_all(
         records += [wire.decode(BillRecord, each.body) for each in found.rows if each.id not in but]
         page = None if found.next_token is None else Page(size=CHUNK, token=found.next_token)
     changed: list[BillRecord] = []
-    moved: list[tuple[Bill, Bill]] = []
+    moved: list[tuple[BillRecord, Bill]] = []
     for record in records:
         bill = act(record.bill)
         if bill is not record.bill:
             changed.append(msgspec.structs.replace(record, bill=bill))
-            moved.append((record.bill, bill))
+            moved.append((record, bill))
     _put(write, changed)
     _state_changed(write, desk, moved)
     return len(records)
 
 
-def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[Bill, Bill]]) -> None:
-    """Order the statements of bills that were just approved or locked."""
-    order_statements(
-        write,
-        desk,
-        [
-            after
-            for before, after in moved
-            if (after.locked and not before.locked)
-            or (after.status is BillStatus.APPROVED and before.status is not BillStatus.APPROVED)
-        ],
-    )
+def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[BillRecord, Bill]]) -> None:
+    """Order the statements and the seals of bills that were just approved or locked."""
+    closed = [
+        (before, after)
+        for before, after in moved
+        if (after.locked and not before.bill.locked)
+        or (after.status is BillStatus.APPROVED and before.bill.status is not BillStatus.APPROVED)
+    ]
+    order_statements(write, desk, [after for _, after in closed])
+    order_seals(write, [before for before, _ in closed])
 
 
 def _put(write: Transaction, changed: Sequence[BillRecord]) -> None:

@@ -22,12 +22,14 @@ from tallystick.pipeline.late_usage import readjusted
 from tallystick.pipeline.ledger import read_draws
 from tallystick.pipeline.rate import Rated, rate_terms, with_draws
 from tallystick.pipeline.replay import terms_then
+from tallystick.pipeline.seal import broken_set, read_seal
 from tallystick.ports import OrganizationRecords, OrganizationUsage
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whether a bill stands up: `verified` when the stored bill, and the bill calculated again, have the recorded
-    digest. `difference` says in words where they part first."""
+    digest, and the measurements behind it are those that were sealed (`sealed`: whether there is a
+    seal, which bills get when they are approved). `difference` says in words where they part first."""
 
     bill_id: str
     verified: bool
@@ -36,6 +38,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     up_to: int
     engine_version: str
     difference: str | None = None
+    sealed: bool = False
 
 
 def verify_bill(records: OrganizationRecords, usage: OrganizationUsage, record: BillRecord) -> Verification:
@@ -47,6 +50,9 @@ def verify_bill(records: OrganizationRecords, usage: OrganizationUsage, record: 
         difference = "the stored bill is not the one that its digest was made of: it was changed after calculation"
     if replayed is not None and replayed.evidence.digest != evidence.digest:
         difference = _first_difference(record, replayed) or difference
+    seal = read_seal(records, record)
+    if difference is None and seal is not None:
+        difference = broken_set(usage, record, seal)
     return Verification(
         bill_id=bill.id,
         verified=difference is None,
@@ -55,6 +61,7 @@ def verify_bill(records: OrganizationRecords, usage: OrganizationUsage, record: 
         up_to=evidence.up_to,
         engine_version=evidence.engine_version,
         difference=difference,
+        sealed=seal is not None,
     )
 
 

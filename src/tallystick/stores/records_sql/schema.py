@@ -45,6 +45,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "billedcharge": ("bill_id",),
     "billjob": ("status", "active"),
     "billjobchunk": ("job_id", "status"),
+    "billseal": ("active",),
     "billslot": ("job_id",),
     "billadjustment": ("account_id", "bill_id", "adjusted_bill_id"),
     "emptybill": ("account_id", "billing_frequency", "end_date"),
@@ -78,6 +79,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "shadowbill": ("shadow_plan_id", "bill_id", "account_id", "outcome", "mark"),
     "planmove": ("moved_by", "account_id", "failed"),
     "assignment": ("experiment_id", "account_id", "variant"),
+    "verificationjob": ("active",),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.

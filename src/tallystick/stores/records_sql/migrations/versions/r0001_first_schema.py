@@ -53,6 +53,8 @@ DOCUMENTS = {
     "anomaly": ("kind", "day", "account_id", "meter_id", "aggregation_id"),
     "billhold": ("bill_id", "account_id", "state"),
     "intaketally": ("day", "meter"),
+    "billseal": ("active",),
+    "verificationjob": ("active",),
     "simulation": ("active",),
     "simulationchunk": ("simulation_id",),
     "simulatedbill": ("simulation_id", "outcome"),
