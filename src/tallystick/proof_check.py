@@ -63,10 +63,12 @@ def check_proof(file: bytes, signer: Signer, public_key: str | None = None) -> P
     rest = [each for each in lines if each.part is not Part.MANIFEST]
     faults += manifest_faults(manifest, rest)
     faults += _signature(manifest, signer, public_key)
+    if lines[0].name != manifest.bill_id:
+        faults.append(ProofFault(part="manifest", name="", message="its line has the name of another bill"))
     try:
         faults += _replayed(manifest, rest)
         faults += _audited(manifest, rest, signer)
-    except (msgspec.MsgspecError, KeyError, StopIteration, ValueError, AssertionError) as problem:
+    except (msgspec.MsgspecError, KeyError, IndexError, StopIteration, ValueError, AssertionError) as problem:
         message = f"the bill cannot be calculated from what is left: {type(problem).__name__} {problem}"
         faults.append(ProofFault(part="bill", name=manifest.bill_id, message=message))
     return ProofCheck(manifest, tuple(faults))
@@ -101,7 +103,11 @@ def _content(lines: Sequence[ProofLine], part: Part) -> list[bytes]:
 
 def _replayed(manifest: Manifest, lines: Sequence[ProofLine]) -> Iterator[ProofFault]:
     """The bill calculated again, and the sets of its measurements."""
-    record = wire.decode(BillRecord, next(iter(_content(lines, Part.BILL))))
+    bodies = _content(lines, Part.BILL)
+    if len(bodies) != 1:
+        yield ProofFault(part="bill", name=manifest.bill_id, message="is missing, or there is more than one")
+        return
+    record = wire.decode(BillRecord, bodies[0])
     bill = record.bill
     told = (manifest.bill_id, manifest.bill_total, manifest.account_code, manifest.journal_position)
     if told != (bill.id, bill.bill_total, bill.account_code, record.evidence.up_to):

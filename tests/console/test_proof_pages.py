@@ -6,6 +6,7 @@ import html
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from storefront import read
@@ -113,3 +114,24 @@ def test_an_approved_bill_is_sealed(own_books: Books) -> None:  # noqa: F811  # 
         assert time.monotonic() < deadline
         time.sleep(0.1)
     assert found["verified"] is True
+
+
+def test_a_proof_is_written_and_checked_without_the_server(
+    books: Books, command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "proof.jsonl"
+    command("bill", "proof", "acme", "-o", str(file))
+    assert "Proof, to check elsewhere" in books.page(f"/bills/{books.bills[2]}")
+    page = books.people[Role.BILLING].http.get(f"/bills/{books.bills[2]}/proof")
+    assert page.headers["content-disposition"].endswith("proof-acme-2025-02-01.jsonl")
+    for name in books.tenant.environment():
+        monkeypatch.delenv(name)
+    told = command("proof", "verify", str(file))
+    assert told.startswith(f"the bill {books.bills[2]} of acme, 35.00 USD, is what its 2 measurements and ")
+    key = json.loads(file.read_text().splitlines()[0])["content"]["publicKey"]
+    assert key in command("proof", "verify", str(file), "--public-key", key)
+    file.write_bytes(file.read_bytes().replace(b'"billTotal":35.00', b'"billTotal":34.00'))
+    said = command("proof", "verify", str(file), code=1)
+    assert f"bill {books.bills[2]}: line 2 is not as it was written" in said
+    assert json.loads(command("proof", "verify", str(file), "--json", code=1).splitlines()[0])["verified"] is False
+    assert "cannot read" in command("proof", "verify", str(tmp_path / "none"), code=1)

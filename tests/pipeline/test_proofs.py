@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -12,24 +11,21 @@ from typing import Any
 
 import msgspec
 import pytest
-from billing_desk import NOVEMBER, Desk, calls_world
+from billing_desk import Desk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from proof_worlds import WORLDS, proved, tiers
 
-from billing_world import World, at, bands, id_of
+from billing_world import World
 from effort import drawing
-from tallystick.control.audit_proof import checkpoint
 from tallystick.core import wire
-from tallystick.core.account import ChildBillingMode
-from tallystick.core.aggregation import Method, TimeUnit
-from tallystick.core.bill import BillRecord, approve, lock
 from tallystick.core.proof import Manifest
-from tallystick.pipeline.proof import proof_of
+from tallystick.core.rating import ENGINE_VERSION
 from tallystick.proof_check import check_proof
 from tallystick.stores.audit_key import KeyFileSigner
 
 Opener = Callable[[World], Desk]
-NOW = at("2023-12-02")
+GOLDEN = Path(__file__).parent.parent / "golden" / "engines"
 
 
 @pytest.fixture(scope="module")
@@ -37,19 +33,10 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> KeyFileSigner:
     return KeyFileSigner(tmp_path_factory.mktemp("key"))
 
 
-def proved(desk: Desk, record: BillRecord, signer: KeyFileSigner) -> bytes:
-    made = checkpoint(desk.records, signer, NOW)
-    return proof_of(desk.records, desk.usage, record, checkpoint=made, signer=signer, now=NOW)
-
-
 @pytest.fixture(scope="module")
 def proof(tmp_path_factory: pytest.TempPathFactory, signer: KeyFileSigner) -> bytes:
-    """November of acme: a fee of 5.00 and 60 calls at 0.10."""
-    desk = Desk(tmp_path_factory.mktemp("desk"), calls_world())
-    for number, calls in enumerate((10, 20, 30), start=1):
-        desk.use("acme", f"2023-11-{number:02}", calls=calls)
-    desk.run(**NOVEMBER)
-    desk.use("acme", "2023-11-05", calls=1000)  # later than the bill, and not in its proof
+    directory = tmp_path_factory.mktemp("desk")
+    desk = tiers(lambda world: Desk(directory, world))
     (record,) = desk.bill_records()
     file = proved(desk, record, signer)
     desk.close()
@@ -178,45 +165,44 @@ def test_what_is_no_proof_is_said_to_be_none(file: bytes, signer: KeyFileSigner)
     assert found.faults
 
 
-# ------------------------------------------------------------------------------------------------------ every kind of bill
+# ------------------------------------------------------------------------------------------------------ kinds of bills
 
 
-def test_a_bill_of_many_things_is_proved(open_desk: Opener, signer: KeyFileSigner) -> None:
-    """A gauge, a maximum, segments, a calculation, a pool with a child, late usage of a locked month."""
-    world = World()
-    meter = world.meter("requests", ("calls", "held"), ("model",))
-    world.aggregation("calls", meter, segmented_fields=("model",), segments=({"model": "large"}, {"model": "*"}))
-    world.aggregation("held", meter, target_field="held", aggregation=Method.TIME_WEIGHTED_SUM, time_unit=TimeUnit.DAY)
-    world.aggregation("peak", meter, aggregation=Method.MAX)
-    both = world.compound("both", "aggregation.peak + aggregation.held")
-    world.template(standing_charge=Decimal(5))
-    world.plan()
-    for name in ("large", "other"):
-        segment = {"model": "large" if name == "large" else "*"}
-        world.pricing(name, bands((0, "0.10")), segment=segment, description=name)
-    world.pricing("held", bands((0, "1")), compound_aggregation_id=both.id, description="Held")
-    world.account("group")
-    world.account("east", parent_account_id=id_of("account", "group"))
-    world.account_plan(account="group", child_billing_mode=ChildBillingMode.PARENT_BREAKDOWN)
-    desk = open_desk(world)
-    desk.use("group", "2023-09-15", held=2)
-    for day, (account, model) in enumerate((("group", "large"), ("east", "small"), ("east", "large")), start=5):
-        desk.use(account, f"2023-11-{day:02}", texts={"model": model}, calls=day)
-    desk.run(**NOVEMBER)
+@pytest.mark.parametrize("name", WORLDS)
+def test_bills_of_every_kind_are_proved(open_desk: Opener, signer: KeyFileSigner, name: str) -> None:
+    build, total = WORLDS[name]
+    desk = build(open_desk)
     for record in desk.bill_records():
-        assert check_proof(proved(desk, record, signer), signer).faults == ()
+        found = check_proof(proved(desk, record, signer), signer)
+        assert found.faults == ()
+    assert found.manifest is not None
+    assert found.manifest.bill_total == Decimal(total)
 
 
-def test_an_adjustment_for_a_locked_month_is_proved(open_desk: Opener, signer: KeyFileSigner) -> None:
-    desk = open_desk(calls_world())
-    desk.use("acme", "2023-10-05", calls=10)
-    desk.run(now="2023-11-01T06:00:00Z", last_date_in_billing_period=date(2023, 10, 31))
-    (record,) = desk.bill_records()
-    closed = lock(approve(record.bill, by="a", at=at("2023-11-02")), by="a", at=at("2023-11-02"))
-    desk.put(msgspec.structs.replace(record, bill=closed))
-    desk.use("acme", "2023-10-06", calls=4)
-    desk.use("acme", "2023-11-06", calls=5)
-    desk.run(**NOVEMBER)
-    (_, november) = desk.bill_records()
-    assert len(november.evidence.earlier) == 1
-    assert check_proof(proved(desk, november, signer), signer).faults == ()
+def test_too_many_measurements_are_summarized(
+    open_desk: Opener, signer: KeyFileSigner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = tiers(open_desk)
+    monkeypatch.setattr("tallystick.pipeline.proof.MOST_MEASUREMENTS", 2)
+    found = check_proof(proved(desk, desk.bill_records()[0], signer), signer)
+    assert found.faults == ()
+    assert found.manifest is not None
+    assert (found.manifest.measurements, found.manifest.parts["measurement"].records) == ("SUMMARIZED", 0)
+
+
+# ------------------------------------------------------------------------------------------------------ golden bills
+
+
+def test_every_released_engine_has_golden_bills() -> None:
+    assert {each.name for each in GOLDEN.iterdir()} >= {ENGINE_VERSION}
+    assert {each.stem for each in (GOLDEN / ENGINE_VERSION).iterdir()} == set(WORLDS)
+
+
+@pytest.mark.parametrize("file", sorted(GOLDEN.glob("*/*.jsonl")), ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_a_golden_bill_of_a_released_engine_still_comes_out_the_same(file: Path, signer: KeyFileSigner) -> None:
+    """From the stored inputs and the stored digest, by the engine of now."""
+    found = check_proof(file.read_bytes(), signer)
+    assert found.faults == ()
+    assert found.manifest is not None
+    assert found.manifest.engine_version == file.parent.name
+    assert found.manifest.bill_total == Decimal(WORLDS[file.stem][1])

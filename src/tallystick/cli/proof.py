@@ -45,8 +45,8 @@ def verify(
     if not json:
         parts = manifest.parts
         say(
-            f"the bill {manifest.bill_id} of {manifest.account_code}, {manifest.bill_total} {manifest.currency}, is what"
-            f" its {parts['measurement'].records:,} measurements and {parts['configuration'].records:,} versions of what"
-            f" was configured come to"
+            f"the bill {manifest.bill_id} of {manifest.account_code}, {manifest.bill_total} {manifest.currency}, is"
+            f" what its {parts['measurement'].records:,} measurements and"
+            f" {parts['configuration'].records:,} versions of what was configured come to"
         )
         say(f"signed with {manifest.public_key}" + ("" if public_key else ": ask who sent it whether that is theirs"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from tallystick.console.page import File, Page, Visit
 from tallystick.control import bills, invoices
+from tallystick.control.audit_proof import checkpoint
 from tallystick.core.bill import Bill
 from tallystick.core.bill_csv import bill_csv
+from tallystick.pipeline.proof import proof_of
 
 
 def _pdf(visit: Visit) -> File:

@@ -1,7 +1,7 @@
 """The proof of a bill: a file of lines from which somebody without the server can calculate the bill again.
 
 Each line is a record of one part, with the SHA-256 of its content. The first line, the manifest, has a digest of each
-part and is signed. docs/reference/proof-format.md describes the format for who writes a verifier of their own.
+part and is signed. docs/guides/proof-format.md describes the format for who writes a verifier of their own.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a proof is of, what it is made of, and the signature (Ed25519, hexadecimal) of the rest.
 
     `measurements` is INCLUDED, or SUMMARIZED where there are too many: then the answers of the bill's evidence and
-    the hashes of the sets stand for them. `dt_sealed` is when the sets were kept; absent where only this proof has them.
+    the hashes of the sets stand for them. `dt_sealed` is when the sets were kept, null where only this proof has them.
     """
 
     format: int
@@ -166,7 +166,9 @@ def read_lines(file: bytes) -> tuple[list[ProofLine], list[ProofFault]]:
             continue
         lines.append(line)
     if not file.endswith(b"\n"):
-        faults.append(ProofFault(part="line", name=str(len(lines)), message="the file is cut off: its last line has no end"))
+        faults.append(
+            ProofFault(part="line", name=str(len(lines)), message="the file is cut off: its last line has no end")
+        )
     return lines, faults
 
 
