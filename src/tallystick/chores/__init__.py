@@ -7,9 +7,9 @@ from tallystick.chores.anomalies import anomalies
 from tallystick.chores.asked_for import REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
+from tallystick.chores.proofs import SEALS, VERIFICATIONS
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
-from tallystick.chores.proofs import SEALS, VERIFICATIONS
 
 
 def every_chore() -> tuple[Chore, ...]:
