@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -43,6 +44,7 @@ from tallystick.ports import (
 )
 from tallystick.ports.audit import Signer
 from tallystick.stores import plain_aggregation, plain_lineage
+from tallystick.stores.audit_key import KeyFileSigner
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,11 @@ class ProofCheck:
 
     manifest: Manifest | None
     faults: tuple[ProofFault, ...]
+
+
+def check_file(file: Path, public_key: str | None = None) -> ProofCheck:
+    """Check the proof in a file, as `check_proof`. Raises OSError where it cannot be read."""
+    return check_proof(file.read_bytes(), KeyFileSigner(file.parent), public_key)  # which checks, and signs nothing
 
 
 def check_proof(file: bytes, signer: Signer, public_key: str | None = None) -> ProofCheck:

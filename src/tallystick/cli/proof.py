@@ -26,14 +26,12 @@ def verify(
     Every line and the signature are checked, the bill is calculated again from the configuration and the measurements,
     and both are held against the digests that were kept.
     """
-    from tallystick.proof_check import check_proof  # here: it loads what calculates, which other commands do not need
-    from tallystick.stores.audit_key import KeyFileSigner
+    from tallystick.proof_check import check_file  # here: it loads what calculates, which other commands do not need
 
     try:
-        content = file.read_bytes()
+        found = check_file(file, public_key)
     except OSError as problem:
         raise Failure(f"cannot read {file}: {problem}") from None
-    found = check_proof(content, KeyFileSigner(file.parent), public_key)
     if json:
         faults = [{"part": each.part, "name": each.name, "message": each.message} for each in found.faults]
         print_json({"verified": not faults, "faults": faults})
