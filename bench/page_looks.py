@@ -230,8 +230,6 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/password": (_at("/password", "<form"),),
     "/bills": (_bills, _bills_of_month, _bills_of_account),
     "/bills/{id}": (_bill,),
-    "/bills/{id}/pdf": (_pdf("/pdf"),),
-    "/bills/{id}/csv": (_csv("/csv"),),
     "/bills/{id}/lines/{line}": (_line,),
     "/bills/{id}/lines/{line}/measurements": (_measurements,),
     "/bills/{id}/proof": (lambda chance: Expected(path=f"/bills/{chance.bill.id}/proof", texts=("manifest",)),),

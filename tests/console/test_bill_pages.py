@@ -191,7 +191,7 @@ def test_the_open_period_is_estimated(books: Books) -> None:
 
 def test_a_bill_as_files(books: Books) -> None:
     desk, bill = books.people[Role.READ_ONLY], f"/bills/{books.bills[1]}"
-    pdf, table = desk.http.get(f"{bill}/pdf"), desk.http.get(f"{bill}/csv")
+    pdf, table = desk.http.get(f"{bill}/invoice"), desk.http.get(f"{bill}/lineitems.csv")
     assert pdf.content.startswith(b"%PDF")
     assert pdf.headers["content-disposition"].endswith("bill-acme-2025-01-01.pdf")
     assert "Bytes stored" in table.text
