@@ -5,11 +5,13 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TypeVar
 
+from tallystick.api.bill_preview import counted_up_to
 from tallystick.api.crud import IDS, PAGING, Crud, desk_of, where_of
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.control.desk import new_id
 from tallystick.control.reconciliations import RECONCILIATIONS
 from tallystick.control.source_uploads import append, create_upload, delete_upload, list_uploads, read_upload
+from tallystick.core.entity import Value
 from tallystick.core.reconciliation import AccuracyLevel, ReconciliationRequest
 from tallystick.core.reconciliation_run import (
     Cause,
@@ -19,7 +21,10 @@ from tallystick.core.reconciliation_run import (
     ReconciliationRun,
 )
 from tallystick.core.source_upload import MAX_PART, SourceUpload
+from tallystick.core.usage_correction import Reason, UsageCorrection
 from tallystick.errors import Refusal
+from tallystick.pipeline.correction_entries import Reach
+from tallystick.pipeline.reconciliation_drafts import draft_from_run
 from tallystick.pipeline.reconciliation_runs import (
     cancel_run,
     create_run,
@@ -33,6 +38,14 @@ from tallystick.ports import Where
 TAG = "Reconciliations"
 
 E = TypeVar("E", bound=StrEnum)
+
+
+class ReconciliationCorrectionRequest(Value, frozen=True, kw_only=True):
+    """Why usage is corrected, and which causes: DUPLICATE and ONLY_HERE are withdrawn, LOST is added, all others are
+    replaced by what the source says. Without causes, all of these but ONLY_HERE."""
+
+    reason: Reason
+    causes: tuple[Cause, ...] = ()
 
 
 def _where(call: Call) -> Where:
@@ -134,6 +147,14 @@ def findings(call: Call) -> dict[str, object]:
         account_id=call.query.text("accountId"),
     )
     return struct_page(found.rows, found.next_token)
+
+
+def correct(call: Call, body: ReconciliationCorrectionRequest) -> UsageCorrection:
+    """Draft the correction that makes usage agree with the source."""
+    counted_up_to(call, call.app.journal.last)
+    reach = Reach(call.app, call.organization_id)
+    run_id, id_ = call.path["id"], new_id()
+    return draft_from_run(reach, run_id, body.causes, id=id_, reason=body.reason, actor=call.actor, now=call.now)
 
 
 _UPLOADS, _RUNS = "/sourceuploads", "/reconciliationruns"
@@ -264,5 +285,15 @@ ROUTES = (
         scope="config:retrieve",
         reply=Paged(ReconciliationFinding),
         query=_OF_FINDINGS,
+    ),
+    Route(
+        method="POST",
+        path=_RUNS + "/{id}/correction",
+        run=correct,
+        summary="Draft a correction that makes usage agree with the source; nothing changes before it is applied",
+        tag=TAG,
+        scope="measurements:upload",
+        body=ReconciliationCorrectionRequest,
+        reply=UsageCorrection,
     ),
 )

@@ -25,6 +25,7 @@ from tallystick.core.reconciliation_run import Cause, FindingKind, Reconciliatio
 from tallystick.core.source_rows import RowReader, SourceRecord
 from tallystick.core.twins import Seen, Twins
 from tallystick.pipeline.findings import UNKNOWN, Findings
+from tallystick.pipeline.reconciliation_drafts import replacements_of
 from tallystick.pipeline.rows import Row
 from tallystick.ports import (
     DocumentWhere,
@@ -141,6 +142,8 @@ class RecordComparison:
         claims = self.uids.look_up(keys)
         positions = sorted(claim.position for claim in claims.values() if claim.position <= self._run.up_to)
         by_uid = {row.uid: row for row in self._at(positions)}
+        if len(by_uid) < len(positions):
+            by_uid |= self._replaced([each.uid for each in records if each.uid not in by_uid], seen)
         absent: list[tuple[SourceRecord, Known, Cause | None]] = []
         for record, key in zip(records, keys, strict=True):
             theirs = self._theirs(record, accounts[record.account])
@@ -154,6 +157,22 @@ class RecordComparison:
             elif theirs.day is None or self._inside(theirs.day):
                 absent.append((record, theirs, self._why(claim is not None, row)))
         self._absent(absent)
+
+    def _replaced(self, uids: Sequence[str], seen: Uids) -> dict[str, UsageRow]:
+        """What corrections put in the place of measurements, by the uid that the source knows them by."""
+        found: dict[str, UsageRow] = {}
+        now = {uid: uid for uid in uids}  # by the uid it has now: a replacement may have been replaced in turn
+        while now:
+            now = {
+                new: now[old] for old, several in replacements_of(self.records, list(now)).items() for new in several
+            }
+            claims = self.uids.look_up(uid_keys(self.records.organization_id, list(now)))
+            positions = sorted(claim.position for claim in claims.values() if claim.position <= self._run.up_to)
+            for row in self._at(positions):
+                if row.uid in now:
+                    found[now.pop(row.uid)] = row
+                    seen.add([row.uid])
+        return found
 
     def _why(self, claimed: bool, row: UsageRow | None) -> Cause | None:
         """Why a uid is not counted as it should, where the uid itself tells."""
