@@ -59,12 +59,11 @@ class Works:
         self.app: App = build(Settings(data=str(directory / "data"), **more), self.clock)
         self.id = create_organization(self.app.records, "North", "USD", self.clock.now()).organization.id
         fields = (
-            DataField(code="model", name="Model", category=Category.WHERE),
             DataField(code="tokens", name="Tokens", category=Category.MEASURE, unit="{token}"),
             DataField(code="bytes", name="Bytes", category=Category.MEASURE, unit="By"),
         )
-        self.meter = METERS.create(self.desk, Meter(name="LLM", code="llm", data_fields=fields[1:2], derived_fields=()))
-        METERS.create(self.desk, Meter(name="Files", code="files", data_fields=fields[::2], derived_fields=()))
+        self.meter = METERS.create(self.desk, Meter(name="LLM", code="llm", data_fields=fields[:1], derived_fields=()))
+        METERS.create(self.desk, Meter(name="Files", code="files", data_fields=fields[1:], derived_fields=()))
         self.accounts = {
             code: ACCOUNTS.create(self.desk, Account(name=code, code=code, email_address=f"{code}@example.com")).id
             for code in accounts

@@ -36,6 +36,8 @@ class Twins(Generic[T]):
 
     def see(self, new: Seen[T]) -> Iterator[Seen[T]]:
         """Take the next in falling order of time; gives those that are decided by now."""
+        while self._waiting and (self._waiting[0].ts - new.ts > self._window or len(self._waiting) > MOST_WAITING):
+            yield self._leave()
         alike = self._by_content.setdefault(new.content, [])
         if new.original:
             for each in alike:
@@ -46,8 +48,6 @@ class Twins(Generic[T]):
             new.twin = best.twin or best.uid
         alike.append(new)
         self._waiting.append(new)
-        while self._waiting and (self._waiting[0].ts - new.ts > self._window or len(self._waiting) > MOST_WAITING):
-            yield self._leave()
 
     def rest(self) -> Iterator[Seen[T]]:
         """At the end of the list: all that were not given yet."""

@@ -6,7 +6,7 @@ What a run has found is written as it goes. One that was cut short, as by a rest
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from tallystick.core import wire
@@ -120,8 +120,10 @@ def _rows(
         path = sources.file(
             organization_id, source.path.replace("{start}", days["start"]).replace("{end}", days["end"])
         )
-    with open_rows(path, source.format.value if source.format else format_of(path), local=True) as reader:
-        yield reader.rows()
+    form = source.format.value if source.format else format_of(path)
+    # The rows are closed before the file is: a run may stop amid them.
+    with open_rows(path, form, local=True) as reader, closing(reader.rows()) as rows_of_file:
+        yield rows_of_file
 
 
 def _stored(records: OrganizationRecords, upload_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,7 +47,7 @@ class Reader(Protocol):
     total: int
 
     def done(self) -> int: ...
-    def rows(self) -> Iterator[Row]: ...
+    def rows(self) -> Generator[Row, None, None]: ...
 
 
 def format_of(path: Path) -> str:
@@ -81,7 +81,7 @@ class _TextReader:
     def done(self) -> int:
         return self._file.tell()
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row, None, None]:
         plain: Any = gzip.GzipFile(fileobj=self._file) if self._path.name.endswith(".gz") else self._file
         try:
             yield from self._csv(plain) if self._format == "csv" else self._ndjson(plain)
@@ -143,7 +143,7 @@ class _ParquetReader:
     def done(self) -> int:
         return self._done
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row, None, None]:
         for batch in self._parquet.iter_batches(batch_size=PARQUET_ROWS):
             columns = {name: _values(batch.column(name), self._local) for name in batch.schema.names}
             for index in range(batch.num_rows):
