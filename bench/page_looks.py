@@ -241,6 +241,8 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/bills/{id}/invoice": (_pdf("/invoice"), lambda chance: _html(chance, "/invoice?format=html")),
     "/bills/{id}/lineitems.csv": (_csv("/lineitems.csv"),),
     "/settings/anomalies": (_at("/settings/anomalies", "<form"),),
+    "/late": (_at("/late", "Late usage"),),
+    "/settings/late": (_at("/settings/late", "<form"),),
     "/holds": (_at("/holds", "No bill is held"),),
     "/anomalies": (_at("/anomalies", "<table"),),
     "/settings/invoices": (_at("/settings/invoices", "<form"),),

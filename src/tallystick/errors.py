@@ -50,6 +50,7 @@ CODES = _table(
     Code("approval_required", Family.INVALID, "Let another user approve the plan, then apply it."),
     Code("bill_locked", Family.INVALID, "A locked bill is final; correct it on the next bill."),
     Code("bill_held", Family.INVALID, "Look at what holds the bill, and release it with a reason."),
+    Code("bill_waits", Family.INVALID, "Wait for the named moment, or change the late policy."),
     Code("bill_state", Family.INVALID, "Bring the bill into the named state first."),
     Code("correction_state", Family.INVALID, "Read the correction or memo again; what was decided of it stays."),
     Code("forbidden", Family.FORBIDDEN, "Ask for a token again, or use a service user with the scope."),

@@ -193,6 +193,7 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "columns": {"ts": "ts"},
         "measures": [{"meter": "traffic", "field": "bytes"}],
     },
+    "/latepolicies": lambda ids: {"meterId": ids["/meters"], "allowanceMinutes": 60},
     "/statementdefinitions": lambda _: {
         "name": "Weekly",
         "aggregationFrequency": "WEEK",

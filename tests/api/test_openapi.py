@@ -104,8 +104,8 @@ def test_what_is_read_is_as_described(document: dict[str, Any], store: Storefron
 
 def test_what_is_written_is_answered_as_described(document: dict[str, Any], store: Storefront) -> None:
     for path in store.ids:
-        # An anomaly policy needs nothing: it is the organisation's then, with what is usual.
-        refused = send(store.http, "POST", path, {"times": 0} if path == "/anomalypolicies" else {})
+        # A policy needs nothing: it is the organisation's then, with what is usual.
+        refused = send(store.http, "POST", path, {"times": 0, "graceHours": -1} if "policies" in path else {})
         assert refused.status_code == 400
         conforms(document, "POST", PREFIX + path, refused)
     for path, body in (

@@ -21,6 +21,7 @@ from tallystick.cli import (
     forecast,
     hold,
     job,
+    late,
     measurement,
     measurements,
     org,
@@ -54,6 +55,7 @@ bill_proofs.add_to(bill.app)
 app.command("forecast")(forecast.forecast)
 app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
+app.command("late")(late.late)
 app.command("anomalies")(hold.anomalies)
 app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")

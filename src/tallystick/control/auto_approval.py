@@ -7,6 +7,7 @@ from datetime import timedelta
 from tallystick.control.bill_holds import holds_of
 from tallystick.control.bills import BillFilter, approve_bills, list_bills
 from tallystick.control.desk import Desk
+from tallystick.control.late_policies import in_time, read_late_policies
 from tallystick.core.bill import BillStatus
 from tallystick.core.bill_schedule import approved_from
 from tallystick.core.organization import OrganizationConfig
@@ -17,7 +18,8 @@ CHUNK = 200
 
 
 def approve_due_bills(desk: Desk) -> int:
-    """Approve every PENDING bill whose grace period is over by the desk's clock, but held ones; returns how many."""
+    """Approve every PENDING bill whose grace period is over by the desk's clock, but those that are held
+    or wait for late usage; returns how many."""
     config = desk.records.get(OrganizationConfig, desk.records.organization_id)
     if config is None or config.value.auto_approve_bills_grace_period is None:
         return 0
@@ -25,12 +27,13 @@ def approve_due_bills(desk: Desk) -> int:
     tomorrow = now.date() + timedelta(days=1)  # where it is later than in UTC
     wanted = BillFilter(status=BillStatus.PENDING, locked=False, bill_dates=(None, tomorrow))
     due: list[str] = []
+    late = read_late_policies(desk.records)
     page: Page | None = Page(size=CHUNK)
     while page is not None:
         found = list_bills(desk.records, wanted, page)
         for bill in found.rows:
             moment = approved_from(config.value, bill)
-            if moment is not None and moment <= now:
+            if moment is not None and moment <= now and in_time(late, bill, now):
                 due.append(bill.id)
         page = Page(size=CHUNK, token=found.next_token) if found.next_token else None
     approved = 0

@@ -13,6 +13,7 @@ import msgspec
 
 from tallystick.control.bill_holds import held_ids, require_none_held
 from tallystick.control.desk import Desk, Noun
+from tallystick.control.late_policies import in_time, read_late_policies
 from tallystick.control.seals import order_seals
 from tallystick.control.statement_jobs import order_statements
 from tallystick.core import wire
@@ -27,8 +28,9 @@ from tallystick.core.bill import (
     reopen,
 )
 from tallystick.core.entity import Entity
+from tallystick.core.late_policy import LatePolicies
 from tallystick.core.organization import BillConfig
-from tallystick.core.period import Frequency
+from tallystick.core.period import Frequency, Instant
 from tallystick.core.revisit import KIND as REVISIT
 from tallystick.core.revisit import once_final
 from tallystick.errors import Refusal
@@ -93,6 +95,12 @@ def list_bills(records: OrganizationRecords, wanted: BillFilter, page: Page) -> 
     return Found(tuple(_read(each) for each in found.rows), found.next_token)
 
 
+def list_records(records: OrganizationRecords, wanted: BillFilter, page: Page) -> Found[BillRecord]:
+    """The same with working and evidence."""
+    found = records.documents(KIND, where(wanted), page)
+    return Found(tuple(map(_record, found.rows)), found.next_token)
+
+
 def get_bill(records: OrganizationRecords, id: str) -> BillRecord:
     """A bill with its working and evidence; Refusal `not_found`."""
     document = records.document(KIND, id)
@@ -124,29 +132,30 @@ def get_line_item(record: BillRecord, id: str) -> LineItem:
 
 
 def approve_bills(desk: Desk, wanted: BillFilter) -> int:
-    """Approve the bills that match, all or none; returns how many. Those that are held are passed over where no ids
-    are named. Refusals `not_found`, `bill_locked`, and `bill_held` for one that is named."""
+    """Approve the bills that match, all or none; returns how many. Those that are held or wait for late usage are
+    passed over where no ids are named. Refusals `not_found`, `bill_locked`, and `bill_held`, `bill_waits` for one that
+    is named."""
     with desk.records.transaction() as write:
-        held: frozenset[str] = frozenset()
-        if wanted.ids is None:
-            held = held_ids(write)
-        else:
+        held, late = held_ids(write), read_late_policies(write)
+        if wanted.ids is not None:
             for each in wanted.ids:
-                get_bill(write, each)
-            require_none_held(write, wanted.ids)
-        return _change_all(
-            desk, write, where(wanted), lambda bill: approve(bill, by=desk.actor.id, at=desk.now), but=held
-        )
+                _require_approvable(write, late, get_bill(write, each).bill, desk.now)
+
+        def may(bill: Bill) -> bool:
+            return bill.id not in held and (bill.status is BillStatus.APPROVED or in_time(late, bill, desk.now))
+
+        return _change_all(desk, write, where(wanted), lambda bill: approve(bill, by=desk.actor.id, at=desk.now), may)
 
 
 def set_status(desk: Desk, id: str, status: BillStatus) -> Bill:
-    """Bring a bill into PENDING or APPROVED; Refusals `bill_locked` for a locked one, `bill_held`."""
+    """Bring a bill into PENDING or APPROVED; Refusals `bill_locked` for a locked one, `bill_held`, `bill_waits`."""
     act = approve if status is BillStatus.APPROVED else reopen
-    return _change(desk, id, lambda bill: act(bill, by=desk.actor.id, at=desk.now), held=act is reopen)
+    return _change(desk, id, lambda bill: act(bill, by=desk.actor.id, at=desk.now), approving=act is approve)
 
 
 def lock_bill(desk: Desk, id: str) -> Bill:
     """Make an APPROVED bill final; Refusals `bill_held`, and `bill_state` while it is PENDING."""
+    require_none_held(desk.records, (id,))
     return _change(desk, id, lambda bill: lock(bill, by=desk.actor.id, at=desk.now))
 
 
@@ -198,12 +207,11 @@ def _lock_until(desk: Desk, write: Transaction, day: date | None) -> None:
     _change_all(desk, write, DocumentWhere({"locked": ("true",)}, still_open), unlocked)
 
 
-def _change(desk: Desk, id: str, act: Callable[[Bill], Bill], *, held: bool = False) -> Bill:
-    """Apply an act to a bill; `held` says whether it may be done with one that is held."""
+def _change(desk: Desk, id: str, act: Callable[[Bill], Bill], *, approving: bool = False) -> Bill:
     with desk.records.transaction() as write:
         record = get_bill(write, id)
-        if not held:
-            require_none_held(write, (id,))
+        if approving:
+            _require_approvable(write, read_late_policies(write), record.bill, desk.now)
         changed = act(record.bill)
         if changed is not record.bill:
             _put(write, [msgspec.structs.replace(record, bill=changed)])
@@ -216,15 +224,14 @@ def _change_all(
     write: Transaction,
     matching: DocumentWhere,
     act: Callable[[Bill], Bill],
-    *,
-    but: Collection[str] = (),
+    may: Callable[[Bill], bool] = lambda bill: True,
 ) -> int:
-    """Apply an act to every bill that matches, but some, read to the end before anything is written."""
+    """Apply an act to every bill that matches and `may` be changed, read to the end before anything is written."""
     records: list[BillRecord] = []
     page: Page | None = Page(size=CHUNK)
     while page is not None:
         found = write.documents(KIND, matching, page)
-        records += [wire.decode(BillRecord, each.body) for each in found.rows if each.id not in but]
+        records += [each for each in map(_record, found.rows) if may(each.bill)]
         page = None if found.next_token is None else Page(size=CHUNK, token=found.next_token)
     changed: list[BillRecord] = []
     moved: list[tuple[BillRecord, Bill]] = []
@@ -269,6 +276,18 @@ def _document(read: OrganizationRecords, record: BillRecord) -> Document:
         keys=document_keys(record.bill, record.evidence.grouping),
         body=wire.encode(record),
     )
+
+
+def _require_approvable(write: Transaction, late: LatePolicies, bill: Bill, now: Instant) -> None:
+    """Refuse the approval of a bill that is held, or waits for late usage. Refusals `bill_held`, `bill_waits`."""
+    require_none_held(write, (bill.id,))
+    if bill.status is BillStatus.PENDING and not in_time(late, bill, now):
+        moment = late.approvable_from(bill).wire()
+        raise Refusal("bill_waits", f"the bill {bill.id} waits for late usage: it can be approved from {moment} on")
+
+
+def _record(document: Document) -> BillRecord:
+    return wire.decode(BillRecord, document.body)
 
 
 def _read(document: Document) -> Bill:

@@ -130,6 +130,7 @@ LABELS: Mapping[str, str] = {
     "portallogo": "logo",
     "spendalert": "spend alert",
     "anomalypolicy": "anomaly policy",
+    "latepolicy": "late policy",
     "catalogsettings": "settings of the catalogue as code",
     "reconciliation": "reconciliation",
 }

@@ -194,10 +194,10 @@ class BillParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
 
 
 class EarlierBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A bill that stays as it is and for which usage, or a change of a level, came late: what it was computed from,
-    what is measured `now` (up to the position of the bill that adjusts it), and what other bills have adjusted, by
-    line, in its currency. `levels` are the counter adjustments in force now, where they are others than then;
-    `ahead_until` says which of its charges in advance are compared (see core.late_levels)."""
+    """A bill that stays and for which usage, or a change of a level, came late: what it was computed from, what is
+    measured `now` (up to the position of the bill that adjusts it), and what other bills have adjusted, by line, in its
+    currency. `levels` are the counter adjustments in force now, where they are others; `ahead_until` says which charges
+    in advance are compared (core.late_levels), `reported` of which meters late usage is not billed."""
 
     bill_id: str
     version: int
@@ -215,6 +215,7 @@ class EarlierBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
     before: tuple[BillBefore, ...] = ()
     levels: tuple[Used, ...] | None = None
     ahead_until: Instant | None = None
+    reported: tuple[str, ...] = ()
 
 
 class Evidence(msgspec.Struct, frozen=True, gc=False, kw_only=True, rename="camel"):

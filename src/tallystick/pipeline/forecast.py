@@ -23,6 +23,7 @@ from tallystick.core.set_hash import SetHash
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.periods import account_periods, holding
 from tallystick.ports import Behind, OrganizationRecords, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
+from tallystick.ports.usage import Arrival, ArrivalQuery
 
 PACE = "PACE"
 SHORTEST = timedelta(hours=6)  # of a period must be over: before that, a pace says nothing
@@ -93,6 +94,9 @@ class AtThisPace:
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
+
+    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
+        return self._usage.arrivals(query)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         return self._usage.query(query)

@@ -17,13 +17,14 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.bill import Answer, BillRecord, BillStatus, EarlierBill
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.late_levels import ahead_until, levels_now, mark_of
+from tallystick.core.late_policy import LatePolicies, LatePolicy, policies_of
 from tallystick.core.period import Frequency, Period
 from tallystick.core.rating import questions
 from tallystick.core.terms import Terms
 from tallystick.errors import Refusal
 from tallystick.pipeline.ledger import every_document
 from tallystick.pipeline.lookback import Look, look_again, looks_back, read_earlier
-from tallystick.pipeline.meter import measure
+from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.rate import Rated, failure_of
 from tallystick.pipeline.replay import adjusted_by, terms_of_earlier
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Transaction
@@ -96,8 +97,7 @@ def readjusted(
         terms, now = terms_of_earlier(records, account_id, earlier), earlier.now
         if now != earlier.then:
             wanted = questions(terms, rated.up_to)
-            measured = measure(usage, {account_id: wanted})[account_id]
-            now = tuple(Answer(question=one, rows=measured[one]) for one in wanted)
+            now = _answers(earlier, wanted, measure(usage, {account_id: wanted})[account_id])
         rated = adjusted_by(records, rated, msgspec.structs.replace(earlier, now=now), terms)
     return rated
 
@@ -159,13 +159,22 @@ def _adjusted(
     measured = measure(usage, asked)[rated.terms.account.id]
     for each in late:
         wanted = questions(each.terms, rated.up_to) if each.keeps else ()
-        now = tuple(Answer(question=one, rows=measured[one]) for one in wanted)
+        now = _answers(each.earlier, wanted, measured)
         earlier = msgspec.structs.replace(each.earlier, now=now if each.keeps else each.earlier.then)
         same = _rows(earlier.now) == _rows(earlier.then) and earlier.levels is None
         if same and not earlier.elsewhere:
             continue
         rated = adjusted_by(records, rated, earlier, each.terms)
     return rated
+
+
+def _answers(earlier: EarlierBill, wanted: Iterable[Question], measured: Measurements) -> tuple[Answer, ...]:
+    """What is measured now; of the meters whose late usage is only reported, what was measured then."""
+    then = dict(_rows(earlier.then)) if earlier.reported else {}
+    kept = {one: then.get(msgspec.structs.replace(one, up_to=0)) for one in wanted if one.meter_id in earlier.reported}
+    return tuple(
+        Answer(question=one, rows=measured[one] if (rows := kept.get(one)) is None else rows) for one in wanted
+    )
 
 
 def _rows(answers: Sequence[Answer]) -> list[tuple[Question, tuple[Measured, ...]]]:
@@ -180,7 +189,7 @@ def _late_bills(
     adjusted: Mapping[str, Sequence[Adjustment]],
 ) -> Iterator[_Late]:
     """Those of the account's earlier bills that stay as they are or are adjusted on other bills."""
-    terms = rated.terms
+    terms, policies = rated.terms, read_late_policies(records)
     staying = [each for each in look.around if _stays(terms, each.bill.status, locked=each.bill.locked)]
     for record in look.bills:
         bill, evidence = record.bill, record.evidence
@@ -204,6 +213,7 @@ def _late_bills(
             grouping=evidence.grouping,
             before=evidence.before,
             ahead_until=ahead_until(record, staying),
+            reported=policies.reported(answer.question.meter_id for answer in evidence.answers),
         )
         then = terms_of_earlier(records, bill.account_id, earlier)
         if stays:
@@ -213,6 +223,13 @@ def _late_bills(
 
 def _stays(terms: Terms, status: BillStatus, *, locked: bool) -> bool:
     return locked or (status is BillStatus.APPROVED and terms.config.value.adjusts_next_bill)
+
+
+def read_late_policies(records: OrganizationRecords) -> LatePolicies:
+    """What an organisation wants done about late usage."""
+    return records.remembered(
+        "late policies", lambda read: policies_of([each.value for each in read.every(LatePolicy)])
+    )
 
 
 # ------------------------------------------------------------------------------------------------------ stored

@@ -8,6 +8,7 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected
 from tallystick.ports import Behind, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
+from tallystick.ports.usage import Arrival, ArrivalQuery
 
 
 class Supposing:
@@ -39,6 +40,9 @@ class Supposing:
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
+
+    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
+        return self._usage.arrivals(query)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         return self._usage.query(query)

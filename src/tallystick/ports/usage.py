@@ -185,6 +185,36 @@ class UsageAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivalQuery:
+    """When measurements with timestamps from `start` until `end` arrived: by meter, and by account if `by_account`.
+    What was withdrawn has arrived all the same."""
+
+    start: Instant
+    end: Instant
+    late_from: Instant  # what was received at or after it is late
+    after: int = 0  # how many have journal positions above this is counted as well
+    meter_ids: tuple[str, ...] | None = None
+    account_ids: tuple[str, ...] | None = None
+    by_account: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """How many measurements a meter (and account) has in a window, how many of them came late or above a position, and
+    when the last came. `drift` is how far arrival was behind the timestamp, in microseconds, negative where that lay in
+    the future: the least, the one in the middle, that which 95 of a hundred do not exceed, the greatest."""
+
+    meter_id: str
+    account_id: str | None
+    count: int
+    late: int
+    after: int
+    last_received: Instant
+    last_ts: Instant
+    drift: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
     """The measurements that an answer was made of: those of the question, of one of its segments, with journal
     positions above `above`.
@@ -237,6 +267,9 @@ class OrganizationUsage(Protocol):
         """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
         position above `after` and at most `up_to`; with the earliest timestamp of those. A withdrawal there counts as
         the measurement that it takes out."""
+
+    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
+        """When measurements arrived, by meter and, if asked, account; those without any are left out."""
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says

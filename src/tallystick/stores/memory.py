@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from functools import cmp_to_key
 
@@ -25,6 +26,7 @@ from tallystick.ports import (
     UsageRow,
     Withdrawn,
 )
+from tallystick.ports.usage import Arrival, ArrivalQuery
 from tallystick.stores import plain_aggregation, plain_lineage
 
 GroupValue = str | Instant | None
@@ -123,6 +125,16 @@ class MemoryOrganizationUsage:
                 earliest[account_id] = min(ts, earliest.get(account_id, ts))
         return earliest
 
+    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
+        """See ports.OrganizationUsage."""
+        groups: dict[tuple[str, str | None], list[UsageRow]] = defaultdict(list)
+        for row in self._store.rows(self._organization_id):
+            wanted = query.start <= row.ts < query.end
+            wanted = wanted and (query.meter_ids is None or row.meter_id in query.meter_ids)
+            if wanted and (query.account_ids is None or row.account_id in query.account_ids):
+                groups[row.meter_id, row.account_id if query.by_account else None].append(row)
+        return [_arrival(*group, rows, query) for group, rows in sorted(groups.items())]
+
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""
         groups: dict[tuple[GroupValue, ...], list[UsageRow]] = defaultdict(list)
@@ -207,3 +219,17 @@ def _order(groups: Sequence[UsageGroup], left: Sequence[GroupValue], right: Sequ
         if one != other:
             return -1 if other is None or (one is not None and str(one) < str(other)) else 1
     return 0
+
+
+def _arrival(meter_id: str, account_id: str | None, rows: Sequence[UsageRow], query: ArrivalQuery) -> Arrival:
+    lags = sorted((row.received - row.ts) // timedelta(microseconds=1) for row in rows)
+    return Arrival(
+        meter_id=meter_id,
+        account_id=account_id,
+        count=len(rows),
+        late=sum(row.received >= query.late_from for row in rows),
+        after=sum(row.position > query.after for row in rows),
+        last_received=max(row.received for row in rows),
+        last_ts=max(row.ts for row in rows),
+        drift=(lags[0], lags[len(lags) // 2], lags[len(lags) * 95 // 100], lags[-1]),
+    )

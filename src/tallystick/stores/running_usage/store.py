@@ -23,6 +23,7 @@ from tallystick.ports import (
     UsageStore,
     Withdrawn,
 )
+from tallystick.ports.usage import Arrival, ArrivalQuery
 from tallystick.stores.running_usage.kept import Kept
 from tallystick.stores.running_usage.recent import Recent
 
@@ -112,6 +113,10 @@ class RunningOrganizationUsage:
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """See ports.OrganizationUsage."""
         return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
+
+    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
+        """See ports.OrganizationUsage."""
+        return self._usage.arrivals(query)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""

@@ -14,7 +14,9 @@ from tallystick.core.running import Collected
 from tallystick.core.set_hash import SetHash
 from tallystick.failpoints import reached
 from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow, Withdrawn
+from tallystick.ports.usage import Arrival, ArrivalQuery
 from tallystick.stores.usage_clickhouse import collecting, explorer, lineage, questions, supposing
+from tallystick.stores.usage_clickhouse.arrivals import arrivals
 from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks, withdrawals
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
@@ -171,6 +173,10 @@ class ClickHouseOrganizationUsage:
         """See ports.OrganizationUsage."""
         came, withdrawn = (before, after, up_to), any(each.withdrawn for each in self._meters().values())
         return questions.late_accounts(self._connection, self._organization_id, accounts, came, withdrawn=withdrawn)
+
+    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
+        """See ports.OrganizationUsage."""
+        return arrivals(self._connection, self._organization_id, query, self._mark())
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""

@@ -1,0 +1,58 @@
+"""When measurements arrived: counted by meter and account, late ones apart, with the drift; on every store alike."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from usage_examples import Tenant, at, usage
+
+from tallystick.ports import UsageRow
+from tallystick.ports.usage import Arrival, ArrivalQuery
+
+JUNE, JULY = at("2025-06-01T00:00:00Z"), at("2025-07-01T00:00:00Z")
+SECOND = 1_000_000
+
+
+def came(ts: str, received: str, account: str = "ada", meter: str = "storage") -> UsageRow:
+    return replace(usage({"bytes": 1}, ts=ts, account=account, meter=meter), received=at(received))
+
+
+def test_arrivals(tenant: Tenant) -> None:
+    rows = tenant.add(
+        came("2025-06-10T00:00:00Z", "2025-06-10T00:00:01Z"),
+        came("2025-06-11T00:00:00Z", "2025-06-11T00:00:03Z"),
+        came("2025-06-12T00:00:05Z", "2025-06-12T00:00:00Z"),  # from the future
+        came("2025-06-30T23:59:59.999999Z", "2025-07-02T00:00:00Z"),
+        came("2025-06-10T00:00:00Z", "2025-06-10T00:00:02Z", account="bob"),
+        came("2025-06-10T00:00:00Z", "2025-06-10T00:00:02Z", account="bob", meter="api"),
+        came("2025-07-01T00:00:00Z", "2025-07-01T00:00:02Z"),  # after the window
+    )
+    view = tenant.store.organization(tenant.id)
+    query = ArrivalQuery(start=JUNE, end=JULY, late_from=JULY, after=rows[2].position, by_account=True)
+    late = 24 * 60 * 60 * SECOND + 1
+    ada = Arrival(
+        meter_id="storage",
+        account_id="ada",
+        count=4,
+        late=1,
+        after=1,
+        last_received=at("2025-07-02T00:00:00Z"),
+        last_ts=at("2025-06-30T23:59:59.999999Z"),
+        drift=(-5 * SECOND, 3 * SECOND, late, late),
+    )
+    two = 2 * SECOND
+    bob = Arrival(
+        meter_id="storage",
+        account_id="bob",
+        count=1,
+        late=0,
+        after=1,
+        last_received=at("2025-06-10T00:00:02Z"),
+        last_ts=at("2025-06-10T00:00:00Z"),
+        drift=(two, two, two, two),
+    )
+    assert view.arrivals(query) == [replace(bob, meter_id="api"), ada, bob]
+    assert view.arrivals(replace(query, meter_ids=("storage",), account_ids=("bob", "eve"))) == [bob]
+    (api, storage) = view.arrivals(replace(query, by_account=False))
+    assert (api.count, storage.count, storage.account_id, storage.drift[1]) == (1, 5, None, 2 * SECOND)
+    assert view.arrivals(replace(query, start=JULY, end=JULY)) == []
