@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,21 @@ ORDER = [
     "console",
     "cli",
 ]
+
+
+def layers() -> str:
+    """The order in which parts may import each other, as imports are held to it, without layers that do not exist."""
+    held = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    parts, flow = (_layers(each) for each in held if each["type"] == "layers")
+    between = "Inside the flow a stage may call an earlier one, never a later one:"
+    return f"```\n{parts}\n```\n\n{between}\n\n```\n{flow}\n```"
+
+
+def _layers(contract: dict[str, Any]) -> str:
+    folder = SOURCE.joinpath(*contract["containers"][0].split(".")[1:])
+    held = [re.findall(r"[a-z_]+", layer) for layer in contract["layers"]]
+    there = [[name for name in names if (folder / name).is_dir() or (folder / f"{name}.py").exists()] for names in held]
+    return " > ".join(" | ".join(names) for names in there if names)
 
 
 def tree() -> str:
@@ -118,25 +134,28 @@ def commands() -> str:
     return "\n\n".join(parts)
 
 
-PARTS: dict[str, tuple[str, Callable[[], str]]] = {
-    "ARCHITECTURE.md": ("tree", tree),
-    "docs/reference/settings.md": ("settings", settings),
-    "docs/reference/errors.md": ("errors", errors),
-    "docs/reference/routes.md": ("routes", routes),
-    "docs/reference/pages.md": ("pages", pages),
-    "docs/reference/commands.md": ("commands", commands),
-    "docs/guides/crashes.md": ("failpoints", points),
+Part = tuple[str, Callable[[], str]]
+PARTS: dict[str, tuple[Part, ...]] = {
+    "ARCHITECTURE.md": (("layers", layers), ("tree", tree)),
+    "docs/reference/settings.md": (("settings", settings),),
+    "docs/reference/errors.md": (("errors", errors),),
+    "docs/reference/routes.md": (("routes", routes),),
+    "docs/reference/pages.md": (("pages", pages),),
+    "docs/reference/commands.md": (("commands", commands),),
+    "docs/guides/crashes.md": (("failpoints", points),),
 }
 
 
 def written(path: str) -> tuple[str, str]:
     """A document as it is, and as it should be."""
-    name, make = PARTS[path]
-    present = (ROOT / path).read_text(encoding="utf-8")
-    begin, end = f"<!-- {name}: written by `make docs` -->", f"<!-- end of {name} -->"
-    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-    assert pattern.search(present), f"{path} has no part marked {begin}"
-    return present, pattern.sub(lambda _: f"{begin}\n\n{make()}\n\n{end}", present)
+    present = wanted = (ROOT / path).read_text(encoding="utf-8")
+    for name, make in PARTS[path]:
+        begin, end = f"<!-- {name}: written by `make docs` -->", f"<!-- end of {name} -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        assert pattern.search(wanted), f"{path} has no part marked {begin}"
+        text = f"{begin}\n\n{make()}\n\n{end}"
+        wanted = pattern.sub(lambda _, text=text: text, wanted)
+    return present, wanted
 
 
 def _folders() -> Iterator[tuple[str, list[Path]]]:

@@ -79,7 +79,7 @@ def test_the_report_names_what_came_late_and_where_it_was_billed(
     for name, value in organization.environment().items():
         monkeypatch.setenv(name, value)
     assert run(["late", "acme"]) == 0
-    assert f"ADJUSTED: 2 on {february['id']}" in capsys.readouterr().out.replace("\n", " ")
+    assert f"ADJUSTED: 2.00 on {february['id']}" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_policies_are_one_for_each_meter_and_one_for_the_organisation(http: httpx.Client, shop: Storefront) -> None:
