@@ -12,8 +12,9 @@ import msgspec
 
 from tallystick.core import wire
 from tallystick.core.catalog_entries import CounterPricingEntry, PricingEntry
-from tallystick.core.catalog_parts import NESTED, PARTS, Entries, Key, home_of, key_of, put_together
+from tallystick.core.catalog_parts import NESTED, PARTS, Entries, Key, Part, home_of, key_of, put_together
 from tallystick.core.catalog_written import moment_text, shown, written
+from tallystick.core.compound import codes_in
 from tallystick.core.difference import Difference, differences
 from tallystick.core.entity import Value
 from tallystick.core.period import Instant
@@ -93,8 +94,8 @@ def dated(current: Entries, wanted: Entries, at: Instant) -> dict[Key, Value]:
     """The wanted catalogue with its prices from a moment on: before it the prices are those that there are.
 
     A price that changes ends there and another begins; one that is not wanted any more ends there; a new one begins
-    there. Prices of a plan or a template that is new are as they are written, as nothing was charged by it. To do it
-    again changes nothing more.
+    there. Prices of a plan or a template that is new are as they are written, as nothing was charged by it. What the
+    prices before are of stays. To do it again changes nothing more.
     """
     homes = {(home_of(key), key.name[:1]) for key in current if key.section not in NESTED}
     made: dict[Key, Value] = {}
@@ -113,7 +114,31 @@ def dated(current: Entries, wanted: Entries, at: Instant) -> dict[Key, Value]:
         home = (line.name[0], line.name[1])
         for price in _joined(list(_until(before, at)), list(_since(after, at)), at):
             made[key_of(PARTS[line.section], price, home)] = price
+    _keep_what_is_named(made, current)
     return made
+
+
+def _keep_what_is_named(made: dict[Key, Value], current: Entries) -> None:
+    """What prices of the time before are of stays, although it is not wanted: they could not be understood without."""
+    waiting = [key for key in made if key.section in NESTED]
+    while waiting:
+        for key in _named(made[waiting[0]], PARTS[waiting[0].section]):
+            if key not in made and key in current:
+                made[key] = current[key]
+                waiting.append(key)
+        del waiting[0]
+
+
+def _named(entry: Value, part: Part) -> Iterator[Key]:
+    """What an entry names by its code, in its fields and in its formulas."""
+    for own, section in part.references.values():
+        code = getattr(entry, own, None)
+        if code is not None:
+            yield Key(section, (code,))
+    formula = getattr(entry, "calculation", None) or getattr(entry, "condition", None)
+    if formula is not None:
+        for code in codes_in(formula):
+            yield Key("aggregations", (code,))
 
 
 def brought_forward(current: Entries, wanted: Entries, end: Instant) -> dict[Key, Value]:

@@ -26,6 +26,7 @@ from tallystick.core.catalog_parts import (
     value_of,
 )
 from tallystick.core.catalog_written import tidied, unknown_fields
+from tallystick.core.entity import wire_name
 
 MOST_PROBLEMS = 100
 
@@ -116,7 +117,6 @@ def _named_by(placed: Placed, spoken: frozenset[str], there: Mapping[Key, str]) 
         code = getattr(placed.entry, own, None)
         is_missing = code is not None and section != ACCOUNTS and section in spoken
         if is_missing and Key(section, (str(code),)) not in there:
-            field = msgspec.structs.fields(type(placed.entry))
-            name = next(each.encode_name for each in field if each.name == own)
+            name = wire_name(type(placed.entry), own)
             inner = "" if home_of(placed.key) != placed.key.section and name == "plan" else f".{name}"
             yield Problem(f"{placed.place}{inner}", f"{code!r} is the code of none of the {section}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -37,9 +38,10 @@ def moment_text(instant: Instant) -> str:
     return instant.wire().replace(".000Z", "Z")
 
 
-def defaults_of(of: type[msgspec.Struct]) -> list[object]:
+@cache
+def defaults_of(of: type[msgspec.Struct]) -> tuple[object, ...]:
     """The default of each field, in their order; NODEFAULT for what must be given."""
-    return [each.default for each in msgspec.structs.fields(of)]
+    return tuple(each.default for each in msgspec.structs.fields(of))
 
 
 def tidied(value: V) -> V:
