@@ -165,6 +165,7 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
         "invitation": _user(tenant, "colleague@company.example", None)["link"].rpartition("/")[2],
         "line": _line_of(tenant, aggregation),
         "user": _user(tenant, EMAIL, PASSWORD)["userId"],
+        **_reconciled(tenant, meter),
     }
 
 
@@ -172,6 +173,19 @@ def _line_of(tenant: Tenant, aggregation: str) -> str:
     """The number of the line of an aggregation, the same on every bill."""
     lines = tenant.client.get("/bills", pageSize=1)["data"][0]["lineItems"]
     return next(str(each["sequenceNumber"]) for each in lines if each.get("aggregationId") == aggregation)
+
+
+def _reconciled(tenant: Tenant, meter: str) -> dict[str, str]:
+    """A log, and the run that held usage against it."""
+    code = tenant.client.get(f"/meters/{meter}")["code"]
+    source = {"type": "UPLOAD"}
+    measures = [{"meter": code, "field": "calls"}]
+    asked = {"name": "Application log", "comparison": "RECORDS", "source": source, "measures": measures}
+    made = str(tenant.client.post("/reconciliations", asked)["id"])
+    upload = tenant.client.send("/sourceuploads", b"uid,account,calls\nnone,nobody,1\n", name="log.csv")["id"]
+    days = {"startDate": "2020-01-01", "endDate": "2020-01-02", "uploadId": upload}
+    run = tenant.client.post("/reconciliationruns", {"reconciliationId": made, **days})
+    return {"reconciliation": made, "reconciliationrun": str(run["id"])}
 
 
 def _now() -> str:

@@ -209,6 +209,13 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/failed": (_at("/failed", "nowhere"),),
     "/failed/groups/{id}": (_one("failed/groups", "group", f"lost-{FAILED - 1}"),),
     "/failed/measurements/{id}": (_one("failed/measurements", "failed", "nowhere"),),
+    "/reconciliations": (_at("/reconciliations", "Application log"),),
+    "/reconciliations/new": (_at("/reconciliations/new", "<form"),),
+    "/reconciliations/{id}": (_one("reconciliations", "reconciliation", "Application log"),),
+    "/reconciliationruns/{id}": (_one("reconciliationruns", "reconciliationrun", "Application log"),),
+    "/reconciliationruns/{id}/findings": (
+        _one("reconciliationruns", "reconciliationrun", "What is amiss", "/findings"),
+    ),
     "/plans": (_at("/plans", "Standard"),),
     "/plans/new": (_at("/plans/new", "Monthly"),),
     "/plans/{id}": (_one("plans", "plan", "gigabytes"),),

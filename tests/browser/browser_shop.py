@@ -52,6 +52,7 @@ def open_shop(tenant: Tenant, mark: str = "", scale: int = 1) -> Shop:
             _bill(http, shop, number, month)
         _agreements(http, shop)
         _trouble(http, shop)
+        _reconcile(http, shop)
     return shop
 
 
@@ -208,6 +209,21 @@ def _trouble(http: httpx.Client, shop: Shop) -> None:
     send(http, "POST", "/measurements", {"measurements": [wrong, worse]})
     shop.ids["failedmeasurements"] = read(http.get("/failedmeasurements"))["data"][0]["id"]
     shop.ids["failedmeasurementgroups"] = read(http.get("/failedmeasurementgroups"))["data"][0]["id"]
+
+
+def _reconcile(http: httpx.Client, shop: Shop) -> None:
+    """Usage of a day against a log that lacks most of it, and knows what never came."""
+    measures = [{"meter": "llm", "field": "tokens"}]
+    asked = {"name": f"{shop.mark}Log", "comparison": "RECORDS", "source": {"type": "UPLOAD"}, "measures": measures}
+    made = read(send(http, "POST", "/reconciliations", {**asked, "columns": {"ts": "ts"}}))["id"]
+    day = shop.months[1]
+    log = f"uid,account,ts,tokens\n{shop.mark}lost,cedar,{day}T01:00:00Z,5\n{shop.mark}odd,nobody,{day}T01:00:00Z,5\n"
+    upload = read(http.post("/sourceuploads", params={"name": "log.csv"}, content=log.encode()))["id"]
+    days = {"startDate": str(day), "endDate": str(day + timedelta(days=1)), "uploadId": upload}
+    run = read(send(http, "POST", "/reconciliationruns", {"reconciliationId": made, **days}))
+    while run["status"] in {"PENDING", "RUNNING"}:
+        run = read(http.get(f"/reconciliationruns/{run['id']}"))
+    shop.ids |= {"reconciliations": made, "reconciliationruns": run["id"]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,8 @@ def _address(shop: Shop, path: str) -> str:
         "/pricings/{id}": ids["pricings:price-0"],
         "/bills/{id}": ids["bills:nordwind:1"],
         "/jobs/{id}": ids["billjobs:1"],
+        "/reconciliations/{id}": ids["reconciliations"],
+        "/reconciliationruns/{id}": ids["reconciliationruns"],
         "/failed/groups/{id}": ids["failedmeasurementgroups"],
         "/failed/measurements/{id}": ids["failedmeasurements"],
     }

@@ -29,10 +29,19 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "bills": bill,
         "jobs": http.get("/billjobs").json()["data"][0]["id"],
         "users": http.get("/users").json()["data"][0]["id"],
+        "reconciliationruns": reconciled(http, store.ids["/reconciliations"]),
         "{session}": seller.link("acme")["id"],
         "{line}": line,
         "{kind}": "creditreasons",
     }
+
+
+def reconciled(http: httpx.Client, reconciliation: str) -> str:
+    """A run of a reconciliation, which is looked at while it is at work as well."""
+    upload = http.post("/sourceuploads", params={"name": "log.csv"}, content=b"uid,account,ts,bytes\n").json()["id"]
+    days = {"startDate": "2025-01-10", "endDate": "2025-01-11", "uploadId": upload}
+    run = http.post("/reconciliationruns", json={"reconciliationId": reconciliation, **days})
+    return str(run.json()["id"])
 
 
 def test_no_page_takes_an_id_of_another_organization(

@@ -44,6 +44,7 @@ NAVIGATION = (
     ("meters", "Meters", "/meters", May.SEE),
     ("explorer", "Explorer", "/explorer", May.SEE),
     ("failed", "Failed", "/failed", May.SEE),
+    ("reconciliations", "Reconciliation", "/reconciliations", May.SEE),
     ("jobs", "Jobs", "/jobs", May.SEE),
     ("playground", "Playground", "/playground", May.SEE),
     ("settings", "Settings", "/settings", May.SEE),

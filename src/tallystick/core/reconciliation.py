@@ -127,6 +127,12 @@ class ReconciledMeasure(Value, frozen=True, kw_only=True, omit_defaults=True):
     function: ReconciledFunction = ReconciledFunction.SUM
 
     @property
+    def label(self) -> str:
+        """What is compared, for people."""
+        counted = " (count)" if self.function is ReconciledFunction.COUNT else ""
+        return f"{self.meter}.{self.field}{counted}"
+
+    @property
     def read_from(self) -> str:
         """The column of the source."""
         return self.column or self.field

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -121,6 +121,11 @@ class ReconciliationRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     findings: int = 0
     findings_kept: int = 0
     failure: str | None = None
+
+    @property
+    def last_day(self) -> date:
+        """The last day that is compared."""
+        return self.request.end_date - timedelta(days=1)
 
     @property
     def sort(self) -> str:
