@@ -20,6 +20,7 @@ from tallystick.cli import (
     explain,
     forecast,
     hold,
+    insight,
     job,
     late,
     measurement,
@@ -61,6 +62,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(proof.app, name="proof")
+app.add_typer(insight.app, name="insight")
 app.command("simulate")(simulate.simulate)
 app.add_typer(catalog.app, name="catalog")
 app.command("explain")(explain.explain)
