@@ -264,6 +264,7 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/accounts/{id}/charge": (_of_account("/charge", "<h1"),),
     "/accounts/{id}/discount": (_of_account("/discount", "<h1"),),
     "/accounts/{id}/counters": (_of_account("/counters", "<h1"),),
+    "/accounts/{id}/known": (_of_account("/known", "<h1"),),
     "/accounts/{id}/end": (_of_account("/end", "<h1"),),
     "/plans/{id}/counterpricings/new": (_one("plans", "plan", "<h1", "/counterpricings/new"),),
     "/sign-in": (_at("/sign-in", "<form"),),

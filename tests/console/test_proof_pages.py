@@ -6,6 +6,7 @@ import html
 import json
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,14 @@ def books(server: Server) -> Iterator[Books]:
 
 
 @pytest.fixture
-def command(books: Books, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def command(books: Books, command_of: Callable[[Tenant], Run]) -> Run:
     """Runs a command for the books; answers what it printed."""
-    for name, value in books.tenant.environment().items():
-        monkeypatch.setenv(name, value)
+    return command_of(books.tenant)
+
+
+@pytest.fixture
+def command_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Tenant], Run]:
+    """Runs commands for an organisation."""
 
     def call(*arguments: str, code: int = 0) -> str:
         answered = run_command(list(arguments))
@@ -39,7 +44,12 @@ def command(books: Books, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         assert answered == code, said.err
         return said.out + (said.err if code else "")
 
-    return call
+    def bound(tenant: Tenant) -> Run:
+        for name, value in tenant.environment().items():
+            monkeypatch.setenv(name, value)
+        return call
+
+    return bound
 
 
 def test_the_bridge_from_january_to_february(books: Books, command: Run) -> None:
@@ -135,3 +145,24 @@ def test_a_proof_is_written_and_checked_without_the_server(
     assert f"bill {books.bills[2]}: line 2 is not as it was written" in said
     assert json.loads(command("proof", "verify", str(file), "--json", code=1).splitlines()[0])["verified"] is False
     assert "cannot read" in command("proof", "verify", str(tmp_path / "none"), code=1)
+
+
+def test_what_was_known_at_a_moment(own_books: Books, command_of: Callable[[Tenant], Run]) -> None:  # noqa: F811  # the fixture
+    """February was 60 bytes, 35.00; 8 more came since: 37.00."""
+    books = own_books
+    february = {"uid": "d", "meter": "traffic", "account": "acme", "ts": "2025-02-12", "measure": {"bytes": 8}}
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    time.sleep(0.01)
+    books.shop.measure(february | {"where": {"region": "eu"}, "metadata": {"file": "f"}})
+    account = books.shop.ids["/accounts"]
+    asked = {"knownAt": moment, "lastDateInBillingPeriod": "2025-02-28"}
+    found = read(books.http.get(f"/accounts/{account}/known", params=asked))
+    assert (found["then"]["bill"]["billTotal"], found["now"]["bill"]["billTotal"]) == (35, 37)
+    assert (found["difference"], found["usage"][0]["totalThen"], found["usage"][0]["totalNow"]) == (2, 60, 68)
+    assert found["stored"] == found["stored"] | {"billId": books.bills[2], "asThen": True}
+    page = books.page(f"/accounts/{account}/known?at={moment}&until=2025-02-28")
+    assert {"35", "37", "2", "60", "68"} <= set(EXACT.findall(page))
+    told = command_of(books.tenant)("account", "known", "acme", "--at", moment, "--until", "2025-02-28")
+    assert "SUM of bytes: 60 then, 68 now" in told
+    for wrong in ({"knownAt": "2999-01-01"}, {"knownAt": "soon"}):
+        assert books.http.get(f"/accounts/{account}/known", params=wrong).status_code == 400

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tallystick.cli.bill import account_id, money, print_bills
+from tallystick.cli.bill import account_id, money, plain, print_bills
 from tallystick.cli.client import Client
 from tallystick.cli.connection import Connection, connected
 from tallystick.cli.printing import JsonOption, print_json, print_table, say
@@ -109,3 +109,34 @@ def _print(found: dict[str, Any]) -> None:
 
 def _left(commitment: dict[str, Any]) -> Any:
     return commitment["amount"] - commitment.get("amountSpent", 0)
+
+
+@app.command("known")
+@connected
+def known(
+    connection: Connection,
+    account: Annotated[str, typer.Argument(help="Code of an account.", metavar="ACCOUNT")],
+    at: Annotated[str, typer.Option("--at", help="The moment, such as 2025-02-03T12:00:00Z.", metavar="MOMENT")],
+    until: Annotated[
+        str | None, typer.Option(help="Last day of the billing period; the open one if absent.", metavar="DATE")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """What was known at a moment about a billing period, and what changed since: usage, configuration, money."""
+    with connection.open() as client:
+        path = f"/accounts/{account_id(client, account)}/known"
+        found = client.get(path, knownAt=at, lastDateInBillingPeriod=until)
+    if json:
+        print_json(found)
+        return
+    for name in ("then", "now"):
+        bill = found[name].get("bill")
+        said = f"{bill['billTotal']} {bill['currency']}" if bill else f"no bill: {found[name].get('problem')}"
+        say(f"{name}, with the journal up to {found[name]['journalPosition']}: {said}")
+    if found["bridge"]:
+        say(found["bridge"]["sentence"])
+    for each in found["usage"]:
+        then, now = plain(each["totalThen"]), plain(each["totalNow"])
+        say(f"{each['method']} of {each['field']}: {then} then, {now} now")
+    for each in found["configuration"]:
+        say(f"{each['kind']} {each['id']}: version {each['versionThen']} then, {each['versionNow']} now")

@@ -50,6 +50,14 @@ class Overlay:
             entity = None if value is None else _entity(records, SUPPOSABLE[each.kind], each.id, value, at)
             self._changed.setdefault(each.kind, {})[each.id] = entity
 
+    @classmethod
+    def showing(cls, records: OrganizationRecords, changed: Mapping[str, Mapping[str, Entity[Any] | None]]) -> Overlay:
+        """Records in which these entities, by kind and id, stand as they are given; None for one that does not."""
+        made = cls.__new__(cls)
+        made._records = records
+        made._changed = {kind: dict(entities) for kind, entities in changed.items()}
+        return made
+
     @property
     def organization_id(self) -> str:
         return self._records.organization_id
@@ -78,6 +86,9 @@ class Overlay:
 
     def versions(self, of: type[V], id: str) -> list[Entity[V]]:
         return self._records.versions(of, id)
+
+    def changed_since(self, of: type[V], moment: datetime) -> dict[str, Entity[V] | None]:
+        return self._records.changed_since(of, moment)
 
     def by_code(self, of: type[V], code: str) -> Entity[V] | None:
         changed = self._of(of).values()

@@ -42,7 +42,7 @@ from tallystick.pipeline.agreements import read_agreements
 from tallystick.pipeline.rate import Rated, setting_of
 from tallystick.ports import OrganizationRecords
 
-_KINDS: dict[str, type[Value]] = {
+KINDS: dict[str, type[Value]] = {
     each.kind: each
     for each in (
         Account,
@@ -115,7 +115,7 @@ def _terms(records: OrganizationRecords, uses: Iterable[Used], of: AccountPeriod
 
 def at_version(records: OrganizationRecords, used: Used) -> Entity[Any]:
     """A configured thing as it was when a bill used it. Refusal `not_found`."""
-    entity = records.at_version(_KINDS[used.kind], used.id, used.version)
+    entity = records.at_version(KINDS[used.kind], used.id, used.version)
     if entity is None:
         message = f"version {used.version} of the {used.kind} {used.id}, which the bill used, is not there any more"
         raise Refusal("not_found", message)

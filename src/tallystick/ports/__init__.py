@@ -145,6 +145,9 @@ class OrganizationRecords(Protocol):
     def versions(self, of: type[V], id: str) -> list[Entity[V]]:
         """Every version that the entity ever had, oldest first, of a deleted one too."""
 
+    def changed_since(self, of: type[V], moment: datetime) -> dict[str, Entity[V] | None]:
+        """The entities of a kind that were written after a moment, by id, as they stood at it; None if they did not."""
+
     def by_code(self, of: type[V], code: str) -> Entity[V] | None:
         """The entity with this code, compared exactly."""
 

@@ -300,6 +300,10 @@ class UsageStore(Protocol):
         `withdrawn` take out what was counted before, from their own positions on; a measurement that is withdrawn twice
         is out from the first time on."""
 
+    def position_by(self, moment: Instant) -> int:
+        """The highest journal position of a measurement that was received by a moment, in any organisation; 0 if none
+        was. What the journal has behind it was received later, or is no measurement."""
+
     @property
     def mark(self) -> int:
         """The journal position up to which the store is complete."""

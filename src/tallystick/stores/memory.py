@@ -59,6 +59,10 @@ class MemoryUsage:
                 self._withdrawn.setdefault(each.of, each)
         self._mark = max(self._mark, mark)
 
+    def position_by(self, moment: Instant) -> int:
+        """See ports.UsageStore."""
+        return max((row.position for row in list(self._rows.values()) if row.received <= moment), default=0)
+
     @property
     def mark(self) -> int:
         """The journal position up to which the store is complete."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -71,6 +72,26 @@ VERSIONS = (
         entity_version.c.removed == 0,
     )
     .order_by(entity_version.c.version)
+)
+
+# What was written of a kind after a moment, and every version that was written by then, oldest first.
+WRITTEN_SINCE = (
+    select(entity_version.c.id)
+    .where(
+        entity_version.c.organization_id == bindparam("organization_id"),
+        entity_version.c.kind == bindparam("kind"),
+        entity_version.c.modified > bindparam("moment"),
+    )
+    .distinct()
+)
+STOOD_AT = (
+    select(*(entity_version.c[column.name] for column in _ENTITY), entity_version.c.removed)
+    .where(
+        entity_version.c.organization_id == bindparam("organization_id"),
+        entity_version.c.kind == bindparam("kind"),
+        entity_version.c.modified <= bindparam("moment"),
+    )
+    .order_by(entity_version.c.id, entity_version.c.version)
 )
 
 # The newest sequence number of a kind: where `every` stops, however much is added meanwhile.
@@ -142,6 +163,16 @@ def versions(run: Run, organization_id: str, of: type[V], id: str) -> list[Entit
         return []
     rows = run(VERSIONS, {"organization_id": organization_id, "kind": _kind(of), "id": id})
     return [_entity(of, row) for row in rows]
+
+
+def changed_since(run: Run, organization_id: str, of: type[V], at: datetime) -> dict[str, Entity[V] | None]:
+    """The entities of a kind that were written after a moment, as they stood at it."""
+    asked = {"organization_id": organization_id, "kind": _kind(of), "moment": stamp(at)}
+    found: dict[str, Entity[V] | None] = {row.id: None for row in run(WRITTEN_SINCE, asked)}
+    for row in run(STOOD_AT, asked) if found else ():
+        if row.id in found:
+            found[row.id] = None if row.removed else _entity(of, row)
+    return found
 
 
 def users_of(run: Run, organization_id: str, id: str) -> list[tuple[str, str]]:

@@ -92,6 +92,9 @@ class SqlOrganization:
     def versions(self, of: type[V], id: str) -> list[Entity[V]]:
         return entities.versions(self._about(of.kind), self._organization_id, of, id)
 
+    def changed_since(self, of: type[V], moment: datetime) -> dict[str, Entity[V] | None]:
+        return entities.changed_since(self._about(of.kind), self._organization_id, of, moment)
+
     def by_code(self, of: type[V], code: str) -> Entity[V] | None:
         return entities.by_code(self._about(of.kind), self._organization_id, of, code)
 

@@ -62,6 +62,10 @@ class RunningUsage:
             self._recent.take_back(after)
             raise
 
+    def position_by(self, moment: Instant) -> int:
+        """See ports.UsageStore."""
+        return self._store.position_by(moment)
+
     @property
     def mark(self) -> int:
         """The journal position up to which the store is complete."""

@@ -87,6 +87,14 @@ def behind(
     )
 
 
+def position_by(connection: Connection, moment: Instant) -> int:
+    """See ports.UsageStore."""
+    bindings = Bindings()
+    statement = f"SELECT max(position) FROM {DATABASE}.measurement WHERE received <= {bindings.instant(moment)}"
+    ((found,),) = connection.rows(statement, bindings)
+    return int(found)
+
+
 def set_of(connection: Connection, organization: str, fields: Fields, asked: Behind) -> SetHash:
     """See ports.OrganizationUsage. The text that is hashed is that of `core.set_hash.element`."""
     bindings, field = Bindings(), asked.question.field

@@ -88,6 +88,10 @@ class ClickHouseUsage:
         self._ahead = frozenset(position for position in ahead if position > mark)
         reached("projection.marked")
 
+    def position_by(self, moment: Instant) -> int:
+        """See ports.UsageStore."""
+        return lineage.position_by(self._connection, moment)
+
     @property
     def mark(self) -> int:
         """The journal position up to which the store is complete."""
