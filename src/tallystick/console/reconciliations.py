@@ -8,13 +8,16 @@ from datetime import date, timedelta
 
 from tallystick.console.form import Form
 from tallystick.console.page import Html, Page, Redirect, Visit
+from tallystick.control import organization_config
 from tallystick.control.desk import new_id
 from tallystick.control.reconciliations import RECONCILIATIONS
 from tallystick.control.source_uploads import create_upload
 from tallystick.core import wire
 from tallystick.core.entity import Entity
+from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import local_day
 from tallystick.core.reconciliation import (
+    AccuracyLevel,
     Reconciliation,
     ReconciliationBasis,
     ReconciliationRequest,
@@ -167,6 +170,21 @@ def _sent(visit: Visit, asked: Entity[Reconciliation]) -> str | None:
     return create_upload(visit.desk, visit.app.sources, f"upload.{form}{ending}", content).id
 
 
+def _gate(visit: Visit) -> Redirect:
+    """Have bills wait for it, or no longer. Another reconciliation that they wait for stays as it is."""
+    asked = RECONCILIATIONS.retrieve(visit.records, visit.path["id"])
+    level = visit.form.choice("level", AccuracyLevel)
+    config = organization_config.current(visit.records)
+    if level is None and config.value.required_reconciliation_id != asked.id:
+        return Redirect(f"/reconciliations/{asked.id}", notice="Bills do not wait for it.")
+    gate = None if level is None else {"reconciliationId": asked.id, "level": level}
+    body = {**wire.decode(dict[str, object], wire.encode(config.value)), "billRequires": gate}
+    value = wire.decode(OrganizationConfig, wire.encode(body))
+    organization_config.update(visit.desk, value, config.version)
+    notice = "Bills no longer wait for it." if level is None else f"Bills wait for it to reach {level.capitalize()}."
+    return Redirect(f"/reconciliations/{asked.id}", notice=notice)
+
+
 def _delete(visit: Visit) -> Redirect:
     gone = RECONCILIATIONS.delete(visit.desk, visit.path["id"])
     return Redirect("/reconciliations", notice=f"{gone.value.name} is deleted.")
@@ -213,6 +231,15 @@ PAGES = (
         section="reconciliations",
         again=_one,
         file_bytes=FILE_BYTES + 100_000,
+    ),
+    Page(
+        method="POST",
+        path="/reconciliations/{id}/gate",
+        run=_gate,
+        title="Have bills wait for a reconciliation",
+        may=May.ADMINISTER,
+        section="reconciliations",
+        again=_one,
     ),
     Page(
         method="POST",

@@ -84,8 +84,8 @@ class ReconciledField(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 class ReconciliationRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One comparison. `accuracy` is 1 − (missing + extra + |differing|) / source, as a percentage to 0.01: of one
     measure by quantity; of several, of unlike units, each counted by its share of the source's values. With RECORDS,
-    `recordAccuracy` is the same by number of measurements, and the worse of the two decides the `level`, together with
-    the share of rows that could be read."""
+    `recordAccuracy` is the same by number of measurements. The accuracy decides the `level`, or the share of rows that
+    could be read where that is worse."""
 
     id: str
     version: int

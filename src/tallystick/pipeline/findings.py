@@ -24,7 +24,7 @@ from tallystick.core.reconciliation_run import (
     ReconciliationStatus,
 )
 from tallystick.core.reconciling import Tally, accuracy_of, level_of, overall, percent, worst
-from tallystick.pipeline.reconciliation_runs import moved, put_found, put_run, read_run
+from tallystick.pipeline.reconciliation_runs import moved, put_found, put_run, read_run, tell
 from tallystick.ports import OrganizationRecords, Page, Where
 
 UNKNOWN = "?"  # before the name of an account that only the source knows
@@ -156,7 +156,6 @@ class Findings:
         by_record: Fraction | None = None
         if self.asked.comparison is ReconciliationBasis.RECORDS:
             by_record = accuracy_of(self.missing + self.extra + self.differing, self.records)
-            levels.append(level_of(by_record))
         with self._store.transaction() as write:
             standing = read_run(write, self.run.id)
             if not standing.status.active:
@@ -175,6 +174,7 @@ class Findings:
                 **self._counts(),
             )
             put_run(write, self.run)
+            tell(write, self.run)
         return self.run
 
     def _counts(self) -> dict[str, object]:

@@ -29,6 +29,7 @@ from tallystick.pipeline.reconciliation_runs import (
     moved,
     put_run,
     read_run,
+    tell,
 )
 from tallystick.pipeline.rows import Row, Unreadable, format_of, open_rows
 from tallystick.ports import OrganizationRecords, OrganizationUsage, UidIndex
@@ -84,6 +85,7 @@ def fail_run(records: OrganizationRecords, id: str, *, reason: str, now: Instant
         if run.status.active:
             run = moved(run, now, status=ReconciliationStatus.FAILED, phase="", failure=reason[:1_000])
             put_run(write, run)
+            tell(write, run)
     return run
 
 

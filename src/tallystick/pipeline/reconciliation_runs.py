@@ -11,6 +11,8 @@ import msgspec
 
 from tallystick.core import wire
 from tallystick.core.entity import Entity
+from tallystick.core.ids import named_id
+from tallystick.core.ingest_failure import Event
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, day_start
 from tallystick.core.reconciliation import AccuracyLevel, Reconciliation, ReconciliationRequest, SourceType
@@ -23,6 +25,7 @@ from tallystick.core.reconciliation_run import (
     ReconciliationStatus,
 )
 from tallystick.errors import Refusal
+from tallystick.pipeline.ingest.failures import event_document
 from tallystick.ports import (
     Actor,
     Document,
@@ -36,6 +39,7 @@ from tallystick.ports import (
 KIND = "reconciliationrun"
 GROUP_KIND = "reconciliationgroup"
 FINDING_KIND = "reconciliationfinding"
+EVENT_NAME, EVENT_TYPE = "reconciliation.differs", "ReconciliationDiffers"
 AT_ONCE = 20  # runs of an organisation that are looked at in one turn
 REMOVED_AT_ONCE = 1_000
 KEPT_RUNS = 100  # of a reconciliation, with all that they found
@@ -129,6 +133,27 @@ def list_runs(
 def runs_to_do(records: OrganizationRecords) -> list[ReconciliationRun]:
     """Some runs that have something left to do, oldest first."""
     return list(list_runs(records, Page(size=AT_ONCE), active=True).rows)[::-1]
+
+
+def tell(write: Transaction, run: ReconciliationRun) -> None:
+    """Tell of a run that failed or is less than GOOD, in the transaction that ends it: once for each run."""
+    if run.status is ReconciliationStatus.COMPLETE and run.level is AccuracyLevel.GOOD:
+        return
+    said: dict[str, object] = {
+        "eventName": EVENT_NAME,
+        "reconciliationId": run.reconciliation_id,
+        "reconciliationRunId": run.id,
+        "name": run.name,
+        "startDate": run.request.start_date,
+        "endDate": run.request.end_date,
+        "accuracy": run.accuracy,
+        "level": run.level,
+        "reason": run.failure,
+    }
+    details = {name: value for name, value in said.items() if value is not None}
+    id_ = named_id(run.id, "event")
+    event = Event(id=id_, event_name=EVENT_NAME, event_time=run.dt_last_modified, m3ter_event=details)
+    write.put_documents("event", [event_document(event, event_type=EVENT_TYPE, account_id=None, resource_id=run.id)])
 
 
 def cancel_run(records: OrganizationRecords, id: str, *, now: Instant) -> ReconciliationRun:
