@@ -250,6 +250,8 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/settings/anomalies": (_at("/settings/anomalies", "<form"),),
     "/late": (_at("/late", "Late usage"),),
     "/settings/late": (_at("/settings/late", "<form"),),
+    "/meters/health": (_at("/meters/health", "<table"),),
+    "/meters/{id}/health": (_one("meters", "meter", "Complete", "/health"),),
     "/holds": (_at("/holds", "No bill is held"),),
     "/anomalies": (_at("/anomalies", "<table"),),
     "/settings/invoices": (_at("/settings/invoices", "<form"),),

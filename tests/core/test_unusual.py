@@ -47,6 +47,7 @@ ROWS = [
         None,
     ),
     ("few ones as regular as the week do not", 0, [1] * 28, DROP, 1),
+    ("also where one came out of line", 0, [1] * 13 + [0] + [1] * 15, DROP, 1),
     ("nor do they on the days after they ceased", 0, [1] * 27 + [0], DROP, 1),
     ("never anything", 0, [0] * 30, None, None),
     ("the first usage", 4000, [0] * 30, None, None),

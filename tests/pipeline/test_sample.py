@@ -87,7 +87,7 @@ def test_a_preview_is_what_a_bill_counts(open_desk: Opener, given: dict[str, Any
     }
     assert billed
     (aggregation,) = desk.world.of(Aggregation).values()
-    found = preview_aggregation(desk.usage, aggregation.value, MONTH, desk.usage_store.mark)
+    found = preview_aggregation(desk.records, desk.usage, aggregation.value, MONTH, desk.usage_store.mark)
     assert {(row.account_id, row.segment, row.units) for row in found.rows} == billed
     assert (found.measurements, found.accounts, found.found) == (4, 2, len(billed))
 
@@ -96,7 +96,7 @@ def test_the_greatest_come_first_and_the_rest_is_counted(open_desk: Opener) -> N
     desk = open_desk(world_of())
     use(desk)
     (aggregation,) = desk.world.of(Aggregation).values()
-    found = preview_aggregation(desk.usage, aggregation.value, MONTH, desk.usage_store.mark, most=1)
+    found = preview_aggregation(desk.records, desk.usage, aggregation.value, MONTH, desk.usage_store.mark, most=1)
     assert [(row.account_id, str(row.value), row.count) for row in found.rows] == [(id_of("account", "acme"), "21", 3)]
     assert (found.found, found.accounts) == (2, 2)
 
@@ -127,7 +127,7 @@ def test_too_much_is_not_looked_at(open_desk: Opener, monkeypatch: pytest.Monkey
     (aggregation,) = desk.world.of(Aggregation).values()
     monkeypatch.setattr(sample, "MOST", 3)
     with pytest.raises(Refusal, match="the period has 4 measurements, a preview looks at 3 at most"):
-        preview_aggregation(desk.usage, aggregation.value, MONTH, desk.usage_store.mark)
+        preview_aggregation(desk.records, desk.usage, aggregation.value, MONTH, desk.usage_store.mark)
     meter = [aggregation.value.meter_id]
     week = Period(at("2023-11-24"), at("2023-12-01"))
     assert recent_period(desk.usage, meter, at("2023-12-15T12:00:00Z"), "UTC") == week

@@ -87,7 +87,7 @@ def of_aggregation(call: Call, body: Any) -> CountedPreviewReply:
     meter = the(call.records, Meter, aggregation.meter_id)
     require_countable(aggregation, meter)
     period = _period(call, [aggregation.meter_id])
-    found = preview_aggregation(call.usage, aggregation, period, call.app.usage.mark, _most(call))
+    found = preview_aggregation(call.records, call.usage, aggregation, period, call.app.usage.mark, _most(call))
     return _counted(call, aggregation_sentence(aggregation, meter), found, aggregation.segmented_fields or ())
 
 

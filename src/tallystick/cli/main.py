@@ -25,6 +25,7 @@ from tallystick.cli import (
     late,
     measurement,
     measurements,
+    meter,
     org,
     proof,
     quote,
@@ -57,6 +58,7 @@ app.command("forecast")(forecast.forecast)
 app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
 app.command("late")(late.late)
+app.add_typer(meter.app, name="meter")
 app.command("anomalies")(hold.anomalies)
 app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")

@@ -49,7 +49,7 @@ def _aggregation(visit: Visit) -> Html:
 
 def _preview(visit: Visit, aggregation: Aggregation) -> object:
     period = period_of(visit, [aggregation.meter_id])
-    found = preview_aggregation(visit.usage, aggregation, period, visit.app.usage.mark, ROWS)
+    found = preview_aggregation(visit.records, visit.usage, aggregation, period, visit.app.usage.mark, ROWS)
     return shown(visit, found, aggregation.segmented_fields or ())
 
 

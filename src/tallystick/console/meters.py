@@ -14,6 +14,8 @@ from tallystick.core.definition import aggregation_sentence, meter_sentence
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, Meter
 from tallystick.core.user import May
+from tallystick.errors import Refusal
+from tallystick.pipeline.meter_health import Window, health_of, whole_health_of, window_of
 from tallystick.pipeline.sample import preview_meter
 from tallystick.ports import Page as Part
 from tallystick.ports import Where
@@ -41,6 +43,30 @@ def _meter(visit: Visit) -> Html:
         "recent": recent,
     }
     return Html("meter.html", values)
+
+
+def _health(visit: Visit) -> Html:
+    """How one meter is."""
+    meter = METERS.retrieve(visit.records, visit.path["id"])
+    texts = [each for each in meter.value.fields if not each.category.numeric]
+    source = visit.query.text("sourceField")
+    if source is not None and source not in {each.code for each in texts}:
+        message = f"sourceField: the meter has no text field {source[:40]!r}"
+        raise Refusal("invalid_request", message, field="sourceField")
+    health = whole_health_of(visit.records, visit.usage, meter, _window(visit), source)
+    options = [("", "No field"), *((each.code, each.name) for each in texts)]
+    return Html("meter_health.html", {"meter": meter, "health": health, "options": options, "source": source})
+
+
+def _every_health(visit: Visit) -> Html:
+    """How all meters are."""
+    found = visit.records.find(Meter, Where(), visit.query.page(highest=SIZE))
+    rows = health_of(visit.records, visit.usage, found.rows, _window(visit))
+    return Html("meters_health.html", {"rows": rows, "next_token": found.next_token})
+
+
+def _window(visit: Visit) -> Window:
+    return window_of(visit.now, visit.config.timezone, visit.app.usage.mark)
 
 
 def _new(visit: Visit) -> Html:
@@ -92,6 +118,7 @@ def _value(visit: Visit, before: Entity[Meter] | None) -> Meter:
         "productId": form.text("productId"),
         "dataFields": [_field(each) for each in _typed(visit, "field")],
         "derivedFields": [_field(each) for each in _typed(visit, "derived")],
+        "excludeFilter": form.text("excludeFilter"),
     }
     return changed(Meter, before, typed)
 
@@ -125,6 +152,8 @@ PAGES = (
         section="meters",
         again=_new,
     ),
+    Page(method="GET", path="/meters/health", run=_every_health, title="How the meters are", section="meters"),
+    Page(method="GET", path="/meters/{id}/health", run=_health, title="How a meter is", section="meters"),
     Page(method="GET", path="/meters/{id}", run=_meter, title="One meter", section="meters"),
     Page(method="GET", path="/meters/{id}/edit", run=_edit, title="Edit a meter", may=May.CONFIGURE, section="meters"),
     Page(

@@ -26,8 +26,8 @@ def require_countable(aggregation: Aggregation, meter: Meter) -> None:
     _require_segments(aggregation, meter)
     _require_text_field("gaugeField", aggregation.gauge_field, meter)
     _require_text_field("correlationField", aggregation.correlation_field, meter)
-    _require_filter("filter", aggregation.filter, meter)
-    _require_filter("successFilter", aggregation.success_filter, meter)
+    require_filter("filter", aggregation.filter, meter)
+    require_filter("successFilter", aggregation.success_filter, meter)
 
 
 def _require_target(aggregation: Aggregation, meter: Meter) -> None:
@@ -62,7 +62,8 @@ def _require_text_field(name: str, code: str | None, meter: Meter) -> None:
         raise rule_broken(name, f"must be a text field; {code!r} is {field.category}")
 
 
-def _require_filter(name: str, text: str | None, meter: Meter) -> None:
+def require_filter(name: str, text: str | None, meter: Meter) -> None:
+    """Refuse a filter that is no condition on the fields of a meter. Refusal `rule_broken`."""
     if text is None:
         return
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.control.aggregations import require_countable
+from tallystick.control.aggregations import require_countable, require_filter
 from tallystick.control.compound_aggregations import require_product_of_compounds
 from tallystick.control.custom_fields import current, require_defaults
 from tallystick.control.desk import Draft, Noun, rule_broken
@@ -40,6 +40,7 @@ def require_calculable(read: OrganizationRecords, meter: Meter) -> None:
 
 def _check(draft: Draft[Meter]) -> Meter:
     require_calculable(draft.read, draft.value)
+    require_filter("excludeFilter", draft.value.exclude_filter, draft.value)
     if draft.before is not None:
         for aggregation in draft.read.every(Aggregation, Where(equal={"meter_id": (draft.id,)})):
             _require_still_countable(aggregation.value, aggregation.id, draft.value)

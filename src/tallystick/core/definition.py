@@ -41,7 +41,7 @@ def meter_sentence(meter: Meter) -> str:
     taken = _and([each for each in parts if each])
     derived = _and([_with_unit(each) for each in meter.derived_fields])
     computed = f", and computes {derived} from {'it' if len(numbers + texts) == 1 else 'them'}" if derived else ""
-    return f"Takes measurements with {taken}{computed}."
+    return f"Takes measurements with {taken}{computed}{_but(meter)}."
 
 
 def aggregation_sentence(aggregation: Aggregation, meter: Meter) -> str:
@@ -49,7 +49,7 @@ def aggregation_sentence(aggregation: Aggregation, meter: Meter) -> str:
     Model, in units of 1,000 ({token}), rounded up to whole ones."""
     target = meter.field(aggregation.target_field)
     name = aggregation.target_field if target is None else target.name
-    where = f" where {aggregation.filter}" if aggregation.filter else ""
+    where = (f" where {aggregation.filter}" if aggregation.filter else "") + _but(meter)
     split = ""
     if aggregation.segmented_fields:
         fields = [_name(meter, code) for code in aggregation.segmented_fields]
@@ -59,6 +59,10 @@ def aggregation_sentence(aggregation: Aggregation, meter: Meter) -> str:
         default = f"; {number(aggregation.default_value)} where there is none"
     counted = _counted(aggregation, meter, name, where)
     return f"{counted}{split}, {_in_units(aggregation)}{default}."
+
+
+def _but(meter: Meter) -> str:
+    return f", without those where {meter.exclude_filter}" if meter.exclude_filter else ""
 
 
 def compound_sentence(compound: CompoundAggregation) -> str:

@@ -52,7 +52,11 @@ class DerivedField(DataField, frozen=True, kw_only=True):
 
 
 class Meter(Value, frozen=True, kw_only=True):
-    """The schema of a stream of measurements. Without a product it is global: any product may price it."""
+    """The schema of a stream of measurements. Without a product it is global: any product may price it.
+
+    What `exclude_filter` is true of, such as test traffic, is kept and counted apart, and part of no aggregation (an
+    extension of ours, docs/decisions/0424-excluded-measurements.md).
+    """
 
     kind: ClassVar[str] = "meter"
     references: ClassVar[tuple[str, ...]] = ("product_id",)
@@ -64,6 +68,7 @@ class Meter(Value, frozen=True, kw_only=True):
     product_id: Id | None = None
     group_id: Id | None = None
     custom_fields: CustomFields | None = None
+    exclude_filter: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)] | None = None
 
     def check(self) -> None:
         seen: set[str] = set()

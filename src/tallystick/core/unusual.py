@@ -109,12 +109,14 @@ def _rose(day: Day, usual: Day, known: Sequence[Day], times: Decimal, least: int
 
 
 def _regular(known: Sequence[Day]) -> bool:
-    """Whether each weekday had usage in every week or in none, over two weeks at least, until it ceased."""
+    """Whether each weekday had usage in every week or in none, but for one day, over two weeks at least, until it
+    ceased."""
     last = max(place for place, each in enumerate(known) if each.count)
     known = known[: last + 1]
     if len(known) < 2 * WEEK:
         return False
-    return all(len({bool(each.count) for each in known[place::WEEK]}) == 1 for place in range(WEEK))
+    used = [[bool(each.count) for each in known[place::WEEK]] for place in range(WEEK)]
+    return sum(min(sum(each), len(each) - sum(each)) for each in used) <= 1
 
 
 def _median(days: Sequence[Day]) -> Day:

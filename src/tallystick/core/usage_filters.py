@@ -1,4 +1,5 @@
-"""The usage that a contract is about, as a filter of what is measured (source: reference 3.8).
+"""The usage that is charged, as a filter of what is measured: what a contract is about (source: reference 3.8), and
+what the meter does not exclude.
 
 Values that are included for one dimension are alternatives; different dimensions, and what is excluded, all hold
 together. A measurement without the dimension is not included by any value, and not excluded by any
@@ -16,11 +17,14 @@ from tallystick.errors import Refusal
 
 
 def narrowed(filter: str | None, by: Iterable[UsageFilter], meter: Meter) -> str | None:
-    """The filter of an aggregation, narrowed to the usage of a contract; None when everything counts.
+    """The filter of an aggregation, narrowed to the usage of a contract and to what the meter does not exclude; None
+    when everything counts.
 
-    Refusal `rule_broken` when the two together are longer than a filter may be.
+    Refusal `rule_broken` when they are together longer than a filter may be.
     """
     conditions = [] if filter is None else [f"({filter})"]
+    if meter.exclude_filter is not None:
+        conditions.append(not_excluded(meter.exclude_filter))
     included: dict[str, list[str]] = {}
     excluded: dict[str, list[str]] = {}
     for each in by:
@@ -37,10 +41,17 @@ def narrowed(filter: str | None, by: Iterable[UsageFilter], meter: Meter) -> str
     if len(text) > MAX_LENGTH:
         raise Refusal(
             "rule_broken",
-            f"usageFilters: with the filter of the aggregation they make {len(text)} characters; at most {MAX_LENGTH}",
+            "usageFilters: with the filter of the aggregation and the rule of the meter they make "
+            f"{len(text)} characters; at most {MAX_LENGTH}",
             field="usageFilters",
         )
     return text
+
+
+def not_excluded(rule: str) -> str:
+    """The condition that an exclusion rule is not true of a measurement. A comparison with a field that
+    is missing is false, as everywhere in the language."""
+    return f"NOT ({rule})"
 
 
 def _has(meter: Meter, code: str) -> bool:

@@ -23,7 +23,7 @@ from tallystick.core.set_hash import SetHash
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.periods import account_periods, holding
 from tallystick.ports import Behind, OrganizationRecords, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
-from tallystick.ports.usage import Arrival, ArrivalQuery
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
 
 PACE = "PACE"
 SHORTEST = timedelta(hours=6)  # of a period must be over: before that, a pace says nothing
@@ -97,6 +97,9 @@ class AtThisPace:
 
     def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
         return self._usage.arrivals(query)
+
+    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
+        return self._usage.undeclared(meter_ids, start, end, most)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         return self._usage.query(query)

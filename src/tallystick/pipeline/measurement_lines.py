@@ -20,6 +20,7 @@ from tallystick.core.catalog import Plan, Pricing
 from tallystick.core.compound import CompoundAggregation, codes_in
 from tallystick.core.entity import Entity
 from tallystick.core.lineage import Source
+from tallystick.core.meter import Meter
 from tallystick.core.period import Instant, Period
 from tallystick.core.plan_group import PlanGroupLink
 from tallystick.pipeline.ledger import every_document
@@ -39,6 +40,7 @@ class Reason(StrEnum):
     WITHDRAWN = "WITHDRAWN"  # it was withdrawn: bills that were made before keep it, others never had it
     NO_AGGREGATION = "NO_AGGREGATION"  # nothing is counted of its meter
     NO_FIELD = "NO_FIELD"  # it has no value of the field that is counted
+    EXCLUDED = "EXCLUDED"  # the rule of the meter excludes it, such as test traffic
     FILTERED = "FILTERED"  # the filter of the aggregation is not true of it
     NO_SEGMENT = "NO_SEGMENT"  # it is in none of the aggregation's segments
     NO_PLAN = "NO_PLAN"  # its account had no plan then
@@ -54,6 +56,7 @@ _SENTENCES = {
     Reason.WITHDRAWN: "It was withdrawn, so that no bill made since counts it.",
     Reason.NO_AGGREGATION: "No aggregation counts anything of its meter.",
     Reason.NO_FIELD: "It has no value of the field {field}.",
+    Reason.EXCLUDED: "The rule of its meter excludes it: it is kept, and counts nowhere.",
     Reason.FILTERED: "The filter of {name} is not true of it: {filter}",
     Reason.NO_SEGMENT: "It is in none of the segments of {name}.",
     Reason.NO_PLAN: "Its account had no plan at that time.",
@@ -229,7 +232,8 @@ def _why(
     row: UsageRow,
 ) -> NotOnLine:
     """Why a measurement is on no line for an aggregation: the first reason that holds."""
-    itself = _why_not_counted(usage, of.value, row)
+    meter = records.get(Meter, row.meter_id)
+    itself = _why_not_counted(usage, of.value, row, meter.value.exclude_filter if meter else None)
     if itself:
         return _because(itself, of)
     priced = _priced(records, of, row)
@@ -246,8 +250,8 @@ def _why(
     return _because(Reason.SUPPRESSED if suppressed else Reason.NOT_YET_BILLED, of)
 
 
-def _why_not_counted(usage: OrganizationUsage, of: Aggregation, row: UsageRow) -> Reason | None:
-    """Whether the measurement itself is none that the aggregation counts."""
+def _why_not_counted(usage: OrganizationUsage, of: Aggregation, row: UsageRow, excluded: str | None) -> Reason | None:
+    """Whether the measurement itself is none that the aggregation counts; `excluded` is the rule of its meter."""
     if of.target_field not in row.numbers and of.target_field not in row.texts:
         return Reason.NO_FIELD
     question = Question(
@@ -261,6 +265,10 @@ def _why_not_counted(usage: OrganizationUsage, of: Aggregation, row: UsageRow) -
         filter=of.filter,
         segmented_fields=(),
     )
+    if excluded is not None:
+        by_rule = msgspec.structs.replace(question, filter=excluded)
+        if _among(usage, Behind(question=by_rule), row):
+            return Reason.EXCLUDED
     if of.filter is not None and not _among(usage, Behind(question=question), row):
         return Reason.FILTERED
     values = {field: row.texts.get(field, "") for field in of.segmented_fields or ()}

@@ -34,6 +34,7 @@ from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationCustomFields
 from tallystick.core.period import Instant, Period, day_start, local_day
 from tallystick.core.quantity import to_units
+from tallystick.core.usage_filters import narrowed
 from tallystick.core.working import NamedValue
 from tallystick.errors import Refusal, Rejection
 from tallystick.pipeline.ingest.failures import FAILED
@@ -132,11 +133,16 @@ def require_bounded(usage: OrganizationUsage, meter_ids: Sequence[str], period: 
 
 
 def preview_aggregation(
-    usage: OrganizationUsage, aggregation: Aggregation, period: Period, up_to: int, most: int = 10
+    records: OrganizationRecords,
+    usage: OrganizationUsage,
+    aggregation: Aggregation,
+    period: Period,
+    up_to: int,
+    most: int = 10,
 ) -> CountedPreview:
     """What an aggregation comes to for accounts in a period, as on a bill for that period; the greatest first."""
     counted = require_bounded(usage, [aggregation.meter_id], period)
-    whole = _question(aggregation, period, up_to, aggregation.segmented_fields or ())
+    whole = _question(records, aggregation, period, up_to, aggregation.segmented_fields or ())
     accounts, more = _busiest(usage, [whole])
     question = msgspec.structs.replace(whole, accounts=accounts)
     rows = [
@@ -176,7 +182,7 @@ def preview_compound(
     inputs = {code: records.by_code(Aggregation, code) for code in codes_in(compound.calculation)}
     known = {code: entity.value for code, entity in inputs.items() if entity is not None}
     counted = require_bounded(usage, sorted({each.meter_id for each in known.values()}), period)
-    questions = {code: _question(each, period, up_to, ()) for code, each in known.items()}
+    questions = {code: _question(records, each, period, up_to, ()) for code, each in known.items()}
     accounts, more = _busiest(usage, list(questions.values()))
     answers = {code: _answers(usage, asked, accounts) for code, asked in questions.items()}
     tables = _tables(records, codes_of(compound.calculation))
@@ -283,8 +289,12 @@ def _as_sent(row: UsageRow, meter: Meter, code: str, account: str) -> Measuremen
     return wire.decode(Measurement, wire.encode(body))
 
 
-def _question(aggregation: Aggregation, period: Period, up_to: int, split: Sequence[str]) -> Question:
-    return question_about(aggregation, period, up_to, whole=period, filter=aggregation.filter, split=tuple(split))
+def _question(
+    records: OrganizationRecords, aggregation: Aggregation, period: Period, up_to: int, split: Sequence[str]
+) -> Question:
+    meter = records.get(Meter, aggregation.meter_id)
+    filter_ = aggregation.filter if meter is None else narrowed(aggregation.filter, (), meter.value)
+    return question_about(aggregation, period, up_to, whole=period, filter=filter_, split=tuple(split))
 
 
 def _answers(usage: OrganizationUsage, asked: Question, accounts: tuple[str, ...]) -> dict[str, Measured]:

@@ -8,7 +8,7 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected
 from tallystick.ports import Behind, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
-from tallystick.ports.usage import Arrival, ArrivalQuery
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
 
 
 class Supposing:
@@ -43,6 +43,9 @@ class Supposing:
 
     def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
         return self._usage.arrivals(query)
+
+    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
+        return self._usage.undeclared(meter_ids, start, end, most)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         return self._usage.query(query)

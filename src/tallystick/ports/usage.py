@@ -215,6 +215,18 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Undeclared:
+    """A field that measurements of a meter carry and that the meter does not declare: in how many of a window, and the
+    timestamps of the first and the last of these."""
+
+    meter_id: str
+    code: str
+    count: int
+    first_ts: Instant
+    last_ts: Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Behind:
     """The measurements that an answer was made of: those of the question, of one of its segments, with journal
     positions above `above`.
@@ -270,6 +282,9 @@ class OrganizationUsage(Protocol):
 
     def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
         """When measurements arrived, by meter and, if asked, account; those without any are left out."""
+
+    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
+        """The fields that measurements of meters carry undeclared, the most frequent first, at most so many."""
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """Rows of a query that has columns: latest time group first, at most `limit + 1` of them (the one more says

@@ -8,7 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import cmp_to_key
+from typing import Any
 
+from tallystick.core import wire
 from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.field_condition import holds
 from tallystick.core.period import Instant, stretch
@@ -26,7 +28,7 @@ from tallystick.ports import (
     UsageRow,
     Withdrawn,
 )
-from tallystick.ports.usage import Arrival, ArrivalQuery
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
 from tallystick.stores import plain_aggregation, plain_lineage
 
 GroupValue = str | Instant | None
@@ -138,6 +140,20 @@ class MemoryOrganizationUsage:
             if wanted and (query.account_ids is None or row.account_id in query.account_ids):
                 groups[row.meter_id, row.account_id if query.by_account else None].append(row)
         return [_arrival(*group, rows, query) for group, rows in sorted(groups.items())]
+
+    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
+        """See ports.OrganizationUsage."""
+        found: dict[tuple[str, str], list[Instant]] = defaultdict(list)
+        for row in self._store.rows(self._organization_id):
+            if row.extra is not None and row.meter_id in meter_ids and start <= row.ts < end:
+                for codes in wire.decode(dict[str, dict[str, Any]], row.extra.encode()).values():
+                    for code in codes:
+                        found[row.meter_id, code].append(row.ts)
+        every = [
+            Undeclared(meter_id=meter_id, code=code, count=len(ts), first_ts=min(ts), last_ts=max(ts))
+            for (meter_id, code), ts in found.items()
+        ]
+        return sorted(every, key=lambda each: (-each.count, each.meter_id, each.code))[:most]
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""

@@ -23,7 +23,7 @@ from tallystick.ports import (
     UsageStore,
     Withdrawn,
 )
-from tallystick.ports.usage import Arrival, ArrivalQuery
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
 from tallystick.stores.running_usage.kept import Kept
 from tallystick.stores.running_usage.recent import Recent
 
@@ -121,6 +121,10 @@ class RunningOrganizationUsage:
     def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
         """See ports.OrganizationUsage."""
         return self._usage.arrivals(query)
+
+    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
+        """See ports.OrganizationUsage."""
+        return self._usage.undeclared(meter_ids, start, end, most)
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""

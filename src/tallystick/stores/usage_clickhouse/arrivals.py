@@ -1,9 +1,11 @@
-"""When measurements arrived: how many came late, how fresh they are, how far arrival is behind the timestamps."""
+"""When measurements arrived, how far behind their timestamps; and which fields they carry undeclared."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tallystick.core.period import Instant
-from tallystick.ports.usage import Arrival, ArrivalQuery
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 
 _LAG = "toUnixTimestamp64Micro(received) - toUnixTimestamp64Micro(ts)"
@@ -43,4 +45,39 @@ def arrivals(connection: Connection, organization: str, query: ArrivalQuery, up_
         for meter, whose, count, late, later, received, ts, low, middle, high, highest in connection.rows(
             statement, bindings
         )
+    ]
+
+
+def undeclared(
+    connection: Connection,
+    organization: str,
+    meter_ids: Sequence[str],
+    window: tuple[Instant, Instant],
+    most: int,
+    up_to: int,
+) -> list[Undeclared]:
+    """The fields that measurements carry and their meters do not declare: what is kept beside the declared ones is a
+    JSON object of maps, each from codes to values."""
+    bindings = Bindings()
+    start, end = window
+    codes = "arrayMap(map -> JSONExtractKeys(map.2), JSONExtractKeysAndValuesRaw(assumeNotNull(extra)))"
+    statement = f"""
+        SELECT meter, code, count() AS found, min(ts), max(ts)
+        FROM (
+            SELECT meter, ts, arrayJoin(arrayFlatten({codes})) AS code
+            FROM {DATABASE}.measurement
+            WHERE organization = {bindings.text(organization)} AND meter IN {bindings.texts(meter_ids)}
+              AND position <= {bindings.bind(up_to, "UInt64")} AND extra IS NOT NULL
+              AND ts >= {bindings.instant(start)} AND ts < {bindings.instant(end)}
+        )
+        GROUP BY meter, code ORDER BY found DESC, meter, code LIMIT {bindings.bind(most, "UInt64")}"""
+    return [
+        Undeclared(
+            meter_id=str(meter),
+            code=str(code),
+            count=int(count),
+            first_ts=Instant.of(first),
+            last_ts=Instant.of(last),
+        )
+        for meter, code, count, first, last in connection.rows(statement, bindings)
     ]

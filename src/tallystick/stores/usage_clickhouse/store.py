@@ -14,9 +14,8 @@ from tallystick.core.running import Collected
 from tallystick.core.set_hash import SetHash
 from tallystick.failpoints import reached
 from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow, Withdrawn
-from tallystick.ports.usage import Arrival, ArrivalQuery
-from tallystick.stores.usage_clickhouse import collecting, explorer, lineage, questions, supposing
-from tallystick.stores.usage_clickhouse.arrivals import arrivals
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
+from tallystick.stores.usage_clickhouse import arrivals, collecting, explorer, lineage, questions, supposing
 from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks, withdrawals
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
@@ -180,7 +179,11 @@ class ClickHouseOrganizationUsage:
 
     def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
         """See ports.OrganizationUsage."""
-        return arrivals(self._connection, self._organization_id, query, self._mark())
+        return arrivals.arrivals(self._connection, self._organization_id, query, self._mark())
+
+    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
+        """See ports.OrganizationUsage."""
+        return arrivals.undeclared(self._connection, self._organization_id, meter_ids, (start, end), most, self._mark())
 
     def query(self, query: UsageQuery) -> list[UsageAnswer]:
         """See ports.OrganizationUsage."""
