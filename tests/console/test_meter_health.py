@@ -41,6 +41,5 @@ def test_health_pages_and_the_exclusion_rule(admin: Visitor, http: httpx.Client)
     listed = admin.get("/meters/health")
     assert f"/meters/{meter}/health" in listed
     assert "has no text field" in admin.get(f"/meters/{meter}/health?sourceField=bytes", status=400)
-    assert "must be true or false" in admin.post(
-        f"/meters/{meter}/edit", {**form, "excludeFilter": "bytes"}, status=422
-    )
+    wrong = {**form, "version": "2", "excludeFilter": "bytes"}
+    assert "must be true or false" in admin.post(f"/meters/{meter}/edit", wrong, status=422)
