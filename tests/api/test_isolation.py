@@ -85,6 +85,7 @@ class Estate:
             "/simulations": self.simulation(),
             **self.catalog_versions(),
             **rollouts(http, store.ids),
+            **self.correction(store),
             "/events": self.event,
             **self.reconciled(store.ids["/reconciliations"]),
             "/billjobs": self.job["id"],
@@ -135,6 +136,22 @@ class Estate:
         run = finished(self.http, run, "/reconciliationruns")
         assert run["findings"] == 2, run
         return {"/sourceuploads": upload, "/reconciliationruns": run["id"]}
+
+    def correction(self, store: Storefront) -> dict[str, str]:
+        """February's bill is locked; then its only measurement is withdrawn, and its memo is a draft. What was sent in
+        January is drafted to be."""
+        store.measure({**measurement("late", 3), "ts": "2025-02-03T00:00:00Z"})
+        asked = {"lastDateInBillingPeriod": "2025-02-28"}
+        job = finished(self.http, read(send(self.http, "POST", "/billjobs", asked)))
+        bill = job["billIds"][0]
+        read(send(self.http, "PUT", f"/bills/{bill}/status", {"status": "APPROVED"}))
+        read(self.http.put(f"/bills/{bill}/lock"))
+        body = {"reason": "sent twice", "changes": [{"uid": "late"}]}
+        applied = read(send(self.http, "POST", "/corrections", body))["id"]
+        assert read(send(self.http, "POST", f"/corrections/{applied}/apply", {}))["status"] == "APPLIED"
+        draft = read(send(self.http, "POST", "/corrections", {**body, "changes": [{"uid": "two"}]}))["id"]
+        (memo,) = read(self.http.get("/correctionmemos"))["data"]
+        return {"/corrections": draft, "/correctionmemos": memo["id"]}
 
     def statement_job(self) -> str:
         """The job that made the statement of the bill."""
@@ -251,6 +268,9 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         "/contracts/{id}/enddatebillingentities": ENDED,
         "/balances/{balanceId}/transactions": b'{"amount":1}',
         "/failedmeasurements/{id}/discard": b'{"reason":"never"}',
+        "/corrections/{id}/changes": b'{"changes":[{"uid":"one"}]}',
+        "/corrections/{id}/apply": b"{}",
+        "/correctionmemos/{id}/issue": b"{}",
     }
     if route.path in for_these:
         return for_these[route.path]

@@ -35,7 +35,7 @@ from tallystick.pipeline.corrections import (
 )
 from tallystick.pipeline.ingest import Intake
 from tallystick.pipeline.mediate import project
-from tallystick.ports import Actor, Page, Records, UidIndex
+from tallystick.ports import Actor, Journal, Page, Records, UidIndex
 from tallystick.stores.memory import MemoryUsage
 
 ID = "3f2a1b00-0000-4000-8000-000000000001"
@@ -60,6 +60,10 @@ class Served:
     @property
     def uids(self) -> UidIndex:
         return self.world.index
+
+    @property
+    def journal(self) -> Journal:
+        return self.world.journal
 
     @property
     def intake(self) -> Intake:

@@ -14,8 +14,19 @@ from tallystick.core.charge import Charge
 from tallystick.core.entity import Entity, Value
 from tallystick.ports import OrganizationRecords, Where
 
-_OF_THE_SERVER = "schedule_id"
-_FIELDS = tuple(each for each in msgspec.structs.fields(Charge) if each.name != _OF_THE_SERVER)
+_OF_THE_SERVER = {"schedule_id", "memo"}
+_FIELDS = tuple(each for each in msgspec.structs.fields(Charge) if each.name not in _OF_THE_SERVER)
+
+
+def _read(body: Any) -> Charge:
+    return Charge(**{each.name: getattr(body, each.name) for each in _FIELDS})
+
+
+def _check(body: Any) -> None:
+    """The rules of a charge, which no request can make a line of a memo."""
+    _read(body)
+
+
 ChargeRequest = msgspec.defstruct(
     "ChargeRequest",
     [
@@ -24,14 +35,10 @@ ChargeRequest = msgspec.defstruct(
     ],
     bases=(Value,),
     module=Charge.__module__,
-    namespace={"__doc__": "A charge, without what the server says of it.", "check": Charge.check},
+    namespace={"__doc__": "A charge, without what the server says of it.", "check": _check},
     frozen=True,
     kw_only=True,
 )
-
-
-def _read(body: Any) -> Charge:
-    return Charge(**{each.name: getattr(body, each.name) for each in _FIELDS})
 
 
 def _where(call: Call) -> Where:

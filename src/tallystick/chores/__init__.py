@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tallystick.chores.alerts import spend_alerts
 from tallystick.chores.anomalies import anomalies
-from tallystick.chores.asked_for import REPLAYS, SIMULATIONS, STATEMENTS
+from tallystick.chores.asked_for import CORRECTIONS, REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
@@ -20,6 +20,7 @@ def every_chore() -> tuple[Chore, ...]:
         STATEMENTS,
         REPLAYS,
         SIMULATIONS,
+        CORRECTIONS,
         SHADOWS,
         ASSIGNMENTS,
         spend_alerts(),

@@ -1,4 +1,5 @@
-"""Jobs that people asked for, other than bill jobs: statements, replays of failed measurements, simulations."""
+"""Jobs that people asked for, other than bill jobs: statements, replays of failed measurements, simulations,
+corrections of usage."""
 
 from __future__ import annotations
 
@@ -10,8 +11,10 @@ from tallystick.app import App
 from tallystick.chores.chore import Chore, Left
 from tallystick.control import replay_jobs, statement_jobs
 from tallystick.control.desk import Desk
+from tallystick.core.usage_correction import CorrectionStatus
 from tallystick.errors import OWN_FAULTS
-from tallystick.pipeline import simulation_job
+from tallystick.pipeline import correction_run, corrections, simulation_job
+from tallystick.pipeline.correction_entries import Reach
 from tallystick.pipeline.ingest import Verdict
 
 log = logging.getLogger(__name__)
@@ -68,12 +71,31 @@ def simulate(app: App, organization_id: str) -> Left:
     return left
 
 
+def correct(app: App, organization_id: str) -> Left:
+    """Look at drafts of corrections that nobody waits for, and carry out those that were decided on."""
+    reach, now, left = Reach(app, organization_id), app.clock.now(), Left.NOTHING
+    for each in correction_run.corrections_waiting(reach.records):
+        left = Left.LATER
+        if each.status is CorrectionStatus.DRAFT:
+            correction_run.preview_correction(reach, each.id, up_to=app.usage.mark, now=now)
+        else:
+            correction_run.carry_out(reach, each.id, now=now)
+    return left
+
+
 STATEMENTS = Chore(
     name="statements",
     seconds=0.5,
     do=make_statements,
     problem="statements failed",
     documents=(statement_jobs.KIND,),
+)
+CORRECTIONS = Chore(
+    name="corrections",
+    seconds=0.5,
+    do=correct,
+    problem="looking at corrections or applying them failed",
+    documents=(corrections.KIND,),
 )
 REPLAYS = Chore(
     name="replays",

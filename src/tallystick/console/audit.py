@@ -27,6 +27,8 @@ OTHER_KINDS = {
     "statementjob": "statement",
     "portalsession": "portal visit",
     "catalogplan": "plan of the catalogue",
+    "usagecorrection": "correction of usage",
+    "correctionmemo": "memo of a correction",
     "serviceuser": "API key",
 }
 # Where a thing has a page of its own.
@@ -34,6 +36,7 @@ PAGES_OF = {
     "account": "/accounts/{}",
     "bill": "/bills/{}",
     "billhold": "/bills/{}",
+    "usagecorrection": "/corrections/{}",
     "meter": "/meters/{}",
     "plan": "/plans/{}",
     "user": "/users",

@@ -45,6 +45,9 @@ def _check(draft: Draft[Charge]) -> Charge:
 
 
 def _require_open(read: Transaction, charge: Entity[Charge]) -> None:
+    if charge.value.memo is not None:
+        message = f"id: the charge {charge.id} is a line of the memo {charge.value.memo.memo_id}; discard that one"
+        raise Refusal("rule_broken", message, field="id")
     bill = bills_of(read, (charge,)).get(charge.id)
     if bill is not None and bill.keys["locked"] == "true":
         message = f"id: the charge {charge.id} is on the locked bill {bill.id} and stays as it is"

@@ -13,6 +13,7 @@ from tallystick.core.memo import signed_amount
 from tallystick.core.period import Period
 from tallystick.core.quantity import ONE, multiply, tidy
 from tallystick.core.terms import Terms
+from tallystick.core.usage_correction import MemoMark
 from tallystick.core.working_agreed import Agreed, Granted
 
 
@@ -23,7 +24,7 @@ def charge_drafts(terms: Terms) -> Iterator[Draft]:
         return each.value.billed_on(terms.zone).isoformat(), each.value.code, each.id
 
     for charge in sorted(terms.agreements.charges, key=order):
-        yield _draft(terms, charge)
+        yield _draft(terms, charge) if charge.value.memo is None else _memo_draft(terms, charge, charge.value.memo)
 
 
 def accounting_product(terms: Terms, charge: Charge) -> Entity[Product] | None:
@@ -60,6 +61,31 @@ def _draft(terms: Terms, charge: Entity[Charge]) -> Draft:
         fields={"charge_id": charge.id, "contract_id": value.contract_id, "balance_id": value.entity_id},
         quantity=tidy(units),
         units=tidy(units),
+    )
+
+
+def _memo_draft(terms: Terms, charge: Entity[Charge], mark: MemoMark) -> Draft:
+    """The line for a line of the memo of a correction: credit counts it as it counted the line that it corrects."""
+    value = charge.value
+    assert value.amount is not None, "a line of a memo has an amount"
+    amount = tidy(value.amount)
+    return Draft(
+        conversion=terms.conversion(value.currency),
+        type=LineItemType(value.line_item_type.value),
+        description=value.description or value.name,
+        service=Period(value.service_period_start_date, value.service_period_end_date),
+        exact=amount,
+        working=(Granted(given=abs(amount), amount=amount, line=mark.line_item_id),),
+        accounting_product=None,
+        of=charge.id,
+        fields={
+            **(mark.named or {}),
+            **({"segment": mark.segment} if mark.segment else {}),
+            "charge_id": charge.id,
+            "referenced_bill_id": mark.bill_id,
+            "referenced_line_item_id": mark.line_item_id,
+        },
+        counts_as=None if mark.counts_as is None else LineItemType(mark.counts_as),
     )
 
 

@@ -39,6 +39,7 @@ class Adjustment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     bill_id: str
     adjusted_bill_id: str
     amounts: dict[str, Decimal]
+    memo: bool = False  # of a correction: `bill_id` is the memo's
 
 
 def period_of_earlier(account_id: str, earlier: EarlierBill) -> AccountPeriod:

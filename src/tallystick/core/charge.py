@@ -13,6 +13,7 @@ import msgspec
 from tallystick.core.entity import CurrencyCode, Description, EntityCode, Id, Name, Value
 from tallystick.core.period import Instant, require_billed_year
 from tallystick.core.quantity import multiply
+from tallystick.core.usage_correction import MemoMark
 
 
 class ChargeEntityType(StrEnum):
@@ -23,12 +24,15 @@ class ChargeEntityType(StrEnum):
 class ChargeLineItemType(StrEnum):
     AD_HOC = "AD_HOC"
     BALANCE_FEE = "BALANCE_FEE"
+    CREDIT_MEMO = "CREDIT_MEMO"  # these two are lines of the memo of a correction
+    DEBIT_MEMO = "DEBIT_MEMO"
 
 
 class Charge(Value, frozen=True, kw_only=True):
     """One amount, given or as units × unit price; negative gives money back. `notes` never reach a bill.
 
-    `schedule_id` is set by the schedule that made the charge, never by a request.
+    `schedule_id` is set by the schedule that made the charge, `memo` by the memo that it is a line of; never by a
+    request.
     """
 
     kind: ClassVar[str] = "charge"
@@ -53,6 +57,7 @@ class Charge(Value, frozen=True, kw_only=True):
     contract_id: Id | None = None
     accounting_product_id: Id | None = None
     schedule_id: Id | None = None
+    memo: MemoMark | None = None
 
     def check(self) -> None:
         if self.service_period_end_date < self.service_period_start_date:
@@ -68,8 +73,15 @@ class Charge(Value, frozen=True, kw_only=True):
         of_balance = self.entity_type is ChargeEntityType.BALANCE
         if of_balance != (self.line_item_type is ChargeLineItemType.BALANCE_FEE):
             raise ValueError("lineItemType: BALANCE_FEE goes with entityType BALANCE, AD_HOC with AD_HOC")
+        if self.of_memo != (self.memo is not None):
+            raise ValueError("lineItemType: CREDIT_MEMO and DEBIT_MEMO are lines of memos, which corrections make")
         if of_balance != (self.entity_id is not None):
             raise ValueError("entityId: the balance of a charge with entityType BALANCE; no other has one")
+
+    @property
+    def of_memo(self) -> bool:
+        """Whether it is a line of a memo."""
+        return self.line_item_type in {ChargeLineItemType.CREDIT_MEMO, ChargeLineItemType.DEBIT_MEMO}
 
     def billed_on(self, zone: str) -> date:
         """The day that decides which bill the charge is on: `bill_date`, else the last day of its service period.

@@ -131,7 +131,7 @@ def net(portions: Sequence[Portion]) -> None:
     it is not a refund of a minimum): those of the same time first.
     """
     charges = [each for each in portions if each.billed > 0 and each.type in PAYABLE]
-    for gift in (each for each in portions if each.billed < 0 and each.line.item.line_item_type not in APART):
+    for gift in (each for each in portions if each.billed < 0 and each.type not in APART):
         for charge in sorted(charges, key=lambda each: _distance(gift, each)):
             if gift.billed >= 0 or not _concerns(gift, charge):
                 break

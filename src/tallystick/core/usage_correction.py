@@ -142,7 +142,7 @@ class LineEffect(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     before: Decimal
     after: Decimal
     difference: Decimal
-    late: Decimal = ZERO
+    late: Decimal
     line_item_id: str | None = None
     units_before: Decimal | None = None
     units_after: Decimal | None = None
@@ -163,7 +163,7 @@ class BillEffect(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     before: Decimal
     after: Decimal
     difference: Decimal
-    late: Decimal = ZERO
+    late: Decimal
     bill_id: str | None = None
     status: str | None = None
     locked: bool = False
@@ -215,6 +215,18 @@ class MemoStatus(StrEnum):
     DISCARDED = "DISCARDED"  # the next bill takes the difference up as late usage
 
 
+class MemoMark(Value, frozen=True, kw_only=True):
+    """Which line of which bill a charge corrects, and on which memo. Credit pays for it as it would have for that
+    line (docs/decisions/0402-memos-of-corrections.md)."""
+
+    memo_id: Id
+    bill_id: Id
+    line_item_id: Id
+    counts_as: str | None = None
+    named: dict[str, str] | None = None
+    segment: dict[str, str] | None = None
+
+
 class MemoLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A line of a memo, for a line of its bill: `amount` is `now` less what was `billed` and adjusted `elsewhere`."""
 
@@ -225,12 +237,13 @@ class MemoLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
     now: Decimal
     amount: Decimal
     charge_id: str | None = None
+    mark: MemoMark | None = None  # what its charge says of the line that it corrects
 
 
 class CorrectionMemo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A credit or debit memo that a correction drafted for a bill which stays as it is: document kind
-    `correctionmemo`. Its lines add up to `total`, below zero for a credit; `corrected_total` is that of the bill and
-    of all its memos that are not discarded, this one included."""
+    `correctionmemo`. Its lines add up to `total`, below zero for a credit; `corrected_total` is that of the bill,
+    with all that was adjusted of it before and this memo."""
 
     id: str
     version: int
@@ -253,15 +266,3 @@ class CorrectionMemo(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     reason: str = ""
     dt_issued: Instant | None = None
     issued_by: str | None = None
-
-
-class MemoMark(Value, frozen=True, kw_only=True):
-    """Which line of which bill a charge corrects, and on which memo. Credit pays for it as it would have for that
-    line (docs/decisions/0402-memos-of-corrections.md)."""
-
-    memo_id: Id
-    bill_id: Id
-    line_item_id: Id
-    counts_as: str | None = None
-    named: dict[str, str] | None = None
-    segment: dict[str, str] | None = None

@@ -21,6 +21,7 @@ from tallystick.pipeline.ingest import Intake
 from tallystick.pipeline.mediate import rows_of
 from tallystick.ports import (
     Clock,
+    Journal,
     OrganizationRecords,
     OrganizationUsage,
     Records,
@@ -44,6 +45,8 @@ class HasUsage(Protocol):
     def usage(self) -> UsageStore: ...
     @property
     def uids(self) -> UidIndex: ...
+    @property
+    def journal(self) -> Journal: ...
     @property
     def intake(self) -> Intake: ...
 

@@ -8,16 +8,18 @@ their earlier bills are read (docs/decisions/0152-late-usage.md).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 
 from tallystick.core import wire
 from tallystick.core.adjustment import KIND, Adjustment, adjustments_of, elsewhere
 from tallystick.core.aggregation import Measured, Question
-from tallystick.core.bill import Answer, BillRecord, BillStatus, EarlierBill
+from tallystick.core.bill import Answer, Bill, BillRecord, BillStatus, EarlierBill
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.late_levels import ahead_until, levels_now, mark_of
 from tallystick.core.late_policy import LatePolicies, LatePolicy, policies_of
+from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Period
 from tallystick.core.rating import questions
 from tallystick.core.terms import Terms
@@ -65,7 +67,7 @@ def with_adjustments(
     rated = [each for each in results if isinstance(each, Rated) and each.terms.of.frequency is not Frequency.AD_HOC]
     if looks is None:
         looks = looks_of(records, usage, (each.terms for each in rated), up_to=up_to)
-    stored = _adjustments(records, {record.bill.id for look in looks.values() for record in look.bills})
+    stored = adjustments_about(records, {record.bill.id for look in looks.values() for record in look.bills})
     adjusted = dict(stored)
     done: dict[str, Rated | BillFailure] = {}
     for each in sorted((_with_levels(one) for one in rated), key=lambda one: (one.terms.period.end, one.terms.bill_id)):
@@ -107,7 +109,7 @@ def was_overtaken(write: Transaction, results: Iterable[object]) -> bool:
     rated = [each for each in results if isinstance(each, Rated) and each.looked]
     if not rated:
         return False
-    adjusted = _adjustments(write, {id_ for each in rated for id_ in each.looked})
+    adjusted = adjustments_about(write, {id_ for each in rated for id_ in each.looked})
     if any(tuple(one for id_ in each.looked for one in adjusted.get(id_, ())) != each.seen for each in rated):
         return True
     versions = {earlier.bill_id: earlier.version for each in rated for earlier in each.earlier}
@@ -120,14 +122,14 @@ def keep_adjustments(write: Transaction, changed: Sequence[BillRecord]) -> None:
     fresh = {each.id: each for record in changed for each in _of(record)}
     stale = [each.id for each in _documents(write, KIND, "bill_id", [record.bill.id for record in changed])]
     write.remove_documents(KIND, [each for each in stale if each not in fresh])
-    write.put_documents(KIND, [_document(each) for each in fresh.values()])
-    elsewhere_ = _adjustments(write, {record.bill.id for record in changed})
+    write.put_documents(KIND, [adjustment_document(each) for each in fresh.values()])
+    elsewhere_ = adjustments_about(write, {record.bill.id for record in changed})
     look_again(write, [record for record in changed if record.bill.id in elsewhere_])
 
 
 def adjusted_elsewhere(records: OrganizationRecords, bill_ids: Collection[str]) -> list[str]:
     """Those of these bills (ids) that other bills adjust."""
-    return sorted(_adjustments(records, set(bill_ids)))
+    return sorted(adjustments_about(records, set(bill_ids)))
 
 
 def drop_adjustments(write: Transaction, of_bill: str) -> None:
@@ -189,40 +191,66 @@ def _late_bills(
     adjusted: Mapping[str, Sequence[Adjustment]],
 ) -> Iterator[_Late]:
     """Those of the account's earlier bills that stay as they are or are adjusted on other bills."""
-    terms, policies = rated.terms, read_late_policies(records)
-    staying = [each for each in look.around if _stays(terms, each.bill.status, locked=each.bill.locked)]
+    terms, config, policies = rated.terms, rated.terms.config.value, read_late_policies(records)
+    staying = [each for each in look.around if stays(config, each.bill)]
     for record in look.bills:
-        bill, evidence = record.bill, record.evidence
-        stays = _stays(terms, bill.status, locked=bill.locked)
-        others = elsewhere(adjusted.get(bill.id, ()), bill.id, terms.bill_id)
-        if not stays and not others:
-            continue
-        earlier = EarlierBill(
-            bill_id=bill.id,
-            version=bill.version,
-            currency=bill.currency,
-            billing_frequency=bill.billing_frequency,
-            bill_frequency_interval=bill.bill_frequency_interval,
-            period=Period(bill.start_date_time_utc, bill.end_date_time_utc),
-            uses=evidence.uses,
-            parameters=evidence.parameters,
-            up_to=evidence.up_to,
-            then=evidence.answers,
-            now=(),
-            elsewhere=others,
-            grouping=evidence.grouping,
-            before=evidence.before,
-            ahead_until=ahead_until(record, staying),
-            reported=policies.reported(answer.question.meter_id for answer in evidence.answers),
-        )
-        then = terms_of_earlier(records, bill.account_id, earlier)
-        if stays:
-            earlier = msgspec.structs.replace(earlier, levels=levels_now(then, terms.agreements))
-        yield _Late(earlier, then, stays)
+        keeps = stays(config, record.bill)
+        reported = policies.reported(answer.question.meter_id for answer in record.evidence.answers)
+        counted = _without_memos(adjusted.get(record.bill.id, ()), record, reported)
+        others = elsewhere(counted, record.bill.id, terms.bill_id)
+        if keeps or others:
+            earlier, then = earlier_of(records, record, others, staying)
+            earlier = msgspec.structs.replace(earlier, reported=reported)
+            if keeps:
+                earlier = msgspec.structs.replace(earlier, levels=levels_now(then, terms.agreements))
+            yield _Late(earlier, then, keeps)
 
 
-def _stays(terms: Terms, status: BillStatus, *, locked: bool) -> bool:
-    return locked or (status is BillStatus.APPROVED and terms.config.value.adjusts_next_bill)
+def _without_memos(
+    adjustments: Sequence[Adjustment], record: BillRecord, reported: Collection[str]
+) -> Sequence[Adjustment]:
+    """What others have adjusted of a bill. Of meters whose late usage is only reported, what memos of corrections
+    settled stays settled: no bill reckons it anew."""
+    if not reported or not any(each.memo for each in adjustments):
+        return adjustments
+    billed = {line.id for line in record.bill.line_items if line.meter_id and line.meter_id not in reported}
+    return [
+        msgspec.structs.replace(each, amounts={id_: amount for id_, amount in each.amounts.items() if id_ in billed})
+        if each.memo
+        else each
+        for each in adjustments
+    ]
+
+
+def earlier_of(
+    records: OrganizationRecords, record: BillRecord, others: dict[str, Decimal], staying: Sequence[BillRecord]
+) -> tuple[EarlierBill, Terms]:
+    """A stored bill as one that is adjusted, of which others have adjusted so much; and the terms that it was made of.
+    `staying` are it and the bills after it that stay as they are."""
+    bill, evidence = record.bill, record.evidence
+    earlier = EarlierBill(
+        bill_id=bill.id,
+        version=bill.version,
+        currency=bill.currency,
+        billing_frequency=bill.billing_frequency,
+        bill_frequency_interval=bill.bill_frequency_interval,
+        period=Period(bill.start_date_time_utc, bill.end_date_time_utc),
+        uses=evidence.uses,
+        parameters=evidence.parameters,
+        up_to=evidence.up_to,
+        then=evidence.answers,
+        now=(),
+        elsewhere=others,
+        grouping=evidence.grouping,
+        before=evidence.before,
+        ahead_until=ahead_until(record, staying),
+    )
+    return earlier, terms_of_earlier(records, bill.account_id, earlier)
+
+
+def stays(config: OrganizationConfig, bill: Bill) -> bool:
+    """Whether a bill stays as it is, so that what comes late stands on the next one."""
+    return bill.locked or (bill.status is BillStatus.APPROVED and config.adjusts_next_bill)
 
 
 def read_late_policies(records: OrganizationRecords) -> LatePolicies:
@@ -235,7 +263,7 @@ def read_late_policies(records: OrganizationRecords) -> LatePolicies:
 # ------------------------------------------------------------------------------------------------------ stored
 
 
-def _adjustments(records: OrganizationRecords, bill_ids: set[str]) -> dict[str, list[Adjustment]]:
+def adjustments_about(records: OrganizationRecords, bill_ids: set[str]) -> dict[str, list[Adjustment]]:
     """What bills adjust of these, by the bill that is adjusted."""
     found: dict[str, list[Adjustment]] = {}
     for each in _documents(records, KIND, "adjusted_bill_id", sorted(bill_ids)):
@@ -257,7 +285,8 @@ def _documents(records: OrganizationRecords, kind: str, key: str, values: Sequen
     return list(every_document(records, kind, DocumentWhere(equal={key: values}))) if values else []
 
 
-def _document(adjustment: Adjustment) -> Document:
+def adjustment_document(adjustment: Adjustment) -> Document:
+    """What is adjusted of a bill, as it is stored."""
     keys = {
         "account_id": adjustment.account_id,
         "bill_id": adjustment.bill_id,

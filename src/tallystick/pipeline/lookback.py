@@ -96,7 +96,7 @@ def looks_back(
     bills = _read(records, every, wanted, affected)
     revisits = {id_: tuple(each.id for each in some) for id_, some in waiting.items()}
     return {
-        id_: Look(own, (*own, *_following(records, own, terms.keys())), revisits.get(id_, ()))
+        id_: Look(own, (*own, *following(records, own, terms.keys())), revisits.get(id_, ()))
         for id_ in terms
         if (own := bills.get(id_, ())) or id_ in waiting
     }
@@ -347,10 +347,10 @@ def _final_bills(
                 yield wire.decode(BillRecord, document.body)
 
 
-def _following(
+def following(
     records: OrganizationRecords, bills: Iterable[BillRecord], making: Collection[str]
 ) -> Iterator[BillRecord]:
-    """The bills of the periods that these charge in advance."""
+    """The stored bills of the periods that these charge in advance."""
     for record in bills:
         bill = record.bill
         if paid_ahead(bill.line_items, bill.end_date_time_utc):

@@ -153,14 +153,23 @@ def adjusted_by(records: OrganizationRecords, rated: Rated, earlier: EarlierBill
 
     Refusals as `rate`, and `not_found` as `terms_then`.
     """
-    then = _lines(terms, earlier.then, earlier.up_to)
-    same = earlier.now == earlier.then and earlier.levels is None
-    now = then if same else _lines(_now(records, earlier, terms), earlier.now, rated.up_to)
+    then, now = then_and_now(records, earlier, terms, rated.up_to)
     first = len(rated.lines) + 1
-    lines = adjustment_lines(rated.terms, earlier, compared(earlier, then), compared(earlier, now), first)
+    lines = adjustment_lines(rated.terms, earlier, then, now, first)
     if not lines:
         return rated
     return msgspec.structs.replace(rated, lines=(*rated.lines, *lines), earlier=(*rated.earlier, earlier))
+
+
+def then_and_now(
+    records: OrganizationRecords, earlier: EarlierBill, terms: Terms, up_to: int
+) -> tuple[list[RatedLine], list[RatedLine]]:
+    """The lines of a bill (of these terms) that others can adjust: as it was billed, and with what is measured now, up
+    to a position. Refusals as `rate`."""
+    then = _lines(terms, earlier.then, earlier.up_to)
+    same = earlier.now == earlier.then and earlier.levels is None
+    now = then if same else _lines(_now(records, earlier, terms), earlier.now, up_to)
+    return compared(earlier, then), compared(earlier, now)
 
 
 def _lines(terms: Terms, answers: Sequence[Answer], up_to: int) -> tuple[RatedLine, ...]:

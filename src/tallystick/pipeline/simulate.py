@@ -66,7 +66,7 @@ def simulate(
     own = {each.bill_id: each for each in reversed(loaded)}  # as it is, where it is
     looks = looks_of(records, usage, own.values(), up_to=up_to)
     bills = [
-        _drawn(side, with_adjustments(side, usage, of_side, up_to=up_to, looks=looks), run)
+        drawn_bills(side, with_adjustments(side, usage, of_side, up_to=up_to, looks=looks), run)
         for side, of_side in zip(sides, results, strict=True)
     ]
     codes = records.codes(Account, {each.account_id for each in periods})
@@ -95,7 +95,7 @@ def beside(
     rated = iter(rate_terms(usage, [each for each in terms if isinstance(each, Terms)], up_to=up_to))
     results = [next(rated) if isinstance(each, Terms) else each for each in terms]
     run = Run(job_id=NO_JOB, as_of=as_of, up_to=up_to, actor_id="")
-    new = _drawn(overlay, with_adjustments(overlay, usage, results, up_to=up_to), run)
+    new = drawn_bills(overlay, with_adjustments(overlay, usage, results, up_to=up_to), run)
     own = {each.bill_id: each for each in terms if isinstance(each, Terms)}
     money = earned_by(records, usage, list(own.values()), up_to=up_to)
     return [
@@ -121,7 +121,7 @@ def _told(bill: SimulatedBill, terms: Terms, money: Earned, besides: Besides) ->
     return msgspec.structs.replace(bill, capped_total=capped, cap_cost=subtract(bill.new_total, capped))
 
 
-def _drawn(records: OrganizationRecords, results: Sequence[Rated | BillFailure], run: Run) -> list[Side]:
+def drawn_bills(records: OrganizationRecords, results: Sequence[Rated | BillFailure], run: Run) -> list[Side]:
     """The bills after their credit is drawn, each from what those before it leave."""
     owners = {
         credit.id: credit.entity.value.account_id

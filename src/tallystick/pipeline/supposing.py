@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected
+from tallystick.core.set_hash import SetHash
 from tallystick.ports import Behind, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
 from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
 
@@ -37,6 +38,9 @@ class Supposing:
 
     def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
         return self._usage.behind(behind, after, limit)
+
+    def set_of(self, behind: Behind) -> SetHash:
+        return self._usage.set_of(behind)
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)

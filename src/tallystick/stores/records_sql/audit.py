@@ -40,7 +40,7 @@ AUDITED = frozenset(
     }
 )
 # Of these, changes by the server itself too, many at once as one entry.
-AUDITED_ALWAYS = frozenset({"bill"})
+AUDITED_ALWAYS = frozenset({"bill", "usagecorrection", "correctionmemo"})
 AT_ONCE = 200  # documents that are read together to tell what changed of them
 SEQUENCE = "audit"
 SERVER = Actor(id="server", kind="SERVER")
