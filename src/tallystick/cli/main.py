@@ -15,6 +15,7 @@ from tallystick.cli import (
     bill,
     bill_proofs,
     catalog,
+    correction,
     demo,
     doctor,
     explain,
@@ -60,6 +61,7 @@ app.add_typer(hold.app, name="hold")
 app.command("late")(late.late)
 app.add_typer(meter.app, name="meter")
 app.command("anomalies")(hold.anomalies)
+app.add_typer(correction.app, name="correction")
 app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(rollout.app, name="rollout")
