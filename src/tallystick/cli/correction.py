@@ -95,7 +95,14 @@ def entries(connection: Connection, correction: CorrectionId, json: JsonOption =
         print_json(found)
     else:
         rows = [
-            (each["kind"], each["uid"], each["accountCode"], each["meterCode"], each.get("ts", ""), _note(each))
+            (
+                each["kind"],
+                each["uid"],
+                each.get("accountCode", ""),
+                each.get("meterCode", ""),
+                each.get("ts", ""),
+                _note(each),
+            )
             for each in found
         ]
         print_table(("entry", "uid", "account", "meter", "time", ""), rows)
