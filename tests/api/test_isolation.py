@@ -120,6 +120,23 @@ class Estate:
         body = {"candidate": {}, "lastDateInBillingPeriod": "2025-01-31"}
         return str(read(send(self.http, "POST", "/simulations", body))["id"])
 
+    def catalog_versions(self) -> dict[str, str]:
+        """A plan of the catalogue that was applied, and the version that it made."""
+        body = {"catalog": {"products": [{"name": "Stored", "code": "storage"}]}, "simulate": False}
+        plan = read(send(self.http, "POST", "/catalog/plans", body))["id"]
+        version = read(send(self.http, "POST", f"/catalog/plans/{plan}/apply", {}))["id"]
+        return {"/catalog/plans": plan, "/catalog/versions": version}
+
+    def reconciled(self, reconciliation: str) -> dict[str, str]:
+        """A file of its log, and the run that held its usage against it."""
+        log = f"uid,account,ts,bytes\none,acme,{DAY},1\nfour,acme,{DAY},4\n".encode()
+        upload = read(self.http.post("/sourceuploads", params={"name": "log.csv"}, content=log))["id"]
+        days = {"startDate": "2025-01-10", "endDate": "2025-01-11", "uploadId": upload}
+        run = read(send(self.http, "POST", "/reconciliationruns", {"reconciliationId": reconciliation, **days}))
+        run = finished(self.http, run, "/reconciliationruns")
+        assert run["findings"] == 2, run
+        return {"/sourceuploads": upload, "/reconciliationruns": run["id"]}
+
     def correction(self, store: Storefront) -> dict[str, str]:
         """February's bill is locked; then its only measurement is withdrawn, and its memo is a draft. What was sent in
         January is drafted to be."""
