@@ -175,6 +175,9 @@ UNVISITED = frozenset(
         "/counterpricings/{id}",
         "/playground/{id}",
         "/playground/{id}/csv",
+        "/shadowplans/{id}",
+        "/experiments/{id}",
+        "/planmigrations/{id}",
     }
 )
 # Visited by who is signed in, in the order of the console's table; a page may be visited in several ways.
@@ -257,6 +260,11 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/settings/invoices": (_at("/settings/invoices", "<form"),),
     "/counters": (_at("/counters", "<h1"),),
     "/playground": (_at("/playground", "<h1"),),
+    "/rollouts": (_at("/rollouts", "<h1"),),
+    "/shadowplans/new": (_at("/shadowplans/new", "Standard"),),
+    "/experiments/new": (_at("/experiments/new", "Standard"),),
+    "/planmigrations/new": (_at("/planmigrations/new", "Standard"),),
+    "/insights": (_at("/insights", "<h1"),),
     "/plantemplates/{id}": (_one("plantemplates", "template", "Monthly"),),
     "/products/{id}": (_one("products", "product", "Cloud"),),
     "/accountplans/{id}": (_one("accountplans", "accountplan", "<h1"),),

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
-from storefront import read, send
+from storefront import read, rollouts, send
 
 from tenant import Tenant
 
@@ -198,6 +198,8 @@ def _agreements(http: httpx.Client, shop: Shop) -> None:
     last = shop.months[2] - timedelta(days=1)
     asked = {"candidate": {}, "lastDateInBillingPeriod": last.isoformat(), "accountIds": [cedar]}
     shop.ids["simulations"] = read(send(http, "POST", "/simulations", asked))["id"]
+    ids = {"/plans": shop.ids["plans:team"], "/plantemplates": shop.ids["plantemplates:monthly"]}
+    shop.ids |= {path.strip("/"): id_ for path, id_ in rollouts(http, ids).items()}
 
 
 def _trouble(http: httpx.Client, shop: Shop) -> None:

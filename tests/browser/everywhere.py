@@ -67,6 +67,9 @@ def _address(shop: Shop, path: str) -> str:
         "/charges/{id}": ids["charges:setup"],
         "/discounts/{id}": ids["discounts:founders"],
         "/playground/{id}": ids["simulations"],
+        "/shadowplans/{id}": ids["shadowplans"],
+        "/experiments/{id}": ids["experiments"],
+        "/planmigrations/{id}": ids["planmigrations"],
         "/plans/{id}": ids["plans:team"],
         "/pricings/{id}": ids["pricings:price-0"],
         "/bills/{id}": ids["bills:nordwind:1"],
@@ -88,4 +91,5 @@ QUERIES = {
     "/explorer/measurement": "?uid=nordwind",
     "/preview": "?account=nordwind",
     "/playground": "?planId={plan}",
+    "/insights": "?of=commitments",
 }

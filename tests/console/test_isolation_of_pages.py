@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 from portal_world import Seller, open_seller
+from storefront import rollouts
 from visitor import signed_in
 
 from tallystick.console.site import PAGES
@@ -22,7 +23,7 @@ def ids_of(seller: Seller) -> dict[str, str]:
     lines = http.get(f"/bills/{bill}").json()["lineItems"]
     line = next(each["id"] for each in lines if each.get("aggregationId"))
     return {
-        **{path.strip("/"): one for path, one in store.ids.items()},
+        **{path.strip("/"): one for path, one in (store.ids | rollouts(http, store.ids)).items()},
         "compounds": store.ids["/compoundaggregations"],
         "keys": store.ids["/serviceusers"],
         "settings": store.ids["/picklists/creditreasons"],

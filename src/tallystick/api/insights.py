@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
+from collections.abc import Sequence
+from datetime import date
 
 import msgspec
 
 from tallystick.api.crud import PAGING
 from tallystick.api.routing import Call, Paged, Route, struct_page
-from tallystick.core.insight import Advice, Expansion, MarginBy, Offer
+from tallystick.core.insight import Advice, Expansion, MarginBy
+from tallystick.core.insight_window import months_before, offers_of
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import local_day
 from tallystick.errors import Refusal
 from tallystick.pipeline.insights import commitments, expansion, margins
 
 TAG = "Insights"
-DISCOUNT = Decimal(10)
-MOST_OFFERS = 20
 BY = ("account", "product")
 WINDOW = {
     "until": "The last day on which a billing period may end (exclusive end, such as 2025-02-01 for January); today.",
@@ -53,42 +51,6 @@ def window(call: Call, months: int) -> tuple[date, date]:
     assert config is not None, "an organisation has its settings"
     last = call.query.day("until") or local_day(call.now, config.value.timezone)
     return months_before(last, call.query.number("months", lowest=1, highest=36) or months), last
-
-
-def months_before(last: date, months: int) -> date:
-    """The day after the one so many months before."""
-    place = last.year * 12 + last.month - 1 - months
-    day = date(place // 12, place % 12 + 1, 1)
-    return day.replace(day=min(last.day, 28)) + timedelta(days=1)
-
-
-def offers_of(text: Callable[[str], str | None]) -> tuple[Offer, ...]:
-    """The offers of a query: `offers` as amount:percent, comma-joined, or one fitted to each account."""
-    given = text("offers")
-    if given is None:
-        return (Offer(discount_percent=_percent(text("discountPercent"), "discountPercent")),)
-    offers: list[Offer] = []
-    for each in given.split(","):
-        amount, _, percent = each.partition(":")
-        try:
-            yearly = Decimal(amount.strip())
-        except InvalidOperation:
-            yearly = Decimal(0)
-        if not yearly.is_finite() or yearly <= 0 or len(offers) == MOST_OFFERS:
-            message = f"offers: give at most {MOST_OFFERS} of a yearly amount and a percentage such as 12000:10"
-            raise Refusal("invalid_request", f"{message}, got {each[:40]!r}", field="offers")
-        offers.append(Offer(yearly_amount=yearly, discount_percent=_percent(percent, "offers")))
-    return tuple(offers)
-
-
-def _percent(text: str | None, field: str) -> Decimal:
-    try:
-        percent = DISCOUNT if text is None else Decimal(text.strip())
-    except InvalidOperation:
-        percent = Decimal(-1)
-    if not percent.is_finite() or not 0 < percent < 100:
-        raise Refusal("invalid_request", f"{field}: a percentage above 0 and below 100", field=field)
-    return percent
 
 
 def _page(call: Call, rows: Sequence[msgspec.Struct]) -> dict[str, object]:

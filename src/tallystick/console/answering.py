@@ -47,6 +47,8 @@ NAVIGATION = (
     ("reconciliations", "Reconciliation", "/reconciliations", May.SEE),
     ("jobs", "Jobs", "/jobs", May.SEE),
     ("playground", "Playground", "/playground", May.SEE),
+    ("rollouts", "Rollouts", "/rollouts", May.SEE),
+    ("insights", "Insights", "/insights", May.SEE),
     ("settings", "Settings", "/settings", May.SEE),
 )
 

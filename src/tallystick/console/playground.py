@@ -209,7 +209,7 @@ def _simulation(visit: Visit) -> Html:
             "plan": plan,
             "rows": found.rows,
             "next_token": found.next_token,
-            "charts": {each.currency: _histogram(each) for each in made.effects},
+            "charts": {each.currency: histogram(each) for each in made.effects},
             "outcomes": (("", "All"), *((each.value, each.value.capitalize()) for each in Outcome)),
             "percents": {each.currency: _percent(each) for each in made.effects},
         },
@@ -222,7 +222,7 @@ def _percent(effect: Effect) -> str:
     return f"{effect.difference / effect.old_total * 100:+.1f}%"
 
 
-def _histogram(effect: Effect) -> Chart:
+def histogram(effect: Effect) -> Chart:
     """How many bills change by how much."""
     names = [f"to {STEPS[0]}%"]
     names += [f"{_signed(low)} to {_signed(high)}%" for low, high in pairwise(STEPS)]

@@ -5,13 +5,14 @@ are; what is asked again is done again only where the real bill was made anew.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
 from tallystick.core import wire
 from tallystick.core.account import AccountPlan
-from tallystick.core.bill import BillRecord
+from tallystick.core.bill import BillRecord, bill_id
 from tallystick.core.entity import Entity
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant, Period
@@ -26,6 +27,8 @@ from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords
 
 KIND = "shadowbill"
 AT_ONCE = 200  # bills of a round, and accounts of a question
+MOST_BILLS = 1_000_000  # of so many accounts
+MOST_SHADOWS = 10_000_000
 Marks = dict[str, str]  # of which making a bill is, by its id
 
 
@@ -56,33 +59,37 @@ def _work(records: OrganizationRecords, id: str) -> Work:
     if shadow is None:
         return Work((), ())
     real: Marks = {}
-    first = shadow.value.start_date.isoformat()
+    # Periods are half open: one that ends on the first day was before it.
+    first = (shadow.value.start_date + timedelta(days=1)).isoformat()
     accounts = sorted(shadowed_plans(records, shadow))
     for start in range(0, len(accounts), AT_ONCE):
         where = DocumentWhere(
             equal={"account_id": accounts[start : start + AT_ONCE]}, between={"end_date": (first, None)}
         )
-        for each in every_document(records, "bill", where):
-            if each.keys["end_date"] > first:
-                real[each.id] = mark_of(each)
-    shadows = _shadows(records, id)
-    there = {each.id: each.keys["mark"] for each in shadows}
-    bills = {each.id: each.keys["bill_id"] for each in shadows}
-    wanted = (bill for bill, mark in real.items() if there.get(shadow_id(id, bill)) != mark)
-    own = {shadow_id(id, bill) for bill in real}
+        for key, job_id, total in records.keys_of("bill", where, ("period_key", "job_id", "total"), MOST_BILLS):
+            real[bill_id(records.organization_id, key or "")] = _mark(job_id, total)
+    there = {
+        shadow_id(id, bill or ""): (bill or "", mark)
+        for bill, mark in records.keys_of(KIND, _of(id), ("bill_id", "mark"), MOST_SHADOWS)
+    }
+    wanted = (bill for bill, mark in real.items() if there.get(shadow_id(id, bill)) != (bill, mark))
     # A bill whose account is on the plan no longer keeps its shadow: it was on the plan in its time.
-    gone = (each for each, bill in bills.items() if each not in own and records.document("bill", bill) is None)
+    gone = (each for each, (bill, _) in there.items() if bill not in real and records.document("bill", bill) is None)
     return Work(tuple(sorted(wanted)), tuple(sorted(gone)))
 
 
 def mark_of(bill: Document) -> str:
     """Of which making a stored bill is: it changes with every run that changes the bill."""
-    return f"{bill.keys.get('job_id', '')}/{bill.keys.get('total', '')}"
+    return _mark(bill.keys.get("job_id"), bill.keys.get("total"))
 
 
-def shadow_id(id: str, bill_id: str) -> str:
+def _mark(job_id: str | None, total: str | None) -> str:
+    return f"{job_id or ''}/{total or ''}"
+
+
+def shadow_id(id: str, of_bill: str) -> str:
     """The id of the shadow that a bill has under a shadow plan."""
-    return named_id(id, f"bill/{bill_id}")
+    return named_id(id, f"bill/{of_bill}")
 
 
 def make_shadows(
@@ -174,7 +181,11 @@ def _effects(records: OrganizationRecords, id: str) -> tuple[int, int, tuple[Eff
 
 
 def _shadows(records: OrganizationRecords, id: str) -> list[Document]:
-    return every_document(records, KIND, DocumentWhere(equal={"shadow_plan_id": [id]}))
+    return every_document(records, KIND, _of(id))
+
+
+def _of(id: str) -> DocumentWhere:
+    return DocumentWhere(equal={"shadow_plan_id": [id]})
 
 
 def _document(id: str, made: ShadowBill) -> Document:
