@@ -24,6 +24,7 @@ from tallystick.core.source_upload import MAX_PART, SourceUpload
 from tallystick.core.usage_correction import Reason, UsageCorrection
 from tallystick.errors import Refusal
 from tallystick.pipeline.correction_entries import Reach
+from tallystick.pipeline.correction_run import AT_ONCE, preview_correction
 from tallystick.pipeline.reconciliation_drafts import draft_from_run
 from tallystick.pipeline.reconciliation_runs import (
     cancel_run,
@@ -150,11 +151,12 @@ def findings(call: Call) -> dict[str, object]:
 
 
 def correct(call: Call, body: ReconciliationCorrectionRequest) -> UsageCorrection:
-    """Draft the correction that makes usage agree with the source."""
-    counted_up_to(call, call.app.journal.last)
+    """Draft the correction that makes usage agree with the source; a small one is looked at before the answer."""
+    up_to = counted_up_to(call, call.app.journal.last)
     reach = Reach(call.app, call.organization_id)
     run_id, id_ = call.path["id"], new_id()
-    return draft_from_run(reach, run_id, body.causes, id=id_, reason=body.reason, actor=call.actor, now=call.now)
+    made = draft_from_run(reach, run_id, body.causes, id=id_, reason=body.reason, actor=call.actor, now=call.now)
+    return made if made.accounts > AT_ONCE else preview_correction(reach, made.id, up_to=up_to, now=call.now)
 
 
 _UPLOADS, _RUNS = "/sourceuploads", "/reconciliationruns"
