@@ -199,7 +199,7 @@ def _agreements(http: httpx.Client, shop: Shop) -> None:
     asked = {"candidate": {}, "lastDateInBillingPeriod": last.isoformat(), "accountIds": [cedar]}
     shop.ids["simulations"] = read(send(http, "POST", "/simulations", asked))["id"]
     ids = {"/plans": shop.ids["plans:team"], "/plantemplates": shop.ids["plantemplates:monthly"]}
-    shop.ids |= {path.strip("/"): id_ for path, id_ in rollouts(http, ids).items()}
+    shop.ids.update((path.strip("/"), id_) for path, id_ in rollouts(http, ids).items())
 
 
 def _trouble(http: httpx.Client, shop: Shop) -> None:
@@ -225,7 +225,7 @@ def _reconcile(http: httpx.Client, shop: Shop) -> None:
     run = read(send(http, "POST", "/reconciliationruns", {"reconciliationId": made, **days}))
     while run["status"] in {"PENDING", "RUNNING"}:
         run = read(http.get(f"/reconciliationruns/{run['id']}"))
-    shop.ids |= {"reconciliations": made, "reconciliationruns": run["id"]}
+    shop.ids.update({"reconciliations": made, "reconciliationruns": run["id"]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
