@@ -178,6 +178,8 @@ UNVISITED = frozenset(
         "/shadowplans/{id}",
         "/experiments/{id}",
         "/planmigrations/{id}",
+        "/catalog/plans/{plan}",
+        "/catalog/versions/{version}",
     }
 )
 # Visited by who is signed in, in the order of the console's table; a page may be visited in several ways.
@@ -196,6 +198,7 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/compounds/new": (_at("/compounds/new", "<form"),),
     "/compounds/{id}": (_one("compounds", "compound", "aggregation.calls * 2"),),
     "/compounds/{id}/edit": (_one("compounds", "compound", "aggregation.calls * 2", "/edit"),),
+    "/catalog": (_at("/catalog", "Versions"),),
     "/explorer": (_explorer, _explored, _by_account),
     "/explorer/download": (lambda chance: _explored(chance, "/explorer/download"),),
     "/explorer/measurement": (

@@ -30,11 +30,23 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "bills": bill,
         "jobs": http.get("/billjobs").json()["data"][0]["id"],
         "users": http.get("/users").json()["data"][0]["id"],
+        **catalog_of(http),
         "reconciliationruns": reconciled(http, store.ids["/reconciliations"]),
         "{session}": seller.link("acme")["id"],
         "{line}": line,
         "{kind}": "creditreasons",
     }
+
+
+def catalog_of(http: httpx.Client) -> dict[str, str]:
+    """A plan of the catalogue that waits, and a version that was applied before."""
+    versions = []
+    for name in ("One", "Two"):
+        body = {"catalog": {"products": [{"name": name, "code": "storage"}]}, "simulate": False}
+        plan = http.post("/catalog/plans", json=body).json()["id"]
+        if name == "One":
+            versions.append(http.post(f"/catalog/plans/{plan}/apply", json={}).json()["id"])
+    return {"catalog": plan, "{plan}": plan, "{version}": versions[0]}
 
 
 def reconciled(http: httpx.Client, reconciliation: str) -> str:

@@ -15,7 +15,21 @@ from tallystick.ports import AuditWhere, Where
 from tallystick.ports import Page as Part
 
 SIZE = 50
-ACTIONS = ("CREATE", "UPDATE", "DELETE", "CALCULATE", "REVOKE", "HOLD", "INVITE", "SIGN_IN", "SET_PASSWORD")
+ACTIONS = (
+    "CREATE",
+    "UPDATE",
+    "DELETE",
+    "CALCULATE",
+    "REVOKE",
+    "HOLD",
+    "INVITE",
+    "SIGN_IN",
+    "SET_PASSWORD",
+    "PLAN",
+    "APPROVE",
+    "REJECT",
+    "APPLY",
+)
 EVERYBODY = Where()
 OTHER_KINDS = {
     "bill": "bill",

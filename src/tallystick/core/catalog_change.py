@@ -20,6 +20,7 @@ from tallystick.core.entity import Value
 from tallystick.core.period import Instant
 
 Price = PricingEntry | CounterPricingEntry
+_OF_ITS_TIME = {"startDate", "endDate", "code"}  # what a price has by itself that follows another
 AT_ONCE = "it has no date of its own: it changes at once, for open bills too"
 
 
@@ -72,7 +73,7 @@ def _change(key: Key, current: Entries, target: Entries, is_dated: bool) -> Cata
         action=action,
         section=key.section,
         name=" ".join(filter(None, key.name)),
-        fields=fields,
+        fields=tuple(each for each in fields if of is None or each.field not in _OF_ITS_TIME),
         succeeds=of is not None,
         at_once=AT_ONCE if undated else None,
     )
