@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from shop import Shop, meter_body, refused
 
-from tallystick.control.catalog_apply import Made, apply_entries
+from tallystick.control.catalog_apply import NOUNS, Made, apply_entries
 from tallystick.control.catalog_stock import take_stock
 from tallystick.control.counter_pricings import COUNTER_PRICINGS
 from tallystick.control.counters import COUNTERS
@@ -19,7 +19,7 @@ from tallystick.control.plans import PLANS
 from tallystick.core import wire
 from tallystick.core.catalog import Pricing
 from tallystick.core.catalog_change import changes_of, within
-from tallystick.core.catalog_parts import put_together, spoken_of, taken_apart
+from tallystick.core.catalog_parts import PARTS, SINGLE, Part, put_together, spoken_of, taken_apart
 from tallystick.core.catalog_reading import read_entries
 from tallystick.core.catalog_written import shown
 from tallystick.errors import Refusal
@@ -247,6 +247,14 @@ def test_two_of_a_name_without_a_code_are_called_apart(shop: Shop) -> None:
     (made,) = apply(shop, tree)
     assert made.entity is not None
     assert made.entity.value.code == "gr-e-2-3", "what is changed has its code from then on"
+
+
+@pytest.mark.parametrize("part", PARTS.values(), ids=lambda part: part.section)
+def test_files_have_every_field_or_leave_it_as_it_is(part: Part) -> None:
+    """A field that an entry has not would be lost with the next change from files."""
+    own = {*part.entry.__struct_fields__, *part.references, *part.kept}
+    assert set(part.of.__struct_fields__) <= own
+    assert part.section in SINGLE or NOUNS[part.of.kind].of is part.of
 
 
 def test_what_files_do_not_speak_of_stays(shop: Shop) -> None:

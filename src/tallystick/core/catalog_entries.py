@@ -46,6 +46,7 @@ class MeterEntry(Value, frozen=True, kw_only=True):
     product: EntityCode | None = None
     data_fields: Annotated[tuple[DataField, ...], msgspec.Meta(min_length=1, max_length=MAX_FIELDS)]
     derived_fields: Annotated[tuple[DerivedField, ...], msgspec.Meta(max_length=MAX_FIELDS)] = ()
+    exclude_filter: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)] | None = None
     custom_fields: CustomFields | None = None
 
 
