@@ -94,7 +94,7 @@ def test_a_scheduled_reconciliation_runs_once_a_day_at_its_hour_and_bills_wait_f
     (message,) = held(works, date(2026, 3, 1), date(2026, 4, 1))
     assert message == (
         "the reconciliation 'Application log' has not reached GOOD for 2026-03-01, 2026-03-02, 2026-03-03 and 26 more "
-        f"days; mend what it found and run it again: tallystick reconcile run {asked.id}"
+        f"days; mend what it found, run it again (tallystick reconcile run {asked.id}), and then the bills"
     )
     with pytest.raises(Refusal, match="is used by organisation configuration"):
         RECONCILIATIONS.delete(works.desk, asked.id)

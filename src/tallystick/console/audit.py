@@ -38,6 +38,8 @@ OTHER_KINDS = {
     "ledgerentry": "balance transaction",
     "failedmeasurement": "failed measurement",
     "replayjob": "replay of failed measurements",
+    "reconciliationrun": "run of a reconciliation",
+    "sourceupload": "file of a second source",
     "statementjob": "statement",
     "portalsession": "portal visit",
     "catalogplan": "plan of the catalogue",
@@ -52,6 +54,8 @@ PAGES_OF = {
     "billhold": "/bills/{}",
     "usagecorrection": "/corrections/{}",
     "meter": "/meters/{}",
+    "reconciliation": "/reconciliations/{}",
+    "reconciliationrun": "/reconciliationruns/{}",
     "plan": "/plans/{}",
     "user": "/users",
 }

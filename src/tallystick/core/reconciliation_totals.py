@@ -158,7 +158,7 @@ def _factor(days: Sequence[Deviation], of_source: int) -> None:
         for each in days
         if each.source and each.product
     }
-    if not ratios or 2 * len(ratios) < of_source:
+    if not ratios or (2 * len(ratios) <= of_source and of_source > 1):
         return
     factor = near_factor(sorted(ratios.values())[len(ratios) // 2], FACTOR_NEAR)
     if factor is None:

@@ -53,6 +53,6 @@ def _told(name: str, gate: ReconciliationGate, missing: Sequence[date], short: R
     days += f" and {more} more day{'s' if more > 1 else ''}" if more > 0 else ""
     reached = "" if short is None else f" (run {short.id} reached {short.accuracy}%, {short.level})"
     return (
-        f"the reconciliation {name!r} has not reached {gate.level} for {days}{reached}; mend what it found and run it "
-        f"again: tallystick reconcile run {gate.reconciliation_id}"
+        f"the reconciliation {name!r} has not reached {gate.level} for {days}{reached}; mend what it found, run it "
+        f"again (tallystick reconcile run {gate.reconciliation_id}), and then the bills"
     )

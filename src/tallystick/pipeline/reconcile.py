@@ -25,7 +25,7 @@ from tallystick.pipeline.reconcile_totals import TotalComparison
 from tallystick.pipeline.reconciliation_runs import (
     definition_of,
     forget_found,
-    forget_old_runs,
+    forget_old_findings,
     moved,
     put_run,
     read_run,
@@ -75,7 +75,7 @@ def reconcile(bench: Bench, id: str) -> Iterator[str]:
         fail_run(bench.records, id, reason=str(problem), now=bench.now())
         return
     findings.finish(bench.now())
-    forget_old_runs(bench.records, run.reconciliation_id)
+    forget_old_findings(bench.records, run.reconciliation_id, bench.now())
 
 
 def fail_run(records: OrganizationRecords, id: str, *, reason: str, now: Instant) -> ReconciliationRun:

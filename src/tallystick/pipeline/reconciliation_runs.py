@@ -42,7 +42,7 @@ FINDING_KIND = "reconciliationfinding"
 EVENT_NAME, EVENT_TYPE = "reconciliation.differs", "ReconciliationDiffers"
 AT_ONCE = 20  # runs of an organisation that are looked at in one turn
 REMOVED_AT_ONCE = 1_000
-KEPT_RUNS = 100  # of a reconciliation, with all that they found
+KEPT_RUNS = 100  # of a reconciliation: what they found is kept; older ones keep their results alone
 _WIDTH, _FINEST = 45, 18  # digits of a quantity in its place in the list
 
 
@@ -188,16 +188,18 @@ def forget_found(records: OrganizationRecords, run_id: str) -> None:
                 write.remove_documents(kind, [each.id for each in rows])
 
 
-def forget_old_runs(records: OrganizationRecords, reconciliation_id: str) -> None:
-    """Keep the latest runs of a reconciliation; older ones go, with what they found."""
+def forget_old_findings(records: OrganizationRecords, reconciliation_id: str, now: Instant) -> None:
+    """Keep what the latest runs of a reconciliation found. Of older ones the results stay: bills may wait for them."""
     where, page = DocumentWhere(equal={"reconciliation_id": [reconciliation_id]}), Page(size=KEPT_RUNS)
     token = records.documents(KIND, where, page).next_token
     if token is None:
         return
-    for old in records.documents(KIND, where, Page(size=KEPT_RUNS, token=token)).rows:
-        forget_found(records, old.id)
-        with records.transaction() as write:
-            write.remove_document(KIND, old.id)
+    for old in records.documents(KIND, where, Page(size=AT_ONCE, token=token)).rows:
+        run = wire.decode(ReconciliationRun, old.body)
+        if run.findings_kept or run.groups:
+            forget_found(records, run.id)
+            with records.transaction() as write:
+                put_run(write, moved(run, now, findings_kept=0, groups=0))
 
 
 def list_findings(
