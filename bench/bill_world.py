@@ -166,6 +166,7 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
         "line": _line_of(tenant, aggregation),
         "user": _user(tenant, EMAIL, PASSWORD)["userId"],
         **_reconciled(tenant, meter),
+        "correction": _corrected(tenant),
     }
 
 
@@ -173,6 +174,14 @@ def _line_of(tenant: Tenant, aggregation: str) -> str:
     """The number of the line of an aggregation, the same on every bill."""
     lines = tenant.client.get("/bills", pageSize=1)["data"][0]["lineItems"]
     return next(str(each["sequenceNumber"]) for each in lines if each.get("aggregationId") == aggregation)
+
+
+def _corrected(tenant: Tenant) -> str:
+    """A draft that withdraws a measurement of the first day of a bill."""
+    end = tenant.client.get("/bills", pageSize=1)["data"][0]["endDateTimeUTC"]
+    (row,) = tenant.client.post("/usage/query", {"limit": 1, "endDate": end})["data"]
+    body = {"reason": "sent twice", "changes": [{"uid": row["uid"]}]}
+    return str(tenant.client.post("/corrections", body)["id"])
 
 
 def _reconciled(tenant: Tenant, meter: str) -> dict[str, str]:

@@ -222,6 +222,8 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/reconciliationruns/{id}/findings": (
         _one("reconciliationruns", "reconciliationrun", "What is amiss", "/findings"),
     ),
+    "/corrections": (_at("/corrections", "sent twice"),),
+    "/corrections/{id}": (_one("corrections", "correction", "sent twice"),),
     "/plans": (_at("/plans", "Standard"),),
     "/plans/new": (_at("/plans/new", "Monthly"),),
     "/plans/{id}": (_one("plans", "plan", "gigabytes"),),

@@ -247,6 +247,9 @@ def _reconcile(http: httpx.Client, shop: Shop) -> None:
     while run["status"] in {"PENDING", "RUNNING"}:
         run = read(http.get(f"/reconciliationruns/{run['id']}"))
     shop.ids.update({"reconciliations": made, "reconciliationruns": run["id"]})
+    (row,) = read(send(http, "POST", "/usage/query", {"limit": 1, "endDate": f"{day}T23:00:00Z"}))["data"]
+    wrong = {"reason": f"{shop.mark}sent twice", "changes": [{"uid": row["uid"]}, {"uid": f"{shop.mark}never"}]}
+    shop.ids["corrections"] = read(send(http, "POST", "/corrections", wrong))["id"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ def _address(shop: Shop, path: str) -> str:
         "/jobs/{id}": ids["billjobs:1"],
         "/reconciliations/{id}": ids["reconciliations"],
         "/reconciliationruns/{id}": ids["reconciliationruns"],
+        "/corrections/{id}": ids["corrections"],
         "/failed/groups/{id}": ids["failedmeasurementgroups"],
         "/failed/measurements/{id}": ids["failedmeasurements"],
     }

@@ -32,6 +32,7 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "users": http.get("/users").json()["data"][0]["id"],
         **catalog_of(http),
         "reconciliationruns": reconciled(http, store.ids["/reconciliations"]),
+        **corrected(http, store.ids["/accounts"]),
         "{session}": seller.link("acme")["id"],
         "{line}": line,
         "{kind}": "creditreasons",
@@ -47,6 +48,21 @@ def catalog_of(http: httpx.Client) -> dict[str, str]:
         if name == "One":
             versions.append(http.post(f"/catalog/plans/{plan}/apply", json={}).json()["id"])
     return {"catalog": plan, "{plan}": plan, "{version}": versions[0]}
+
+
+def corrected(http: httpx.Client, account: str) -> dict[str, str]:
+    """A draft, and the memo of a correction of a bill that was locked for it."""
+    rows = http.post("/usage/query", json={"accountIds": [account]}).json()["data"]
+    own = [each for each in http.get("/bills").json()["data"] if each["accountId"] == account]
+    bill = next(each for each in own if each["status"] == "APPROVED")
+    assert http.put(f"/bills/{bill['id']}/lock").status_code == 200
+    within = [row for row in rows if bill["startDate"] <= row["ts"][:10] < bill["endDate"]]
+    body = {"reason": "sent twice", "changes": [{"uid": row["uid"]} for row in within]}
+    applied = http.post("/corrections", json=body).json()["id"]
+    assert http.post(f"/corrections/{applied}/apply", json={}).json()["status"] == "APPLIED"
+    (memo,) = http.get("/correctionmemos").json()["data"]
+    others = {"reason": "sent twice", "changes": [{"uid": row["uid"]} for row in rows if row not in within]}
+    return {"corrections": http.post("/corrections", json=others).json()["id"], "correctionmemos": memo["id"]}
 
 
 def reconciled(http: httpx.Client, reconciliation: str) -> str:

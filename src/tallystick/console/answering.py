@@ -45,6 +45,7 @@ NAVIGATION = (
     ("explorer", "Explorer", "/explorer", May.SEE),
     ("failed", "Failed", "/failed", May.SEE),
     ("reconciliations", "Reconciliation", "/reconciliations", May.SEE),
+    ("corrections", "Corrections", "/corrections", May.SEE),
     ("jobs", "Jobs", "/jobs", May.SEE),
     ("playground", "Playground", "/playground", May.SEE),
     ("rollouts", "Rollouts", "/rollouts", May.SEE),

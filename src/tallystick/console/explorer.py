@@ -31,6 +31,7 @@ from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.time_group import TimeFrequency
 from tallystick.errors import Refusal
+from tallystick.pipeline.corrections import entries_about
 from tallystick.pipeline.measurement_lines import lines_of
 from tallystick.ports import Page as Part
 from tallystick.ports import Where
@@ -111,6 +112,7 @@ def _drawn(visit: Visit, meter: Entity[Meter], request: UsageRequest, by: str) -
         meter_ids=request.meter_ids,
         account_ids=request.account_ids,
         conditions=request.conditions,
+        withdrawn=request.withdrawn,
         aggregations=(column,),
         groups=(_group(meter, by),),
         limit=TIMES if timed else BARS,
@@ -144,6 +146,12 @@ def _ranked(
     return horizontal_bars(frame, shown), list(shown)
 
 
+def asked_for(visit: Visit) -> UsageRequest | None:
+    """What the filter in the address asks for; None where there is no meter yet."""
+    meter = _meter(visit, visit.records.find(Meter, Where(), Part(size=METERS)).rows)
+    return None if meter is None else _request(visit, meter, *_days(visit))
+
+
 def _request(visit: Visit, meter: Entity[Meter], start: date, end: date) -> UsageRequest:
     zone = visit.config.timezone
     codes = visit.query.texts("accounts")
@@ -155,6 +163,7 @@ def _request(visit: Visit, meter: Entity[Meter], start: date, end: date) -> Usag
         conditions=tuple(each for place in CONDITIONS if (each := _condition(visit, meter, place)) is not None),
         limit=ROWS,
         next_token=visit.query.text("nextToken"),
+        withdrawn=visit.query.flag("withdrawn") is True,
     )
 
 
@@ -243,7 +252,8 @@ def _measurement(visit: Visit) -> Html | Redirect:
     accepted = known.accepted
     text = "" if accepted is None else original_text(accepted.entry)
     found = lines_of(visit.records, visit.usage, accepted.row) if accepted and accepted.row else None
-    values = {"known": known, "accepted": accepted, "text": text, "found": found}
+    corrected = entries_about(visit.records, uid, Part(size=ROWS))
+    values = {"known": known, "accepted": accepted, "text": text, "found": found, "corrected": corrected}
     return Html("measurement.html", values, status=200 if accepted or known.failed or known.events else 404)
 
 

@@ -123,6 +123,7 @@ class UsageRequest(Value, frozen=True, kw_only=True):
     conditions: Annotated[tuple[FieldCondition, ...], msgspec.Meta(max_length=20)] = ()
     next_token: str | None = None
     greatest_first: bool = False
+    withdrawn: bool = False  # only what was withdrawn, in the place of what counts
 
     def check(self) -> None:
         if self.start_date is not None and self.end_date is not None and self.end_date <= self.start_date:
@@ -192,10 +193,10 @@ def _named_meters(request: UsageRequest) -> dict[str, str]:
         ("aggregations", request.aggregations),
         ("groups", request.groups),
     )
-    for name, part in parts:
-        for each, place in _numbered(part, name):
-            if each.meter_id is not None:
-                named.setdefault(each.meter_id, f"{place}.meterId")
+    found = ((each.meter_id, place) for name, part in parts for each, place in _numbered(part, name))
+    for meter, place in found:
+        if meter is not None:
+            named.setdefault(meter, f"{place}.meterId")
     return named
 
 
@@ -220,6 +221,7 @@ def _checked_query(records: OrganizationRecords, meters: dict[str, Entity[Meter]
         ),
         before=None if request.next_token is None else _place(request.next_token),
         greatest_first=request.greatest_first and bool(request.aggregations),
+        withdrawn=request.withdrawn,
     )
 
 
@@ -305,12 +307,8 @@ def _text_field(meters: dict[str, Entity[Meter]], asked: DimensionFilter, place:
 def _field(meters: dict[str, Entity[Meter]], meter_id: str, code: str, place: str) -> DataField:
     field = meters[meter_id].value.field(code)
     if field is None:
-        meter = meters[meter_id].value.code
-        raise Refusal(
-            "unknown_reference",
-            f"{place}.fieldCode: the meter {meter} has no field {code[:80]!r}",
-            field=f"{place}.fieldCode",
-        )
+        at, meter = f"{place}.fieldCode", meters[meter_id].value.code
+        raise Refusal("unknown_reference", f"{at}: the meter {meter} has no field {code[:80]!r}", field=at)
     return field
 
 
@@ -393,8 +391,8 @@ def _raw_row(row: UsageRow, meter: Entity[Meter] | None, account_code: str | Non
         "journalPosition": row.position,
         "fields": {**row.texts, **row.numbers},
     }
-    if row.ets is not None:
-        shown["ets"] = row.ets
+    more = {"ets": row.ets, "withdrawnAtPosition": row.withdrawn}
+    shown |= {name: value for name, value in more.items() if value is not None}
     if row.extra is not None:
         shown["undeclared"] = msgspec.Raw(row.extra.encode())
     return shown
