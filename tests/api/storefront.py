@@ -194,6 +194,14 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "measures": [{"meter": "traffic", "field": "bytes"}],
     },
     "/latepolicies": lambda ids: {"meterId": ids["/meters"], "allowanceMinutes": 60},
+    "/bespokenotes": lambda ids: {
+        "termKind": "DISCOUNT",
+        "termId": ids["/discounts"],
+        "owner": "Ann",
+        "reason": "They were first",
+        "reviewDate": "2091-01-01",
+    },
+    "/approvedterms": lambda _: {"name": "A tenth", "termKind": "DISCOUNT", "mostPercent": 10},
     "/statementdefinitions": lambda _: {
         "name": "Weekly",
         "aggregationFrequency": "WEEK",

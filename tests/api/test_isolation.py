@@ -57,6 +57,9 @@ LOOKUP_FIELDS = [{"name": "key", "type": "STRING"}, {"name": "value", "type": "N
 LOOKUP_REVISION = "/lookuptables/{lookupTableId}/revisions/{lookupTableRevisionId}"
 
 
+DISPUTED = {"reason": "USAGE", "description": "It was less"}
+
+
 class Estate:
     """An organisation with one of everything that has an id: nouns, bills, jobs, events, failed measurements."""
 
@@ -87,6 +90,8 @@ class Estate:
             **rollouts(http, store.ids),
             **self.correction(store),
             "/events": self.event,
+            "/billverifications": read(http.post("/billverifications"))["id"],
+            "/disputes": read(send(http, "POST", "/disputes", {"billId": self.bill["id"], **DISPUTED}))["id"],
             **self.reconciled(store.ids["/reconciliations"]),
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
@@ -259,6 +264,8 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         f"{LOOKUP_REVISION}/data/jobs/download": b'{"contentType":"text/csv"}',
         f"{LOOKUP_REVISION}/data/generateuploadurl": b'{"contentType":"text/csv","contentLength":1,"fileName":"a"}',
         "/catalog/plans/{id}/apply": b"{}",
+        "/disputes/{id}/state": b'{"state":"WITHDRAWN"}',
+        "/disputes/{id}/resolution": b'{"outcome":"REJECTED","note":"It was so"}',
         "/bills/{id}/status": b'{"status":"APPROVED"}',
         "/bills/{id}/hold": b'{"note":"look at it"}',
         "/bills/{id}/release": b'{"reason":"GROWTH"}',

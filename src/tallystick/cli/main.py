@@ -18,6 +18,7 @@ from tallystick.cli import (
     correction,
     demo,
     doctor,
+    exceptions,
     explain,
     forecast,
     hold,
@@ -66,6 +67,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(reconcile.app, name="reconcile")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(proof.app, name="proof")
+app.add_typer(exceptions.app, name="exceptions")
+app.add_typer(exceptions.disputes, name="dispute")
 app.add_typer(insight.app, name="insight")
 app.command("simulate")(simulate.simulate)
 app.add_typer(catalog.app, name="catalog")

@@ -131,6 +131,9 @@ LABELS: Mapping[str, str] = {
     "spendalert": "spend alert",
     "anomalypolicy": "anomaly policy",
     "latepolicy": "late policy",
+    "dispute": "dispute",
+    "bespokenote": "note on a bespoke term",
+    "approvedterms": "approved terms",
     "catalogsettings": "settings of the catalogue as code",
     "reconciliation": "reconciliation",
 }

@@ -286,8 +286,7 @@ def calculated_content(bill: Bill, workings: dict[str, Working]) -> dict[str, ob
 
 
 class Written(msgspec.Struct, frozen=True):
-    """The lines of a bill and their workings as JSON: by far the most of it, written once for its digest and for its
-    stored form."""
+    """The lines of a bill and their workings as JSON: most of it, written once for its digest and its stored form."""
 
     line_items: msgspec.Raw
     workings: msgspec.Raw
