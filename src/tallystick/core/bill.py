@@ -194,10 +194,9 @@ class BillParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
 
 
 class EarlierBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A bill that stays and for which usage, or a change of a level, came late: what it was computed from, what is
-    measured `now` (up to the position of the bill that adjusts it), and what other bills have adjusted, by line, in its
-    currency. `levels` are the counter adjustments in force now, where they are others; `ahead_until` says which charges
-    in advance are compared (core.late_levels), `reported` of which meters late usage is not billed."""
+    """A bill that stays and for which something came late: what it was computed from, what is measured `now` (up to the
+    bill that adjusts it), and what others have adjusted, by line, in its currency. `levels` are other counter levels in
+    force now, `ahead_until` the charges in advance that are compared, `reported` the meters that are not billed."""
 
     bill_id: str
     version: int
