@@ -60,14 +60,9 @@ def unusual(
     known = _since_first_usage(before[-TRAILING:])
     if len(known) < _LEAST_DAYS:
         return None
-    same = _same_weekday(known)
     if day.count:
-        usual = _usual(same, known)
-        return (
-            Unusual(turn=Turn.SPIKE, measured=day.value, usual=usual.value)
-            if _rose(day, usual, known, times, least)
-            else None
-        )
+        return _spike(day, known, times, least)
+    same = _same_weekday(known)
     if not over or len(same) < 2 or not all(each.count for each in same):
         return None
     usual = _median(same)
@@ -101,11 +96,16 @@ def _usual(same: Sequence[Day], known: Sequence[Day]) -> Day:
     return usual if usual.value > 0 else _median([each for each in known if each.count])
 
 
-def _rose(day: Day, usual: Day, known: Sequence[Day], times: Decimal, least: int) -> bool:
-    if usual.value <= 0 or day.value < multiply(times, usual.value) or day.value <= max(each.value for each in known):
-        return False
+def _spike(day: Day, known: Sequence[Day], times: Decimal, least: int) -> Unusual | None:
+    if day.value <= max(each.value for each in known):
+        return None  # first, because it says so of almost every day
+    usual = _usual(_same_weekday(known), known)
+    if usual.value <= 0 or day.value < multiply(times, usual.value):
+        return None
     larger = multiply(day.value, Decimal(usual.count)) >= multiply(multiply(times, usual.value), Decimal(day.count))
-    return day.count >= least or larger
+    if day.count < least and not larger:
+        return None
+    return Unusual(turn=Turn.SPIKE, measured=day.value, usual=usual.value)
 
 
 def _regular(known: Sequence[Day]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any, assert_never
@@ -53,7 +53,7 @@ def query(
         FROM {DATABASE}.measurement WHERE {where}
         {grouped} HAVING {measured} {order}
         LIMIT {bindings.bind(query.limit + 1, "UInt64")}"""
-    return [_answer(query, row) for row in connection.rows(statement, bindings)]
+    return list(_answers(query, connection.rows(statement, bindings)))
 
 
 def raw(
@@ -251,15 +251,19 @@ def _order(groups: Sequence[UsageGroup]) -> str:
     return f"ORDER BY {', '.join(latest + rising)}" if groups else ""
 
 
-def _answer(query: UsageQuery, row: Sequence[Any]) -> UsageAnswer:
+def _answers(query: UsageQuery, rows: Iterable[Sequence[Any]]) -> Iterator[UsageAnswer]:
+    """Rows may be many, and begin at few moments: each of these is made once."""
     width, columns = len(query.groups), len(query.columns)
-    groups, totals, counts = row[:width], row[width : width + columns], row[width + columns :]
-    return UsageAnswer(
-        groups=tuple(
-            from_micros(value) if group.by == "TIME" else value
-            for group, value in zip(query.groups, groups, strict=True)
-        ),
-        values=tuple(
+    timed = [place for place, group in enumerate(query.groups) if group.by == "TIME"]
+    starts: dict[int, Instant] = {}
+    for row in rows:
+        groups = list(row[:width])
+        for place in timed:
+            micros = groups[place]
+            start = starts.get(micros)
+            groups[place] = start if start is not None else starts.setdefault(micros, from_micros(micros))
+        totals, counts = row[width : width + columns], row[width + columns :]
+        values = [
             (tidy(Decimal(total)), int(count)) if count else None for total, count in zip(totals, counts, strict=True)
-        ),
-    )
+        ]
+        yield UsageAnswer(groups=tuple(groups), values=tuple(values))
