@@ -63,7 +63,7 @@ def test_a_catalogue_that_was_written_by_hand_is_pulled_and_found_equal(
 ) -> None:
     assert "nothing to change" in command("catalog", "plan", str(files))
     pulled = tmp_path / "pulled"
-    assert "13 files written" in command("catalog", "pull", str(pulled))
+    assert "15 files written" in command("catalog", "pull", str(pulled))
     assert "nothing wrong" in command("catalog", "validate", str(pulled))
     assert "nothing to change" in command("catalog", "plan", str(pulled))
     bytes_of = {path.name: path.read_bytes() for path in pulled.iterdir()}

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from shop import Shop, meter_body, refused
 
+from tallystick.control.anomalies import ANOMALY_POLICIES
 from tallystick.control.catalog_apply import NOUNS, Made, apply_entries
 from tallystick.control.catalog_stock import take_stock
 from tallystick.control.counter_pricings import COUNTER_PRICINGS
 from tallystick.control.counters import COUNTERS
+from tallystick.control.late_policies import LATE_POLICIES
 from tallystick.control.meters import METERS
 from tallystick.control.plan_group_links import PLAN_GROUP_LINKS
 from tallystick.control.plan_groups import PLAN_GROUPS
@@ -59,6 +61,8 @@ def full(shop: Shop) -> Shop:
         PLANS, name="For acme", code="bespoke", planTemplateId=shop.template, bespoke=True, accountId=shop.account
     )
     group = shop.make(PLAN_GROUPS, name="Bundle", currency="USD", accountingProductId=None)
+    shop.make(LATE_POLICIES, meterId=shop.meter, graceHours=12)
+    shop.make(ANOMALY_POLICIES, accountId=shop.account, times=5, holdFor=["SPIKE"])
     shop.make(PLAN_GROUP_LINKS, planGroupId=group, planId=shop.plan)
     return shop
 
@@ -78,6 +82,8 @@ def test_a_catalogue_is_entries_named_by_codes_and_has_no_ids(full: Shop) -> Non
         "planTemplates",
         "plans",
         "planGroups",
+        "latePolicies",
+        "anomalyPolicies",
     }
     (basic, bespoke) = tree["plans"]
     assert basic == {
@@ -101,6 +107,8 @@ def test_a_catalogue_is_entries_named_by_codes_and_has_no_ids(full: Shop) -> Non
     }
     assert (bespoke["account"], bespoke["bespoke"]) == ("acme", True)
     assert tree["planGroups"] == [{"code": "bundle", "name": "Bundle", "currency": "USD", "plans": ["basic"]}]
+    assert tree["latePolicies"] == [{"meter": "traffic", "graceHours": 12}]
+    assert tree["anomalyPolicies"] == [{"account": "acme", "times": 5, "holdFor": ["SPIKE"]}]
     stock = take_stock(full.desk.records)
     assert {str(key) for key in stock.unnamed} == {"counters seats", "planGroups bundle"}, "called by their names"
     text = wire.encode(tree).decode()
@@ -160,6 +168,12 @@ def all_new(tree: Tree) -> None:
     tree["planGroups"][0]["code"] = "bundle"
 
 
+def other_policies(tree: Tree) -> None:
+    """Those of the organisation come, that of the meter goes."""
+    tree["latePolicies"] = [{"graceHours": 24}]
+    tree["anomalyPolicies"] += [{"times": 4}]
+
+
 def less(tree: Tree) -> None:
     """What nobody uses goes, with its prices."""
     tree["planGroups"] = []
@@ -167,7 +181,7 @@ def less(tree: Tree) -> None:
     tree["counters"] = []
 
 
-@pytest.mark.parametrize("edit", [edit_price, new_template, new_field, all_new, less])
+@pytest.mark.parametrize("edit", [edit_price, new_template, new_field, all_new, other_policies, less])
 def test_a_changed_catalogue_is_as_it_was_written(full: Shop, edit: Callable[[Tree], None]) -> None:
     tree = tree_of(full)
     edit(tree)
@@ -228,7 +242,7 @@ def test_when_one_change_is_refused_nothing_is_kept(
     tree["products"].append({"code": "other", "name": "Other"})
     edit(tree)
     if not tree["meters"]:
-        del tree["aggregations"]  # not spoken of: what the meter is used by is found by the rules
+        del tree["aggregations"], tree["latePolicies"]  # not spoken of: what the meter is used by is found by the rules
     before, revision = take_stock(full.desk.records).digest, full.desk.records.revision
     problem = refused(lambda: apply(full, tree))
     assert problem.code.name == code

@@ -17,11 +17,13 @@ from tallystick.cli.catalog_files import save
 from tallystick.core.aggregation import Method, UnitRounding
 from tallystick.core.catalog import PricingType, Product
 from tallystick.core.catalog_entries import AggregationEntry as Aggregation
+from tallystick.core.catalog_entries import AnomalyPolicyEntry as AnomalyPolicy
 from tallystick.core.catalog_entries import BandEntry as Band
 from tallystick.core.catalog_entries import CatalogEntries as Catalog
 from tallystick.core.catalog_entries import CompoundAggregationEntry as CompoundAggregation
 from tallystick.core.catalog_entries import CounterEntry as Counter
 from tallystick.core.catalog_entries import CounterPricingEntry as CounterPricing
+from tallystick.core.catalog_entries import LatePolicyEntry as LatePolicy
 from tallystick.core.catalog_entries import MeterEntry as Meter
 from tallystick.core.catalog_entries import PlanEntry as Plan
 from tallystick.core.catalog_entries import PlanGroupEntry as PlanGroup
@@ -40,6 +42,7 @@ from tallystick.core.wire import number
 
 __all__ = [
     "Aggregation",
+    "AnomalyPolicy",
     "Band",
     "Catalog",
     "Category",
@@ -53,6 +56,7 @@ __all__ = [
     "Decimal",
     "DerivedField",
     "Frequency",
+    "LatePolicy",
     "LookupTable",
     "Meter",
     "Method",

@@ -12,12 +12,14 @@ from typing import Any
 
 from tallystick.control import custom_fields
 from tallystick.control.aggregations import AGGREGATIONS
+from tallystick.control.anomalies import ANOMALY_POLICIES
 from tallystick.control.catalog_stock import Stock
 from tallystick.control.compound_aggregations import COMPOUND_AGGREGATIONS
 from tallystick.control.counter_pricings import COUNTER_PRICINGS
 from tallystick.control.counters import COUNTERS
 from tallystick.control.currencies import CURRENCIES
 from tallystick.control.desk import Desk, Noun
+from tallystick.control.late_policies import LATE_POLICIES
 from tallystick.control.lookup_tables import LOOKUP_TABLES
 from tallystick.control.meters import METERS
 from tallystick.control.organization_config import CONFIG
@@ -52,6 +54,8 @@ NOUNS: Mapping[str, Noun[Any]] = {
         PLAN_GROUP_LINKS,
         PRICINGS,
         COUNTER_PRICINGS,
+        LATE_POLICIES,
+        ANOMALY_POLICIES,
         CONFIG,
     )
 }

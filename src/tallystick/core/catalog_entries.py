@@ -12,8 +12,11 @@ from typing import Annotated
 import msgspec
 
 from tallystick.core.aggregation import MAX_WINDOW_SECONDS, Method, TimeUnit, UnitRounding
+from tallystick.core.anomaly import DEFAULT as ANOMALY_DEFAULT
+from tallystick.core.anomaly import AnomalyKind
 from tallystick.core.catalog import Interval, Offset, PlanCurrency, PricingType, Product
 from tallystick.core.entity import CustomFields, Description, EntityCode, FieldCode, Name, Value, require_not_negative
+from tallystick.core.late_policy import OnClosedBill
 from tallystick.core.lookup_types import LookupTable
 from tallystick.core.meter import MAX_FIELDS, DataField, DerivedField
 from tallystick.core.organization import Currency, OrganizationConfig, OrganizationCustomFields
@@ -48,6 +51,25 @@ class MeterEntry(Value, frozen=True, kw_only=True):
     derived_fields: Annotated[tuple[DerivedField, ...], msgspec.Meta(max_length=MAX_FIELDS)] = ()
     exclude_filter: Annotated[str, msgspec.Meta(min_length=1, max_length=2000)] | None = None
     custom_fields: CustomFields | None = None
+
+
+class LatePolicyEntry(Value, frozen=True, kw_only=True):
+    """What holds for late usage of a meter; without a meter for the whole organisation."""
+
+    meter: EntityCode | None = None
+    grace_hours: Annotated[int, msgspec.Meta(ge=0, le=8_784)] = 0
+    allowance_minutes: Annotated[int, msgspec.Meta(ge=0, le=44_640)] = 0
+    on_closed_bill: OnClosedBill = OnClosedBill.ADJUST_NEXT_BILL
+
+
+class AnomalyPolicyEntry(Value, frozen=True, kw_only=True):
+    """Which usage is out of the ordinary, and what follows; for an account, or without one for the organisation."""
+
+    account: EntityCode | None = None
+    times: Decimal = ANOMALY_DEFAULT.times
+    least_measurements: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = ANOMALY_DEFAULT.least_measurements
+    alert_for: tuple[AnomalyKind, ...] = ANOMALY_DEFAULT.alert_for
+    hold_for: tuple[AnomalyKind, ...] = ()
 
 
 class AggregationEntry(Value, frozen=True, kw_only=True):
@@ -240,3 +262,5 @@ class CatalogEntries(Value, frozen=True, kw_only=True):
     plan_templates: tuple[PlanTemplateEntry, ...] | None = None
     plans: tuple[PlanEntry, ...] | None = None
     plan_groups: tuple[PlanGroupEntry, ...] | None = None
+    late_policies: tuple[LatePolicyEntry, ...] | None = None
+    anomaly_policies: tuple[AnomalyPolicyEntry, ...] | None = None

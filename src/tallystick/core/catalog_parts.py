@@ -14,14 +14,17 @@ import msgspec
 
 from tallystick.core import wire
 from tallystick.core.aggregation import Aggregation
+from tallystick.core.anomaly import AnomalyPolicy
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand, Product
 from tallystick.core.catalog_entries import (
     AggregationEntry,
+    AnomalyPolicyEntry,
     BandEntry,
     CatalogEntries,
     CompoundAggregationEntry,
     CounterEntry,
     CounterPricingEntry,
+    LatePolicyEntry,
     MeterEntry,
     PlanEntry,
     PlanGroupEntry,
@@ -33,6 +36,7 @@ from tallystick.core.catalog_written import moment_text, tidied
 from tallystick.core.compound import CompoundAggregation
 from tallystick.core.counter_types import Counter, CounterPricing
 from tallystick.core.entity import Value, wire_name
+from tallystick.core.late_policy import LatePolicy
 from tallystick.core.lookup_types import LookupTable
 from tallystick.core.meter import Meter
 from tallystick.core.organization import Currency, OrganizationConfig, OrganizationCustomFields
@@ -61,13 +65,14 @@ Entries = Mapping[Key, Value]
 class Part:
     """A section: the entities of which kind it has, and as which entries. `references` are the fields of the value with
     ids, each with the entry's field that has the code instead, and the section that it is a code of. `kept` are fields
-    that files do not speak of: they stay as they are."""
+    that files do not speak of: they stay as they are. `named_by` is the field that an entry is known by."""
 
     section: str
     of: type[Value]
     entry: type[Value]
     references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
+    named_by: str = "code"
 
 
 _PRODUCT = {"product_id": ("product", "products")}
@@ -140,6 +145,20 @@ PARTS: Mapping[str, Part] = {
             of=CounterPricing,
             entry=CounterPricingEntry,
             references={"counter_id": ("counter", "counters"), **_ACCOUNTING, **_HOME},
+        ),
+        Part(
+            section="latePolicies",
+            of=LatePolicy,
+            entry=LatePolicyEntry,
+            references={"meter_id": ("meter", "meters")},
+            named_by="meter",
+        ),
+        Part(
+            section="anomalyPolicies",
+            of=AnomalyPolicy,
+            entry=AnomalyPolicyEntry,
+            references={"account_id": ("account", ACCOUNTS)},
+            named_by="account",
         ),
         Part(
             section="settings",
@@ -230,7 +249,7 @@ def key_of(part: Part, entry: Value, home: tuple[str, str] | None = None) -> Key
     if isinstance(entry, PlanGroupLinkEntry):
         return Key(part.section, (entry.plan_group, entry.plan))
     if home is None:
-        return Key(part.section, (getattr(entry, "code", ""),))
+        return Key(part.section, (getattr(entry, part.named_by) or "",))
     assert isinstance(entry, PricingEntry | CounterPricingEntry), "only prices stand in a plan or a template"
     return Key(part.section, (*home, *line_of(entry), moment_text(entry.start_date)))
 
