@@ -22,7 +22,7 @@ _SCALE = 4  # decimals of a correlation
 
 
 class Charged(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account was charged for a period, before credit, in a currency."""
+    """What an account was charged for a period, before credit, in a currency; `yearly` such periods make a year."""
 
     account_id: str
     account_code: str
@@ -30,6 +30,7 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True):
     start: Instant
     end: Instant
     amount: Decimal
+    yearly: int = 12
 
 
 # ------------------------------------------------------------------------------------------------------ expansion

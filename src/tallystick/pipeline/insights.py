@@ -162,6 +162,7 @@ def _charged(records: OrganizationRecords, first: date, last: date) -> list[list
             currency=bill.currency,
             start=bill.start_date_time_utc,
             end=bill.end_date_time_utc,
+            yearly=YEARLY[bill.billing_frequency] // bill.bill_frequency_interval,
             amount=add(before.amount if before else ZERO, bill.charges),
         )
     return [[of[start] for start in sorted(of)] for _, of in sorted(series.items())]
@@ -182,24 +183,12 @@ def commitments(records: OrganizationRecords, offers: Sequence[Offer], first: da
         for each in records.every(Currency)
     }
     found = []
-    for series, yearly in _yearly(records, first, last):
-        if series[0].account_id not in held:
+    for series in _charged(records, first, last):
+        yearly = series[0].yearly
+        if series[0].account_id not in held and yearly > 1:  # who is billed in years has no other periods to go by
             advice = advise(series, offers, yearly, roundings.get(series[0].currency, Rounding()))
             found += [advice] if advice else []
     return sorted(found, key=lambda each: (each.currency, -each.saving, each.account_code))
-
-
-def _yearly(records: OrganizationRecords, first: date, last: date) -> Iterator[tuple[list[Charged], int]]:
-    """Series of bills with how many of them make a year; an account that is billed in years has none."""
-    frequencies: dict[tuple[str, Instant, Instant], int] = {}
-    for stored in _every_bill(records, first, last):
-        bill = stored.bill
-        key = bill.account_id, bill.start_date_time_utc, bill.end_date_time_utc
-        frequencies[key] = YEARLY[bill.billing_frequency] // bill.bill_frequency_interval
-    for series in _charged(records, first, last):
-        yearly = frequencies[series[0].account_id, series[0].start, series[0].end]
-        if yearly > 1:
-            yield series, yearly
 
 
 # ------------------------------------------------------------------------------------------------------ margins
