@@ -1,4 +1,4 @@
-"""Drafting corrections: what becomes of each change, and that nothing is counted otherwise by a draft."""
+"""Corrections: what becomes of each change, that a draft counts nothing otherwise, and how one is carried out."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ from tallystick.core.usage_correction import (
 )
 from tallystick.errors import Refusal
 from tallystick.pipeline.correction_entries import Reach
+from tallystick.pipeline.correction_run import (
+    apply_correction,
+    carry_out,
+    corrections_waiting,
+    preview_correction,
+)
 from tallystick.pipeline.corrections import (
     Drafting,
     add_changes,
@@ -31,6 +37,7 @@ from tallystick.pipeline.corrections import (
     draft_correction,
     list_corrections,
     list_entries,
+    put_correction,
     read_correction,
 )
 from tallystick.pipeline.ingest import Intake
@@ -213,3 +220,56 @@ def test_parts_that_a_replacement_leaves_out_are_those_of_the_original(
     changed: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     assert replacement({"uid": "o", "measure": {"a": 1, "b": 1}}, changed, "n") == expected
+
+
+def applying(served: Served, *changes: Change) -> UsageCorrection:
+    """A draft that was looked at and decided on; nothing is written yet."""
+    draft(served, *changes)
+    preview_correction(served.reach, ID, up_to=served.usage.mark, now=NOW)
+    return apply_correction(served.reach.records, ID, actor=ADA, now=NOW)
+
+
+def counted(served: Served) -> dict[str, str]:
+    return {row.uid: str(row.numbers["tokens"]) for row in served.usage.rows(NORTH) if row.withdrawn is None}
+
+
+def test_nobody_applies_what_nobody_has_looked_at(served: Served) -> None:
+    draft(served, Change(uid="r-1"))
+    with pytest.raises(Refusal, match="still being looked at"):
+        apply_correction(served.reach.records, ID, actor=ADA, now=NOW)
+    assert [each.id for each in corrections_waiting(served.reach.records)] == [ID]
+    preview_correction(served.reach, ID, up_to=served.usage.mark, now=NOW)
+    assert corrections_waiting(served.reach.records) == []
+
+
+def test_a_correction_is_carried_out_step_by_step(served: Served) -> None:
+    applying(served, Change(uid="r-1"), Change(uid="r-3", measurement={"measure": {"tokens": 9}}))
+    written = carry_out(served.reach, ID, now=NOW)
+    assert (written.status, written.position) == (CorrectionStatus.APPLYING, 7)
+    assert carry_out(served.reach, ID, now=NOW) == written, "it waits until that is counted"
+    served.project()
+    done = carry_out(served.reach, ID, now=NOW)
+    assert (done.status, done.memos, done.applied_by) == (CorrectionStatus.APPLIED, 0, "ada")
+    assert carry_out(served.reach, ID, now=NOW) == done
+    assert counted(served) == {"r-2": "2", "r-3~3f2a1b00": "9"}
+
+
+def test_a_stop_after_the_journal_was_written_counts_nothing_twice(served: Served) -> None:
+    """The journal has it and the records do not say so: it is written again."""
+    before = applying(served, Change(uid="r-1"), Change(uid="r-3", measurement={"measure": {"tokens": 9}}))
+    carry_out(served.reach, ID, now=NOW)
+    with served.reach.records.transaction() as write:
+        put_correction(write, before)
+    carry_out(served.reach, ID, now=NOW)
+    served.world.reopen()
+    served.project()
+    assert carry_out(served.reach, ID, now=NOW).status is CorrectionStatus.APPLIED
+    assert counted(served) == {"r-2": "2", "r-3~3f2a1b00": "9"}
+
+
+def test_where_its_uid_was_taken_meanwhile_it_is_a_draft_again(served: Served) -> None:
+    applying(served, Change(uid="r-3", measurement={"uid": "r-3b", "measure": {"tokens": 9}}))
+    served.send(measurement("r-3b", measure={"tokens": 7}))
+    made = carry_out(served.reach, ID, now=NOW)
+    assert (made.status, made.previewed, made.position) == (CorrectionStatus.DRAFT, False, None)
+    assert counted(served) == {"r-1": "1", "r-2": "2", "r-3": "3", "r-3b": "7"}
