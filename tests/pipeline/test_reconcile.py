@@ -21,6 +21,7 @@ from ledger_of_truth import (
 from reconciling import BY_DAY, BY_UID, Works, as_csv
 from tallystick.core.reconciliation import AccuracyLevel
 from tallystick.core.reconciliation_run import Cause, ReconciliationStatus
+from tallystick.pipeline import findings, reconcile_totals
 
 END = FIRST + timedelta(days=DAYS)
 
@@ -124,3 +125,19 @@ def test_every_kind_of_fault_is_named_from_daily_totals_alone(history: History) 
     for event in history.truth:
         if event.uid in history.planted.lost and event.account not in {"birch", "beech"}:
             assert Cause.LOST in found[event.account, event.ts.date()], event.uid
+
+
+def test_however_much_is_amiss_all_is_counted_and_some_is_kept(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks of one account each, and room for few findings: the same accuracy and causes for the most part."""
+    monkeypatch.setattr(findings, "MAX_FINDINGS", 20)
+    monkeypatch.setattr(reconcile_totals, "MAX_FINDINGS", 20)
+    monkeypatch.setattr(reconcile_totals, "CELLS", DAYS)
+    works = history.works
+    by_day = works.run(BY_DAY, FIRST, END, totals_of(history.truth))
+    assert by_day.accuracy == accuracy_by_day(daily(history.truth), daily(history.counted))
+    assert by_day.findings_kept == len(works.findings(by_day)) == 20 < by_day.findings
+    by_uid = works.run(BY_UID, FIRST, END, rows_of(history.truth))
+    assert by_uid.accuracy == accuracy_by_uid(history.truth, history.counted)
+    assert by_uid.findings_kept == len(works.findings(by_uid)) == 20 < by_uid.findings

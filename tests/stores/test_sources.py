@@ -140,5 +140,6 @@ def test_postgresql_is_asked_in_a_transaction_that_only_reads(tmp_path: Path, po
         connection.execute(text("CREATE SEQUENCE numbers"))
     sources = opened(tmp_path, warehouse={"url": url, "organizations": ["*"]})
     assert read(sources, "SELECT * FROM usage") == [{"account": "acorn", "tokens": Decimal("1.50")}]
+    assert read(sources, "SELECT current_setting('statement_timeout') AS most") == [{"most": "2min"}]
     with pytest.raises(Refusal, match="read-only transaction"):
         read(sources, "SELECT nextval('numbers')")

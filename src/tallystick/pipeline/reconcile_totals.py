@@ -133,17 +133,25 @@ class TotalComparison:
         deviations: list[Deviation] = []
         days_of: dict[Series, int] = {}
         accounts = sorted({*source.places, *self._accounts_here()})
-        days = (self._run.request.end_date - self._run.request.start_date).days
-        block = max(1, CELLS // days)
+        block = max(1, CELLS // self._days)
         for first in range(0, len(accounts), block):
             found = self._compare(source, accounts[first : first + block], days_of)
-            deviations += found
+            if len(deviations) < MAX_FINDINGS:
+                deviations += found
+            else:  # however much is amiss, memory is not: what comes now is explained within its block
+                self._explain(found, days_of)
+                for each in found:
+                    self.findings.add(self._fault(each))
             yield "comparing accounts"
-        explain_rest(deviations, days_of, self._run.request.end_date - timedelta(days=1))
+        self._explain(deviations, days_of)
         for start in range(0, len(deviations), CHUNK):
             for each in deviations[start : start + CHUNK]:
                 self.findings.add(self._fault(each))
             yield "writing what was found"
+
+    def _explain(self, deviations: Sequence[Deviation], days_of: Mapping[Series, int]) -> None:
+        """Find the causes of what the series by themselves do not tell."""
+        explain_rest(deviations, days_of, self._run.last_day)
 
     def _read(self, row: Row, reader: RowReader) -> list[SourceTotal]:
         if row.problem is not None:

@@ -26,6 +26,8 @@ EVERYBODY = "*"
 ROWS_AT_ONCE = 2_000
 OTHERS_MAY = 0o077
 LONGEST_REASON = 300
+CONNECT_SECONDS = 10
+ANSWER_SECONDS = 120  # to the first rows, and from some rows to the next
 
 
 class SqlSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,7 +117,8 @@ class LocalSources:
             raise Refusal("not_found", message, field="source")
         url = _url(connection, self._named()[connection].url)
         try:
-            engine = create_engine(_only_reading(url), poolclass=NullPool, hide_parameters=True)
+            given = {"poolclass": NullPool, "hide_parameters": True, "connect_args": _connecting(url)}
+            engine = create_engine(_only_reading(url), **given)
         except (ArgumentError, NoSuchModuleError, ImportError) as problem:
             raise _failed(connection, url, problem) from None
         if url.get_backend_name() == "sqlite":
@@ -157,6 +160,17 @@ def _only_reading(url: URL) -> URL:
     if url.get_backend_name() != "sqlite" or not url.database:
         return url
     return url.set(database=f"file:{url.database}", query={**url.query, "mode": "ro", "uri": "true"})
+
+
+def _connecting(url: URL) -> dict[str, object]:
+    """How long PostgreSQL may take to answer, so that neither other reconciliations nor the end of the server wait for
+    it; and that nothing is written, whatever a query calls."""
+    if url.get_backend_name() != "postgresql" or url.get_driver_name() not in {"psycopg", "psycopg2"}:
+        return {}
+    return {
+        "connect_timeout": CONNECT_SECONDS,
+        "options": f"-c statement_timeout={ANSWER_SECONDS}s -c default_transaction_read_only=on",
+    }
 
 
 def _query_only(opened: Any, _: object) -> None:
