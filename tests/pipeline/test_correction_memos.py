@@ -21,6 +21,7 @@ from effort import drawing
 from tallystick.core.bill import Bill, BillRecord, approve, lock
 from tallystick.core.credit_types import CreditLine
 from tallystick.core.explain import explain_line
+from tallystick.core.late_policy import LatePolicy, OnClosedBill
 from tallystick.core.organization import LateUsage, OrganizationConfig
 from tallystick.core.usage_correction import (
     CorrectionMemo,
@@ -307,6 +308,21 @@ def test_a_memo_on_a_locked_bill_stays(open_desk: Opener) -> None:
         issue_memo(desk.records, memo.id, actor=ADA, now=NOW)
     assert again.value.code.name == "correction_state"
     assert read_memo(desk.records, memo.id).status is MemoStatus.ISSUED
+
+
+def test_where_late_usage_is_only_reported_a_memo_is_not_taken_back(open_desk: Opener) -> None:
+    world = tiered()
+    world.add(LatePolicy(on_closed_bill=OnClosedBill.REPORT), "policy")
+    desk = open_desk(world)
+    desk.use("acme", "2023-01-01", calls=100)
+    desk.use("acme", "2023-01-02", calls=60)
+    run(desk, 1)
+    (memo,) = correct(desk, rows(desk)[1])
+    issue_memo(desk.records, memo.id, actor=ADA, now=NOW, bill_date=date(2023, 2, 10))
+    assert told(run(desk, 2)) == [("STANDING_CHARGE", "5.00"), ("CREDIT_MEMO", "-3.00")]
+    desk.use("acme", "2023-01-20", calls=40)
+    assert told(run(desk, 3)) == [("STANDING_CHARGE", "5.00")]
+    assert verified(desk) == []
 
 
 STEPS = st.lists(
