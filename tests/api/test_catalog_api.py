@@ -134,6 +134,15 @@ def test_what_cannot_be_dated_says_so_and_wants_a_word(shop: Storefront) -> None
     assert refused(send(shop.http, "POST", path, {"atOnce": True}))["code"] == "rule_broken"
 
 
+def test_bills_of_other_periods_are_not_compared_with_those_there_are(shop: Storefront) -> None:
+    tree = dearer(shop)
+    tree["planGroups"][0]["plans"] = []  # whose plans are billed as one
+    tree["planTemplates"][0]["billFrequency"] = "ANNUALLY"
+    made = plan(shop, tree)
+    assert made["notSimulated"] == ["planTemplates (billing periods)"]
+    assert [(each["oldTotal"], each["newTotal"]) for each in made["simulation"]["effects"]] == [(30, 40)]
+
+
 def test_a_plan_of_another_catalogue_than_there_is_is_refused(shop: Storefront) -> None:
     made = plan(shop, dearer(shop))
     send(shop.http, "POST", "/products", {"name": "Other", "code": "other"})

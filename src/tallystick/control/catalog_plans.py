@@ -17,7 +17,7 @@ from tallystick.control.catalog_history import entries_of_version, keep_version
 from tallystick.control.catalog_stock import Stock, take_stock
 from tallystick.control.desk import Desk, Noun, rule_broken
 from tallystick.core import wire
-from tallystick.core.catalog_change import brought_forward, changes_of, dated, digest_of, within
+from tallystick.core.catalog_change import billed_as_before, brought_forward, changes_of, dated, digest_of, within
 from tallystick.core.catalog_parts import NESTED, PARTS, Key, Placed, put_together, spoken_of, taken_apart
 from tallystick.core.catalog_plan import (
     CatalogPlan,
@@ -37,6 +37,7 @@ from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords
 
 KIND = "catalogplan"
 KEPT = 50  # plans of an organisation that are done with; the oldest goes
+PERIODS = "planTemplates (billing periods)"
 SETTINGS = Noun(of=CatalogSettings)
 
 
@@ -81,7 +82,8 @@ def try_plan(desk: Desk, request: CatalogPlanRequest, simulated_until: Instant) 
     wanted = rest | {each.key: each.entry for each in placed.entries.values()}
     target = wanted if start is None else dated(stock.entries, wanted, start)
     trial = _tried(desk, stock, target, placed.place)
-    shown_as = brought_forward(stock.entries, wanted, simulated_until)
+    same_periods = billed_as_before(stock.entries, wanted)
+    shown_as = brought_forward(stock.entries, same_periods, simulated_until)
     simulated = trial if shown_as == target else _tried(desk, stock, shown_as, placed.place)
     changes = changes_of(stock.entries, target, is_dated=start is not None)
     status = CatalogPlanStatus.NO_CHANGE if not changes else CatalogPlanStatus.PLANNED
@@ -100,6 +102,8 @@ def try_plan(desk: Desk, request: CatalogPlanRequest, simulated_until: Instant) 
         reason=request.reason,
         unnamed=tuple(str(each) for each in stock.unnamed),
     )
+    if same_periods != wanted:
+        plan = msgspec.structs.replace(plan, not_simulated=(PERIODS,))
     return Trial(kept=KeptPlan(plan=plan, target=shown(put_together(target))), made=simulated)
 
 

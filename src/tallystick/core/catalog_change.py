@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tallystick.core import wire
-from tallystick.core.catalog_entries import CounterPricingEntry, PricingEntry
+from tallystick.core.catalog_entries import CounterPricingEntry, PlanTemplateEntry, PricingEntry
 from tallystick.core.catalog_parts import NESTED, PARTS, Entries, Key, Part, home_of, key_of, put_together
 from tallystick.core.catalog_written import moment_text, shown, written
 from tallystick.core.compound import codes_in
@@ -159,6 +159,18 @@ def brought_forward(current: Entries, wanted: Entries, end: Instant) -> dict[Key
                 del made[key]
             first = min(new, key=lambda each: each.start_date)
             made[keys[begin]] = msgspec.structs.replace(first, start_date=begin, end_date=None)
+    return made
+
+
+def billed_as_before(current: Entries, wanted: Entries) -> dict[Key, Value]:
+    """The wanted catalogue with the billing periods that there are: a simulation compares bills of the same period, and
+    of others there would be none."""
+    made = dict(wanted)
+    for key, entry in wanted.items():
+        before = current.get(key)
+        if isinstance(entry, PlanTemplateEntry) and isinstance(before, PlanTemplateEntry):
+            often = {name: getattr(before, name) for name in ("bill_frequency", "bill_frequency_interval")}
+            made[key] = msgspec.structs.replace(entry, **often)
     return made
 
 

@@ -48,7 +48,10 @@ def _with_simulation(
     except Refusal as refusal:
         problem = refusal.message
     plan = msgspec.structs.replace(
-        trial.kept.plan, simulation_id=simulation, simulation_problem=problem, not_simulated=missing
+        trial.kept.plan,
+        simulation_id=simulation,
+        simulation_problem=problem,
+        not_simulated=(*missing, *trial.kept.plan.not_simulated),
     )
     return Trial(kept=msgspec.structs.replace(trial.kept, plan=plan), made=trial.made)
 
