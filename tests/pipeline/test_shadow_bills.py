@@ -33,7 +33,7 @@ from tallystick.control.rollouts import (
     preview_moves,
     switch,
 )
-from tallystick.core.account import Account, AccountPlan
+from tallystick.core.account import Account, AccountPlan, ChildBillingMode
 from tallystick.core.catalog import Plan
 from tallystick.core.contract import Contract
 from tallystick.core.entity import Entity
@@ -139,6 +139,33 @@ def test_the_shadow_draws_the_credit_that_the_real_bill_found(open_desk: Opener)
     desk.use("acme", "2023-11-05", calls=100)
     desk.run(**NOVEMBER)
     assert shadowed(desk, made) == [("acme", "0.00", "1.00")]
+
+
+def test_children_billed_by_their_parent_s_plan_have_shadows_too(open_desk: Opener) -> None:
+    """acme's plan bills each child by itself: 5.00 and 0.10 a call, 2.00 and 0.15 in the shadow. own has a plan."""
+    world = two_plans("acme")
+    plan = world.of(Plan)[id_of("plan", "plan")]
+    world.account_plan(plan, "acme", child_billing_mode=ChildBillingMode.CHILD)
+    for child in ("child", "own"):
+        world.account(child, parent_account_id=id_of("account", "acme"))
+    world.account_plan(world.of(Plan)[id_of("plan", "other")], "own")
+    desk = open_desk(world)
+    made = shadow(desk)
+    for account in ("child", "own"):
+        desk.use(account, "2023-11-05", calls=100)
+    desk.run(**NOVEMBER)
+    assert {each.account_code for each in desk.bills()} == {"acme", "child", "own"}
+    assert shadowed(desk, made) == [("acme", "5.00", "2.00"), ("child", "15.00", "17.00")]
+
+
+def test_the_parent_s_bill_of_its_children_s_usage_has_one_shadow(open_desk: Opener) -> None:
+    world = two_plans("acme")
+    world.account("child", parent_account_id=id_of("account", "acme"))
+    desk = open_desk(world)
+    made = shadow(desk)
+    desk.use("child", "2023-11-05", calls=100)
+    desk.run(**NOVEMBER)
+    assert shadowed(desk, made) == [("acme", "15.00", "17.00")]
 
 
 def test_usage_that_is_not_counted_yet_makes_the_shadow_wait(open_desk: Opener) -> None:

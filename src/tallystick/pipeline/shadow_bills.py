@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from tallystick.core import wire
-from tallystick.core.account import AccountPlan
+from tallystick.core.account import Account, AccountPlan, ChildBillingMode
 from tallystick.core.bill import BillRecord, bill_id
+from tallystick.core.catalog import Plan, PlanTemplate
 from tallystick.core.entity import Entity
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant, Period
@@ -40,13 +41,33 @@ class Work(msgspec.Struct, frozen=True):
 
 
 def shadowed_plans(records: OrganizationRecords, shadow: Entity[ShadowPlan]) -> dict[str, list[Entity[AccountPlan]]]:
-    """The account plans that have the real plan, by account, of the accounts that are meant."""
+    """The account plans that have the real plan, by the account whose bills they are on, of the accounts that are
+    meant: their own, and those by which a parent has them billed."""
     found: dict[str, list[Entity[AccountPlan]]] = {}
     chosen = None if shadow.value.account_ids is None else set(shadow.value.account_ids)
+    passing: dict[str, list[Entity[AccountPlan]]] = {}
     for each in records.every(AccountPlan, Where(equal={"plan_id": (shadow.value.plan_id,)})):
         if chosen is None or each.value.account_id in chosen:
             found.setdefault(each.value.account_id, []).append(each)
+            if each.value.child_billing_mode is ChildBillingMode.CHILD:
+                passing.setdefault(each.value.account_id, []).append(each)
+    for child, parent_id in _children(records, sorted(passing), shadow.value.plan_id):
+        found.setdefault(child, []).extend(passing[parent_id])
     return found
+
+
+def _children(records: OrganizationRecords, parents: Sequence[str], plan_id: str) -> list[tuple[str, str]]:
+    """The children (ids, with their parents') of accounts that have no plan of their own for the product of a plan."""
+    if not parents:
+        return []
+    children = list(records.every(Account, Where(equal={"parent_account_id": parents})))
+    ids = [each.id for each in children]
+    owned = list(records.every(AccountPlan, Where(equal={"account_id": ids}))) if ids else []
+    plans = records.get_many(Plan, {plan_id, *(each.value.plan_id for each in owned if each.value.plan_id)})
+    templates = records.get_many(PlanTemplate, {each.value.plan_template_id for each in plans.values()})
+    products = {id_: templates[each.value.plan_template_id].value.product_id for id_, each in plans.items()}
+    alone = {each.value.account_id for each in owned if products.get(each.value.plan_id or "") == products[plan_id]}
+    return [(each.id, each.value.parent_account_id or "") for each in children if each.id not in alone]
 
 
 def work_of(records: OrganizationRecords, id: str) -> Work:
@@ -124,12 +145,13 @@ def changes_for(
     shadow: ShadowPlan, plans: Mapping[str, Sequence[Entity[AccountPlan]]], accounts: Iterable[str]
 ) -> Changes:
     """The accounts on the shadow plan, wherever they have the real one."""
+    meant = {each.id: each for account_id in accounts for each in plans.get(account_id, ())}
     others = []
-    for account_id in sorted(accounts):
-        for each in plans.get(account_id, ()):
-            value = msgspec.structs.replace(each.value, plan_id=shadow.shadow_plan_id)
-            body = wire.decode(dict[str, Any], wire.encode(value))
-            others.append(ChangedEntity(kind=AccountPlan.kind, id=each.id, body=body))
+    for id_, each in sorted(meant.items()):
+        value = msgspec.structs.replace(each.value, plan_id=shadow.shadow_plan_id)
+        others.append(
+            ChangedEntity(kind=AccountPlan.kind, id=id_, body=wire.decode(dict[str, Any], wire.encode(value)))
+        )
     return Changes(others=tuple(others))
 
 
