@@ -74,7 +74,7 @@ def test_a_log_is_sent_and_every_difference_is_shown_with_its_cause(counted: htt
 
     admin.get(run)
     drafted = admin.post(f"{run}/correction", {"cause": ["DUPLICATE", "UNIT_FACTOR"], "reason": "The gateway repeated"})
-    assert "2 withdrawn, 1 added once applied" in drafted
+    assert "2 withdrawn, 1 added once it is applied" in drafted
     assert "choose what to correct" in admin.post(f"{run}/correction", {"reason": "x"}, 422)
     assert "is needed" in admin.post(f"{run}/correction", {"cause": "DUPLICATE"}, 422)
 

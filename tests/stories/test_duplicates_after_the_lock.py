@@ -49,7 +49,8 @@ def reconciled(http: httpx.Client, reconciliation: str, log: bytes) -> dict[str,
 def test_duplicates_found_after_the_lock_lead_to_a_corrected_total(client: M3ter, http: httpx.Client) -> None:
     plan = open_shop(client)
     acorn = join(client, plan, "acorn")
-    client.usage.submit(measurements=[each.measurement("acorn") for each in COUNTED])  # type: ignore[misc]  # dicts
+    usage: list[Any] = [each.measurement("acorn") for each in COUNTED]
+    client.usage.submit(measurements=usage)
     bill = bill_march(client, [acorn])[acorn]
     assert Decimal(str(bill.bill_total)) == expected_total(COUNTED)
     read(send(http, "POST", "/bills/approve", {"billIds": [bill.id]}))

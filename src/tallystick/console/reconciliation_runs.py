@@ -10,6 +10,7 @@ from tallystick.core.reconciliation_run import Cause, FindingKind, Reconciliatio
 from tallystick.core.user import May
 from tallystick.errors import Refusal
 from tallystick.pipeline.correction_entries import Reach
+from tallystick.pipeline.correction_run import AT_ONCE, preview_correction
 from tallystick.pipeline.reconciliation_drafts import CORRECTABLE, draft_from_run
 from tallystick.pipeline.reconciliation_runs import cancel_run, list_findings, list_groups, read_run
 
@@ -92,8 +93,9 @@ def _correct(visit: Visit) -> Redirect:
     if not chosen:
         raise Refusal("invalid_request", "cause: choose what to correct", field="cause")
     causes = tuple(Cause(each) for each in chosen if each in Cause.__members__)
+    reach = Reach(visit.app, visit.organization.id)
     made = draft_from_run(
-        Reach(visit.app, visit.organization.id),
+        reach,
         visit.path["id"],
         causes,
         id=new_id(),
@@ -101,8 +103,10 @@ def _correct(visit: Visit) -> Redirect:
         actor=visit.actor,
         now=visit.now,
     )
-    notice = f"Drafted the correction {made.id}: {made.withdrawals:,} withdrawn, {made.additions:,} added once applied."
-    return Redirect(f"/reconciliationruns/{visit.path['id']}", notice=notice)
+    if made.accounts <= AT_ONCE:
+        made = preview_correction(reach, made.id, up_to=visit.app.usage.mark, now=visit.now)
+    notice = f"Drafted: {made.withdrawals:,} withdrawn, {made.additions:,} added once it is applied."
+    return Redirect(f"/corrections/{made.id}", notice=notice)
 
 
 PAGES = (
