@@ -249,6 +249,7 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/bills/{id}/lines/{line}/measurements": (_measurements,),
     "/bills/{id}/proof": (lambda chance: Expected(path=f"/bills/{chance.bill.id}/proof", texts=("manifest",)),),
     "/bills/{id}/bridge": (lambda chance: Expected(path=f"/bills/{chance.bill.id}/bridge", texts=("Volume",)),),
+    "/scorecard": (_at("/scorecard", "Metering accuracy"),),
     "/disputes": (_at("/disputes", "Disputes"),),
     "/bespoke": (_at("/bespoke", "Bespoke terms"),),
     "/verifications": (_at("/verifications", "Verify all bills"),),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from storefront import read, refused, send
@@ -132,3 +134,34 @@ def test_every_bespoke_term_is_counted_and_contracts_that_drift_are_named(books:
     assert len(first["data"]) + len(second["data"]) == len(rows)
     for wrong in ({"nextToken": "x"}, {"kind": "X"}, {"concern": "X"}):
         assert books.http.get("/bespoketerms", params=wrong).status_code == 400
+
+
+def test_the_scorecard_of_a_month(books: Books, command: Run) -> None:
+    """January's one bill was made years after its end, and one dispute is on it: both red. Nothing was reconciled."""
+    body = {"billId": books.bills[1], "reason": "OTHER", "description": "Of the whole"}
+    send(books.http, "POST", "/disputes", body)
+    found = read(books.http.get("/scorecard", params={"month": "2025-01"}))
+    scores = {each["measure"]: each for each in found["scores"]}
+    assert {name: each["light"] for name, each in scores.items()} == {
+        "METERING_ACCURACY": "NOT_MEASURED",
+        "INGEST_TO_VISIBLE": "NOT_MEASURED",
+        "PERIOD_END_TO_BILL": "RED",
+        "DISPUTES_PER_BILL": "RED",
+        "DECISION_TO_LIVE": scores["DECISION_TO_LIVE"]["light"],
+    }
+    assert (scores["DISPUTES_PER_BILL"]["value"], scores["DISPUTES_PER_BILL"]["of"]) == (100, 1)
+    bill = read(books.http.get(f"/bills/{books.bills[1]}"))
+    made, ended = (datetime.fromisoformat(bill[name]) for name in ("createdDate", "endDateTimeUTC"))
+    hours = Decimal((made - ended) // timedelta(microseconds=1)) / Decimal(3_600_000_000)
+    assert scores["PERIOD_END_TO_BILL"]["value"] == round(hours, 2)
+    february = {each["measure"]: each for each in read(books.http.get("/scorecard?month=2025-02"))["scores"]}
+    assert (february["DISPUTES_PER_BILL"]["light"], february["DISPUTES_PER_BILL"]["value"]) == ("GREEN", 0)
+    present = {each["measure"]: each for each in read(books.http.get("/scorecard"))["scores"]}
+    assert present["INGEST_TO_VISIBLE"]["light"] in {"GREEN", "AMBER"}
+    assert present["PERIOD_END_TO_BILL"]["light"] == "NOT_MEASURED"
+    page = books.page("/scorecard?month=2025-01")
+    assert "Disputes per bill" in page
+    assert "Red" in page
+    assert "DISPUTES_PER_BILL" in command("scorecard", "--month", "2025-01")
+    for wrong in ("2025", "2025-13", "x", "2025-1-"):
+        assert books.http.get("/scorecard", params={"month": wrong}).status_code == 400, wrong

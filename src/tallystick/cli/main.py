@@ -33,6 +33,7 @@ from tallystick.cli import (
     quote,
     reconcile,
     rollout,
+    scorecard,
     serve,
     settings_list,
     simulate,
@@ -80,6 +81,7 @@ app.command("rebuild")(upkeep.rebuild)
 app.command("backup")(upkeep.backup)
 app.command("restore")(upkeep.restore)
 app.command("doctor")(doctor.doctor)
+app.command("scorecard")(scorecard.scorecard)
 app.command("settings")(settings_list.settings)
 
 
