@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 from billing_desk import Desk, calls_world
 
@@ -15,8 +16,10 @@ from tallystick.core.entity import Entity
 from tallystick.core.intake_tally import IntakeTally
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Instant
+from tallystick.pipeline.measurement_lines import lines_of
 from tallystick.pipeline.meter_health import MeterHealth, health_of, whole_health_of, window_of
-from tallystick.ports import Document, UsageRow
+from tallystick.pipeline.verify import verify_bill
+from tallystick.ports import Document, UsageQuery, UsageRow
 
 Opener = Callable[[World], Desk]
 TODAY = date(2023, 11, 30)
@@ -189,3 +192,41 @@ def test_what_is_excluded_is_kept_counted_and_on_no_bill(
     desk.run("2023-12-01T06:00:00Z", last_date_in_billing_period=date(2023, 11, 30))
     (bill,) = [each for each in desk.bills() if each.account_code == "acme"]
     assert [line.quantity for line in bill.line_items if line.line_item_type == "USAGE"] == [billed]
+
+
+def test_a_rule_that_is_made_later_holds_for_what_is_calculated_from_then_on(open_desk: Opener) -> None:
+    """The bill stands up by the meter as it was; made again, it leaves the test out."""
+    desk = open_desk(world())
+    sent(desk, BACK[1], texts={"region": "eu", "env": "live"})
+    sent(desk, BACK[1], texts={"region": "eu", "env": "test"})
+    desk.run("2023-12-01T06:00:00Z", last_date_in_billing_period=TODAY)
+    (record,) = [each for each in desk.bill_records() if each.bill.account_code == "acme"]
+    before = meter_of(desk).value
+    desk.world.add(msgspec.structs.replace(before, exclude_filter="env == 'test'"), "requests")
+    desk.save()
+    assert verify_bill(desk.records, desk.usage, record).verified
+    told = lines_of(desk.records, desk.usage, desk_row(desk, desk.usage_store.mark))
+    assert [each.description for each in told.lines] == ["calls"], "the bill as it stands has it"
+    desk.recalculate([record.bill.id])
+    (again,) = [each for each in desk.bill_records() if each.bill.account_code == "acme"]
+    assert [line.quantity for line in again.bill.line_items if line.line_item_type == "USAGE"] == [1]
+    assert verify_bill(desk.records, desk.usage, again).verified
+    told = lines_of(desk.records, desk.usage, desk_row(desk, desk.usage_store.mark))
+    assert (told.lines, [each.reason for each in told.others]) == ((), ["EXCLUDED"])
+
+
+def desk_row(desk: Desk, position: int) -> UsageRow:
+    query = UsageQuery(
+        start=None,
+        end=None,
+        meter_ids=None,
+        account_ids=None,
+        filters=(),
+        columns=(),
+        groups=(),
+        limit=1,
+        zone="UTC",
+        positions=(position,),
+    )
+    (row,) = desk.usage.raw(query)
+    return row
