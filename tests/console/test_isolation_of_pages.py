@@ -16,6 +16,9 @@ from tenant import Tenant
 ELSEWHERE = {"failed", "playground"}
 
 
+DISPUTED = {"reason": "USAGE", "description": "It was less"}
+
+
 def ids_of(seller: Seller) -> dict[str, str]:
     """An id of the organisation for the first word of each path."""
     http, store = seller.http, seller.store
@@ -33,6 +36,7 @@ def ids_of(seller: Seller) -> dict[str, str]:
         **catalog_of(http),
         "reconciliationruns": reconciled(http, store.ids["/reconciliations"]),
         **corrected(http, store.ids["/accounts"]),
+        "disputes": http.post("/disputes", json={"billId": bill, **DISPUTED}).json()["id"],
         "{session}": seller.link("acme")["id"],
         "{line}": line,
         "{kind}": "creditreasons",

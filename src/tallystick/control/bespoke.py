@@ -7,7 +7,7 @@ from datetime import date
 
 import msgspec
 
-from tallystick.control.desk import Noun
+from tallystick.control.desk import Draft, Noun
 from tallystick.control.organization_config import current
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.bespoke import ApprovedTerms, BespokeKind, BespokeNote, BespokeTerm, Concern, judged
@@ -15,11 +15,28 @@ from tallystick.core.catalog import Plan, Pricing
 from tallystick.core.contract import Contract
 from tallystick.core.credit_types import Commitment
 from tallystick.core.discount import Discount
-from tallystick.core.entity import Entity
+from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant, local_day
+from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords, Where
 
-BESPOKE_NOTES = Noun(of=BespokeNote)
+_TERMS: dict[BespokeKind, type[Value]] = {
+    BespokeKind.PLAN: Plan,
+    BespokeKind.DISCOUNT: Discount,
+    BespokeKind.CONTRACT: Contract,
+    BespokeKind.COMMITMENT: Commitment,
+}
+
+
+def _check(draft: Draft[BespokeNote]) -> BespokeNote:
+    value = draft.value
+    if draft.read.get(_TERMS[value.term_kind], value.term_id) is None:
+        message = f"termId: there is no {value.term_kind.lower()} {value.term_id!r} in this organisation"
+        raise Refusal("unknown_reference", message, field="termId")
+    return value
+
+
+BESPOKE_NOTES = Noun(of=BespokeNote, check=_check)
 APPROVED_TERMS = Noun(of=ApprovedTerms)
 
 

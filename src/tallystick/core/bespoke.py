@@ -65,6 +65,7 @@ class ApprovedTerms(Value, frozen=True, kw_only=True):
     which least commitment. What is not given is not limited."""
 
     kind: ClassVar[str] = "approvedterms"
+    references: ClassVar[tuple[str, ...]] = ("plan_template_id",)
     filters: ClassVar[tuple[str, ...]] = ("term_kind",)
 
     name: Name
