@@ -6,7 +6,7 @@ from tallystick.api.crud import IDS, PAGING, Crud, where_of
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.control.bills import BillFilter, get_bill, list_records
 from tallystick.control.late_policies import LATE_POLICIES
-from tallystick.core.late_policy import LateUsage
+from tallystick.core.late_policy import LateUsageEntry
 from tallystick.pipeline.late_report import late_usage_of
 from tallystick.ports import Where
 
@@ -45,7 +45,7 @@ ROUTES = (
         summary="List what came after the periods of bills, and where it was billed",
         tag=_TAG,
         scope="config:retrieve",
-        reply=Paged(LateUsage),
+        reply=Paged(LateUsageEntry),
         query={
             **PAGING,
             "pageSize": f"How many bills a page looks at, {BILLS} at most; bills without late usage have no row.",
@@ -61,7 +61,7 @@ ROUTES = (
         summary="List what came after the period of a bill, by meter, and where it was billed",
         tag=_TAG,
         scope="config:retrieve",
-        reply=Paged(LateUsage),
+        reply=Paged(LateUsageEntry),
         query=PAGING,
     ),
     *Crud(

@@ -95,7 +95,7 @@ class AdjustedOn(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     amount: Decimal
 
 
-class LateUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class LateUsageEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Measurements of a meter that came after the period of a bill, and where they were billed.
 
     `late` of them came after the end and the allowance; `after_bill` after the bill was calculated last.

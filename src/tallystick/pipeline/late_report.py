@@ -9,7 +9,7 @@ from tallystick.core import wire
 from tallystick.core.adjustment import KIND as ADJUSTMENT
 from tallystick.core.adjustment import Adjustment
 from tallystick.core.bill import BillRecord, BillStatus
-from tallystick.core.late_policy import AdjustedOn, LateOutcome, LatePolicies, LateUsage, OnClosedBill
+from tallystick.core.late_policy import AdjustedOn, LateOutcome, LatePolicies, LateUsageEntry, OnClosedBill
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.core.quantity import total
@@ -23,7 +23,7 @@ _Window = tuple[Instant, Instant, int]  # the period of bills and the journal po
 
 def late_usage_of(
     records: OrganizationRecords, usage: OrganizationUsage, bills: Sequence[BillRecord]
-) -> list[LateUsage]:
+) -> list[LateUsageEntry]:
     """The late usage of these bills, bill by bill and meter by meter; bills without any are left out."""
     if not bills:
         return []
@@ -97,14 +97,14 @@ class _Report:
             adjustment = wire.decode(Adjustment, document.body)
             self._adjustments[adjustment.adjusted_bill_id].append(adjustment)
 
-    def line(self, record: BillRecord, meter_id: str, arrived: Sequence[Arrival]) -> LateUsage | None:
+    def line(self, record: BillRecord, meter_id: str, arrived: Sequence[Arrival]) -> LateUsageEntry | None:
         """What came late for a bill of a meter; None where nothing did."""
         late, after = sum(each.late for each in arrived), sum(each.after for each in arrived)
         if not late and not after:
             return None
         bill = record.bill
         adjusted = tuple(self._adjusted(record, meter_id))
-        return LateUsage(
+        return LateUsageEntry(
             bill_id=bill.id,
             account_id=bill.account_id,
             account_code=bill.account_code,
