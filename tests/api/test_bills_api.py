@@ -405,8 +405,8 @@ def test_the_lock_date_cannot_pass_a_pending_bill(books: Books) -> None:
     assert all(books.bill(each).locked for each in (acme, *february))
 
 
-@pytest.mark.parametrize("day", ["9999-12-31", "9999-12-30", "9999-12-29", "0001-01-01"])
-def test_the_lock_date_may_be_any_day(books: Books, day: str) -> None:
+@pytest.mark.parametrize("day", ["2261-12-31", "2100-02-28", "0001-01-01"])
+def test_the_lock_date_may_be_any_day_that_bills_can_end_on_or_earlier(books: Books, day: str) -> None:
     bill = books.run("january")[0]
     books.sdk.bills.approve(account_ids=books.acme, bill_ids=[bill])
     if day == "0001-01-01":

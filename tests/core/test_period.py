@@ -259,9 +259,10 @@ CHARGE = (
 @pytest.mark.parametrize(
     ("of", "text", "says"),
     [
-        (BillConfig, '{"billLockDate":"9999-12-31"}', "billLockDate: must be a day of the years 1970 to 2261"),
-        (BillConfig, '{"billLockDate":"1969-12-31"}', "billLockDate: must be a day of the years 1970 to 2261"),
+        (BillConfig, '{"billLockDate":"9999-12-31"}', "billLockDate: must be a day of the years up to 2261"),
+        (BillConfig, '{"billLockDate":"2262-01-01"}', "billLockDate: must be a day of the years up to 2261"),
         (BillConfig, '{"billLockDate":"2261-12-31"}', None),
+        (BillConfig, '{"billLockDate":"0001-01-01"}', None),
         (Charge, f'{{"billDate":"9999-12-31",{CHARGE}}}', "billDate: must be a day of the years 1970 to 2261"),
         (Charge, f"{{{CHARGE}}}", "servicePeriodEndDate: must be a day of the years 1970 to 2261"),
         (Charge, f'{{"billDate":"2261-12-31",{CHARGE}}}', None),

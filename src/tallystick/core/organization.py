@@ -21,7 +21,7 @@ from tallystick.core.entity import (
     wire_name,
 )
 from tallystick.core.money import RoundingMode
-from tallystick.core.period import require_billed_year, require_zone
+from tallystick.core.period import LAST_YEAR, require_zone
 from tallystick.core.reconciliation import ReconciliationGate
 
 DAY_HOURS = 24
@@ -186,5 +186,5 @@ class BillConfig(Value, frozen=True, kw_only=True):
     bill_lock_date: date | None = None
 
     def check(self) -> None:
-        if self.bill_lock_date is not None:
-            require_billed_year("billLockDate", self.bill_lock_date)
+        if self.bill_lock_date is not None and self.bill_lock_date.year > LAST_YEAR:
+            raise ValueError(f"billLockDate: must be a day of the years up to {LAST_YEAR}")
