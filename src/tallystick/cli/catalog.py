@@ -241,7 +241,7 @@ def _planned(client: Client, body: dict[str, Any], loaded: Loaded | None) -> dic
         made: dict[str, Any] = client.post("/catalog/plans", body)
     except Refused as problem:
         where = loaded.where(problem.field) if loaded is not None else ""
-        raise (Failure(f"{where}: {problem.message}") if where else problem) from None
+        raise (Failure(f"{where}: {problem.said}") if where else problem) from None
     with progress() as bar:
         task = bar.add_task("Simulating", total=(made.get("simulation") or {}).get("total"))
         while (made.get("simulation") or {}).get("status") in ACTIVE:

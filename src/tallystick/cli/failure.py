@@ -19,5 +19,5 @@ class Refused(Failure):
         super().__init__(f"{sentence}. {hint}" if hint else sentence)
         self.status = status
         self.code = code
-        self.message = message
+        self.said = message
         self.field = field

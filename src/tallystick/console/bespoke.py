@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control.bespoke import APPROVED_TERMS, BESPOKE_NOTES, bespoke_terms
+from tallystick.core import wire
 from tallystick.core.bespoke import DRIFT, ApprovedTerms, BespokeKind, BespokeNote, counted
 from tallystick.core.user import May
 from tallystick.ports import Where
@@ -44,7 +43,7 @@ def _note(visit: Visit) -> Redirect:
         "value": form.decimal("value"),
         "currency": form.text("currency"),
     }
-    note = msgspec.convert(given, BespokeNote, strict=False)
+    note = wire.convert(BespokeNote, given)
     before = next(iter(visit.records.every(BespokeNote, Where(equal={"term_id": (id_,)}))), None)
     if before is None:
         BESPOKE_NOTES.create(visit.desk, note)

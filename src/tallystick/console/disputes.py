@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control.bills import get_bill
 from tallystick.control.disputes import DISPUTES, Resolution, move, open_dispute, resolve
+from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.dispute import Dispute, DisputeOutcome, DisputeReason, DisputeState
 from tallystick.core.user import May
@@ -46,7 +45,7 @@ def _open(visit: Visit) -> Redirect:
         "lineItemId": form.text("lineItemId"),
         "amount": form.decimal("amount"),
     }
-    made = open_dispute(visit.desk, msgspec.convert(given, Dispute))
+    made = open_dispute(visit.desk, wire.convert(Dispute, given))
     return Redirect(f"/disputes?billId={made.value.bill_id}", notice="The dispute is open.")
 
 
