@@ -59,7 +59,7 @@ def test_nothing_of_a_name_runs(hostile: Shop, open_page: Callable[..., Page]) -
             simulation = name.startswith("/playground")  # names accounts by their codes alone
             assert simulation or "onerror" in answer.text(), f"{name} has the names"
             tables += 1
-    assert tables == 4, "the explorer's, two of bills, and a simulation's"
+    assert tables == 3, "the explorer's, a bill's, and a simulation's"
     account = hostile.ids["accounts:nordwind"]
     with hostile.tenant.http() as http:
         read(send(http, "POST", "/bills/approve", {"billIds": [hostile.ids["bills:nordwind:0"]]}))
