@@ -248,7 +248,9 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/bills/{id}/lines/{line}": (_line,),
     "/bills/{id}/lines/{line}/measurements": (_measurements,),
     "/bills/{id}/proof": (lambda chance: Expected(path=f"/bills/{chance.bill.id}/proof", texts=("manifest",)),),
-    "/bills/{id}/bridge": (lambda chance: Expected(path=f"/bills/{chance.bill.id}/bridge", texts=("Volume",)),),
+    "/bills/{id}/bridge": (
+        lambda chance: Expected(path=f"/bills/{chance.bill.id}/bridge", texts=("From the bill before to this",)),
+    ),
     "/scorecard": (_at("/scorecard", "Metering accuracy"),),
     "/disputes": (_at("/disputes", "Disputes"),),
     "/bespoke": (_at("/bespoke", "Bespoke terms"),),
