@@ -7,7 +7,7 @@ run. Of what begins later in the period (a price, a credit) it says what has bee
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -19,11 +19,10 @@ from tallystick.core.bill_job import BillFailure
 from tallystick.core.period import Instant, Period, microseconds
 from tallystick.core.quantity import EXACT_DIGITS, ONE, QUANTITY_DECIMALS, divide, multiply, tidy
 from tallystick.core.running import Collected
-from tallystick.core.set_hash import SetHash
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.periods import account_periods, holding
-from tallystick.ports import Behind, OrganizationRecords, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
-from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
+from tallystick.ports import OrganizationRecords, OrganizationUsage
+from tallystick.ports.passed_on import PassedOn
 
 PACE = "PACE"
 SHORTEST = timedelta(hours=6)  # of a period must be over: before that, a pace says nothing
@@ -54,11 +53,11 @@ def forecasts(
     return found
 
 
-class AtThisPace:
+class AtThisPace(PassedOn):
     """Usage in which every window that `now` lies in is over, and what adds up has gone on as before."""
 
     def __init__(self, usage: OrganizationUsage, now: Instant) -> None:
-        self._usage = usage
+        super().__init__(usage)
         self._now = now
 
     def measure(self, question: Question) -> Iterable[Measured]:
@@ -77,35 +76,3 @@ class AtThisPace:
 
     def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
         return None  # what is forecast is not added to
-
-    def measure_as_if(
-        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
-    ) -> Iterable[Measured]:
-        return self._usage.measure_as_if(question, without=without, added=added)
-
-    def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
-        return self._usage.by_stretch(behind, starts)
-
-    def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
-        return self._usage.behind(behind, after, limit)
-
-    def set_of(self, behind: Behind) -> SetHash:
-        return self._usage.set_of(behind)
-
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
-        return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
-
-    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
-        return self._usage.arrivals(query)
-
-    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
-        return self._usage.undeclared(meter_ids, start, end, most)
-
-    def query(self, query: UsageQuery) -> list[UsageAnswer]:
-        return self._usage.query(query)
-
-    def raw(self, query: UsageQuery) -> list[UsageRow]:
-        return self._usage.raw(query)
-
-    def count(self, query: UsageQuery) -> int:
-        return self._usage.count(query)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 from tallystick.core.aggregation import Measured, Question
-from tallystick.core.period import Instant
 from tallystick.core.running import Collected
-from tallystick.core.set_hash import SetHash
-from tallystick.ports import Behind, OrganizationUsage, UsageAnswer, UsageQuery, UsageRow
-from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
+from tallystick.ports import OrganizationUsage, UsageRow
+from tallystick.ports.passed_on import PassedOn
 
 
-class Supposing:
+class Supposing(PassedOn):
     """Usage of an organisation without the measurements at some positions, and with others. Only what is measured is
     supposed; measurements are listed as they are."""
 
     def __init__(self, usage: OrganizationUsage, without: Collection[int], added: Sequence[UsageRow]) -> None:
-        self._usage = usage
+        super().__init__(usage)
         self._without = without
         self._added = added
 
@@ -32,30 +30,3 @@ class Supposing:
 
     def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
         return None  # what is supposed is not added to
-
-    def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
-        return self._usage.by_stretch(behind, starts)
-
-    def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
-        return self._usage.behind(behind, after, limit)
-
-    def set_of(self, behind: Behind) -> SetHash:
-        return self._usage.set_of(behind)
-
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
-        return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
-
-    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
-        return self._usage.arrivals(query)
-
-    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
-        return self._usage.undeclared(meter_ids, start, end, most)
-
-    def query(self, query: UsageQuery) -> list[UsageAnswer]:
-        return self._usage.query(query)
-
-    def raw(self, query: UsageQuery) -> list[UsageRow]:
-        return self._usage.raw(query)
-
-    def count(self, query: UsageQuery) -> int:
-        return self._usage.count(query)

@@ -5,25 +5,15 @@ The slow reference is the store behind it: every answer is what that store would
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
-from tallystick.core.running import Collected, can_run
-from tallystick.core.set_hash import SetHash
-from tallystick.ports import (
-    Behind,
-    OrganizationUsage,
-    UsageAnswer,
-    UsageBlock,
-    UsageQuery,
-    UsageRow,
-    UsageStore,
-    Withdrawn,
-)
-from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
+from tallystick.core.running import can_run
+from tallystick.ports import OrganizationUsage, UsageBlock, UsageRow, UsageStore, Withdrawn
+from tallystick.ports.passed_on import PassedOn
 from tallystick.stores.running_usage.kept import Kept
 from tallystick.stores.running_usage.recent import Recent
 
@@ -76,12 +66,12 @@ class RunningUsage:
         self._store.close()
 
 
-class RunningOrganizationUsage:
+class RunningOrganizationUsage(PassedOn):
     """Measurements of one organisation. Any thread may ask."""
 
     def __init__(self, store: UsageStore, usage: OrganizationUsage, kept: Kept, organization_id: str) -> None:
+        super().__init__(usage)
         self._store = store
-        self._usage = usage
         self._kept = kept
         self._organization_id = organization_id
 
@@ -91,52 +81,6 @@ class RunningOrganizationUsage:
         if not parts or question.up_to > self._store.mark:
             return self._usage.measure(question)
         return [found for part in parts for found in self._kept.answer(self._usage, self._organization_id, part)]
-
-    def measure_as_if(
-        self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
-    ) -> Iterable[Measured]:
-        """See ports.OrganizationUsage."""
-        return self._usage.measure_as_if(question, without=without, added=added)
-
-    def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
-        """See ports.OrganizationUsage."""
-        return self._usage.collect(question, after=after, most=most)
-
-    def by_stretch(self, behind: Behind, starts: Sequence[Instant]) -> dict[Instant, Measured]:
-        """See ports.OrganizationUsage."""
-        return self._usage.by_stretch(behind, starts)
-
-    def behind(self, behind: Behind, after: tuple[Instant, str] | None, limit: int) -> list[UsageRow]:
-        """See ports.OrganizationUsage."""
-        return self._usage.behind(behind, after, limit)
-
-    def set_of(self, behind: Behind) -> SetHash:
-        """See ports.OrganizationUsage."""
-        return self._usage.set_of(behind)
-
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
-        """See ports.OrganizationUsage."""
-        return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
-
-    def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
-        """See ports.OrganizationUsage."""
-        return self._usage.arrivals(query)
-
-    def undeclared(self, meter_ids: Sequence[str], start: Instant, end: Instant, most: int) -> list[Undeclared]:
-        """See ports.OrganizationUsage."""
-        return self._usage.undeclared(meter_ids, start, end, most)
-
-    def query(self, query: UsageQuery) -> list[UsageAnswer]:
-        """See ports.OrganizationUsage."""
-        return self._usage.query(query)
-
-    def raw(self, query: UsageQuery) -> list[UsageRow]:
-        """See ports.OrganizationUsage."""
-        return self._usage.raw(query)
-
-    def count(self, query: UsageQuery) -> int:
-        """See ports.OrganizationUsage."""
-        return self._usage.count(query)
 
 
 def _parts(question: Question) -> Iterator[Question]:
