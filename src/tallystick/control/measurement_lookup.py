@@ -26,9 +26,9 @@ from tallystick.ports import (
     OrganizationUsage,
     Page,
     UidIndex,
-    UsageQuery,
     UsageRow,
 )
+from tallystick.ports.usage import at_positions
 
 SHOWN = 20  # events and failed measurements that are shown of a uid
 
@@ -79,7 +79,7 @@ def _accepted(
     if block is None or block.organization_id != records.organization_id:
         return None  # claimed and not durable yet, or the hash of a uid that was never sent
     entry = unpack(block.entries[position - block.first])
-    rows = usage.raw(_at(position))
+    rows = usage.raw(at_positions((position,)))
     return Accepted(
         position=position,
         received=Instant.of(block.received),
@@ -106,19 +106,3 @@ def _bills(records: OrganizationRecords, row: UsageRow) -> tuple[Bill, ...]:
 def original_text(entry: JournalEntry) -> str:
     """The JSON that was sent, over several lines; every number as it was written."""
     return msgspec.json.format(entry.original, indent=2).decode(errors="replace")
-
-
-def _at(position: int) -> UsageQuery:
-    return UsageQuery(
-        start=None,
-        end=None,
-        meter_ids=None,
-        account_ids=None,
-        filters=(),
-        columns=(),
-        groups=(),
-        limit=1,
-        zone="UTC",
-        positions=(position,),
-        withdrawn=None,
-    )

@@ -26,10 +26,10 @@ from tallystick.ports import (
     OrganizationUsage,
     Records,
     UidIndex,
-    UsageQuery,
     UsageRow,
     UsageStore,
 )
+from tallystick.ports.usage import at_positions
 
 _CHUNK = 1_000
 
@@ -182,23 +182,6 @@ def _look_up(reach: Reach, uids: Sequence[str]) -> dict[str, UsageRow]:
             wanted = set(part)
             found |= {row.uid: row for row in rows if row.uid in wanted}
     return found
-
-
-def at_positions(positions: tuple[int, ...]) -> UsageQuery:
-    """The measurements at these places in the journal, also those that were withdrawn."""
-    return UsageQuery(
-        start=None,
-        end=None,
-        meter_ids=None,
-        account_ids=None,
-        filters=(),
-        columns=(),
-        groups=(),
-        limit=len(positions),
-        zone="UTC",
-        positions=positions,
-        withdrawn=None,
-    )
 
 
 class _Names:

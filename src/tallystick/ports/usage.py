@@ -174,6 +174,23 @@ class UsageQuery:
     withdrawn: bool | None = False  # only what counts; True for only what was withdrawn, None for both
 
 
+def at_positions(positions: tuple[int, ...]) -> UsageQuery:
+    """The measurements at these places in the journal, also those that were withdrawn."""
+    return UsageQuery(
+        start=None,
+        end=None,
+        meter_ids=None,
+        account_ids=None,
+        filters=(),
+        columns=(),
+        groups=(),
+        limit=len(positions),
+        zone="UTC",
+        positions=positions,
+        withdrawn=None,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class UsageAnswer:
     """One row of a usage query with columns: the group values (account id, period start as Instant, or text; None where
