@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
-from tallystick.api.bill_preview import POLL_SECONDS, WAIT_SECONDS
 from tallystick.api.routing import Call, Route
-from tallystick.control.measurement_lookup import KnownMeasurement, look_up
+from tallystick.control.measurement_lookup import look_up
 from tallystick.errors import Refusal
 from tallystick.pipeline.measurement_lines import MeasurementLines, lines_of, not_counted_yet, rejected
 
@@ -16,7 +13,7 @@ def find(call: Call) -> MeasurementLines:
     uid = call.query.text("uid")
     if uid is None:
         raise Refusal("invalid_request", "uid: is needed", field="uid")
-    known = _known(call, uid)
+    known = look_up(call.records, call.usage, call.app.uids, call.app.journal, uid)
     accepted = known.accepted
     if accepted is not None and accepted.row is not None:
         return lines_of(call.records, call.usage, accepted.row)
@@ -25,19 +22,6 @@ def find(call: Call) -> MeasurementLines:
     if known.failed:
         return rejected(uid, known.failed[0].reason)
     raise Refusal("not_found", f"uid: no measurement {uid[:80]!r} was ever sent to this organization", field="uid")
-
-
-def _known(call: Call, uid: str) -> KnownMeasurement:
-    """What there is of a uid. One that was just acknowledged is claimed a moment later: nobody is told meanwhile that
-    it was never sent."""
-    app, last = call.app, call.app.journal.last
-    deadline = time.monotonic() + WAIT_SECONDS
-    while True:
-        claimed = app.uids.mark >= last
-        known = look_up(call.records, call.usage, app.uids, app.journal, uid)
-        if known.accepted is not None or known.failed or claimed or time.monotonic() > deadline:
-            return known
-        time.sleep(POLL_SECONDS)
 
 
 ROUTES = (

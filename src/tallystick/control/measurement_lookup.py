@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,6 +21,7 @@ from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.ports import (
+    Claim,
     DocumentWhere,
     Journal,
     OrganizationRecords,
@@ -30,6 +32,7 @@ from tallystick.ports import (
 )
 from tallystick.ports.usage import at_positions
 
+WAIT_SECONDS, POLL_SECONDS = 5.0, 0.02  # for uids that are about to be claimed
 SHOWN = 20  # events and failed measurements that are shown of a uid
 
 
@@ -61,13 +64,24 @@ def look_up(
     records: OrganizationRecords, usage: OrganizationUsage, uids: UidIndex, journal: Journal, uid: str
 ) -> KnownMeasurement:
     """What is known of a uid; nothing at all of one that was never sent."""
-    key = uid_key(records.organization_id, uid)
-    claim = uids.look_up([key]).get(key)
+    claim = _claim(uids, uid_key(records.organization_id, uid), journal.last)
     accepted = None if claim is None else _accepted(records, usage, journal, claim.position)
     failed = list_failed(records, FailedFilter(uid=uid), Page(size=SHOWN)).rows
     events = list_events(records, EventFilter(uid=uid), Page(size=SHOWN)).rows
     bills = () if accepted is None or accepted.row is None else _bills(records, accepted.row)
     return KnownMeasurement(uid=uid, accepted=accepted, bills=bills, failed=failed, events=events)
+
+
+def _claim(uids: UidIndex, key: bytes, last: int) -> Claim | None:
+    """The claim on a uid. Measurements are acknowledged a moment before they are claimed: for one that may be among
+    those up to the journal's end, the index is waited for."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        complete = uids.mark >= last
+        claim = uids.look_up([key]).get(key)
+        if claim is not None or complete or time.monotonic() > deadline:
+            return claim
+        time.sleep(POLL_SECONDS)
 
 
 def _accepted(
