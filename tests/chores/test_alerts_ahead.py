@@ -16,7 +16,7 @@ from tallystick.app import App, build
 from tallystick.chores.alerts import SpendWatch
 from tallystick.core import wire
 from tallystick.core.entity import Entity
-from tallystick.core.ingest_failure import Event
+from tallystick.core.event import Event
 from tallystick.core.period import Instant
 from tallystick.core.spend_alert import SpendAlert
 from tallystick.ports import DocumentWhere, Organization, Page, UsageRow

@@ -15,7 +15,7 @@ from billing_world import World, at, bands, id_of
 from tallystick.core import wire
 from tallystick.core.bill import approve, lock
 from tallystick.core.bill_job import BillJobStatus
-from tallystick.core.ingest_failure import Event
+from tallystick.core.event import Event
 from tallystick.core.organization import BillConfig, CurrencyConversion
 from tallystick.core.period import Frequency
 from tallystick.errors import Refusal

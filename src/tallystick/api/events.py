@@ -9,7 +9,7 @@ import msgspec
 from tallystick.api.crud import IDS, PAGING
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.control.events import EVENT_FIELDS, EventFilter, event_fields, get_event, list_events
-from tallystick.core.ingest_failure import Event
+from tallystick.core.event import Event
 from tallystick.core.period import Instant
 
 MAX_PAGE = 100

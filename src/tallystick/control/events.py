@@ -11,7 +11,8 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.anomaly import FOUND as ANOMALY_FOUND
 from tallystick.core.bill_hold import HELD, RELEASED
-from tallystick.core.ingest_failure import EVENT_NAME, Event
+from tallystick.core.event import Event
+from tallystick.core.ingest_failure import EVENT_NAME
 from tallystick.core.period import Instant
 from tallystick.core.spend_alert import EVENT_NAME as SPEND_ALERT
 from tallystick.errors import Refusal

@@ -14,7 +14,8 @@ from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.bill import Bill, BillRecord
 from tallystick.core.entity import Entity
-from tallystick.core.ingest_failure import Event, FailedMeasurement
+from tallystick.core.event import Event
+from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.measurement import uid_key
 from tallystick.core.measurement_reading import JournalEntry, unpack
 from tallystick.core.meter import Meter

@@ -14,8 +14,8 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from tallystick.core.entity import Id, Value
+from tallystick.core.event import Event
 from tallystick.core.ids import named_id
-from tallystick.core.ingest_failure import Event
 from tallystick.core.period import Instant
 from tallystick.core.quantity import plain
 from tallystick.core.unusual import LEAST, TIMES

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from tallystick.core.anomaly import Anomaly
+from tallystick.core.event import Event
 from tallystick.core.ids import named_id
-from tallystick.core.ingest_failure import Event
 from tallystick.core.period import Instant
 from tallystick.core.quantity import multiply
 from tallystick.errors import Refusal

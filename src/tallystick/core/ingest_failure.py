@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from tallystick.core import wire
+from tallystick.core.event import Event, sort_stamp
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
 
@@ -48,22 +49,6 @@ class FailureStatus(StrEnum):
     DISCARDED = "DISCARDED"
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Something that happened, as the wire shows it. `m3ter_event` says what; `dt_actioned` when somebody dealt
-    with it, None while nobody has."""
-
-    id: str
-    event_name: str
-    event_time: Instant
-    m3ter_event: dict[str, Any] = msgspec.field(name="m3terEvent")
-    dt_actioned: Instant | None = None
-
-    @property
-    def sort(self) -> str:
-        """Its place in lists."""
-        return _stamp(self.event_time)
-
-
 class FailedMeasurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """A rejected measurement in the queue: the text that was sent, why it was rejected, and what became of it.
 
@@ -90,7 +75,7 @@ class FailedMeasurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     @property
     def sort(self) -> str:
         """Its place in lists."""
-        return _stamp(self.received)
+        return sort_stamp(self.received)
 
     @property
     def keys(self) -> dict[str, str]:
@@ -146,8 +131,3 @@ def failure_event(
         **known,
     }
     return Event(id=id, event_name=EVENT_NAME, event_time=at, m3ter_event=details)
-
-
-def _stamp(moment: Instant) -> str:
-    """An instant as text of fixed width, which sorts as time does."""
-    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

@@ -14,8 +14,8 @@ import msgspec
 
 from tallystick.core.bill import Bill, LineItemType
 from tallystick.core.entity import CurrencyCode, Id, Name, Value
+from tallystick.core.event import Event
 from tallystick.core.ids import named_id
-from tallystick.core.ingest_failure import Event
 from tallystick.core.period import Instant
 from tallystick.core.quantity import ZERO, add, divide, multiply, total
 

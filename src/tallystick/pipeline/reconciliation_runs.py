@@ -11,8 +11,8 @@ import msgspec
 
 from tallystick.core import wire
 from tallystick.core.entity import Entity
+from tallystick.core.event import Event
 from tallystick.core.ids import named_id
-from tallystick.core.ingest_failure import Event
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, day_start
 from tallystick.core.reconciliation import AccuracyLevel, Reconciliation, ReconciliationRequest, SourceType

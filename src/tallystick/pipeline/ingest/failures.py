@@ -15,15 +15,9 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from tallystick.core import wire
+from tallystick.core.event import Event
 from tallystick.core.failed_group import FailedGroup, with_failures
-from tallystick.core.ingest_failure import (
-    EVENT_TYPE,
-    Event,
-    FailedMeasurement,
-    FailureStatus,
-    as_text,
-    failure_event,
-)
+from tallystick.core.ingest_failure import EVENT_TYPE, FailedMeasurement, FailureStatus, as_text, failure_event
 from tallystick.core.intake_tally import CONFLICT, DUPLICATE, NO_METER
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
