@@ -12,6 +12,7 @@ from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
+from tallystick.ports.handover import Vault
 from tallystick.ports.sources import Sources
 from tallystick.settings import Settings
 from tallystick.stores.audit_key import KeyFileSigner
@@ -22,6 +23,7 @@ from tallystick.stores.running_usage import RunningUsage
 from tallystick.stores.sources import LocalSources
 from tallystick.stores.uid_index import SortedUidIndex
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
+from tallystick.stores.vault import KeyFileVault
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class App:
     printer: Printer
     signer: Signer
     sources: Sources
+    vault: Vault
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
     def close(self) -> None:
@@ -102,4 +105,5 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         printer=Printer(settings.invoices),
         signer=KeyFileSigner(directory),
         sources=LocalSources(directory / "uploads", settings.source_folder, settings.databases),
+        vault=KeyFileVault(directory),
     )

@@ -71,6 +71,9 @@ CODES = _table(
     Code("missing_rate", Family.INVALID, "Add a rate for these dimensions to the pricing, or a defaultUnitPrice."),
     Code("calculation_failed", Family.INVALID, "Change the formula so that it has a result for these values too."),
     Code("no_billing_period", Family.INVALID, "Name the last day of a billing period of the account's plans."),
+    Code(
+        "sealed_elsewhere", Family.INVALID, "Enter the secret again; keep the keys of a data directory with its data."
+    ),
     Code("source_failed", Family.INVALID, "Mend the source, or how it is named, and start another run."),
     Code(
         "reconciliation_required",
