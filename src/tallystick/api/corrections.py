@@ -11,7 +11,7 @@ from tallystick.api.bill_preview import POLL_SECONDS, WAIT_SECONDS, counted_up_t
 from tallystick.api.crud import PAGING
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.control.desk import new_id
-from tallystick.control.usage_query import UsageRequest, checked_query
+from tallystick.control.usage_query import checked_query
 from tallystick.core.entity import Value
 from tallystick.core.usage_correction import (
     MOST_AT_ONCE,
@@ -23,6 +23,7 @@ from tallystick.core.usage_correction import (
     Reason,
     UsageCorrection,
 )
+from tallystick.core.usage_request import UsageRequest
 from tallystick.errors import Refusal
 from tallystick.pipeline.correction_entries import Reach
 from tallystick.pipeline.correction_run import (

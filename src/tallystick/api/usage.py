@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from tallystick.api.routing import Call, Route
-from tallystick.control.usage_query import UsageRequest, query_usage
+from tallystick.control.usage_query import query_usage
+from tallystick.core.usage_request import UsageRequest
 
 
 class UsageReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -9,7 +9,7 @@ import msgspec
 from tallystick.console import explorer
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control.desk import new_id
-from tallystick.control.usage_query import UsageRequest, checked_query
+from tallystick.control.usage_query import checked_query
 from tallystick.core.usage_correction import (
     MOST_AT_ONCE,
     MOST_CHANGES,
@@ -18,6 +18,7 @@ from tallystick.core.usage_correction import (
     CorrectionStatus,
     UsageCorrection,
 )
+from tallystick.core.usage_request import UsageRequest
 from tallystick.core.user import May
 from tallystick.errors import Refusal
 from tallystick.pipeline.correction_entries import Reach

@@ -13,7 +13,14 @@ from tallystick.console.charts import bars, horizontal_bars
 from tallystick.console.page import File, Html, Page, Redirect, Visit
 from tallystick.control.measurement_lookup import look_up, original_text
 from tallystick.control.usage_export import MOST, ExportFormat, export
-from tallystick.control.usage_query import (
+from tallystick.control.usage_query import checked_query, query_usage
+from tallystick.core.account import Account
+from tallystick.core.entity import Entity
+from tallystick.core.field_condition import Comparator
+from tallystick.core.meter import Category, DataField, Meter
+from tallystick.core.period import Instant, day_start, local_day
+from tallystick.core.time_group import TimeFrequency
+from tallystick.core.usage_request import (
     FieldCondition,
     FieldType,
     GroupType,
@@ -21,15 +28,7 @@ from tallystick.control.usage_query import (
     QueryFunction,
     QueryGroup,
     UsageRequest,
-    checked_query,
-    query_usage,
 )
-from tallystick.core.account import Account
-from tallystick.core.entity import Entity
-from tallystick.core.field_condition import Comparator
-from tallystick.core.meter import Category, DataField, Meter
-from tallystick.core.period import Instant, day_start, local_day
-from tallystick.core.time_group import TimeFrequency
 from tallystick.errors import Refusal
 from tallystick.pipeline.corrections import entries_about
 from tallystick.pipeline.measurement_lines import lines_of

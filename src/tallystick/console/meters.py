@@ -8,11 +8,12 @@ from tallystick.console.counted import changed, place_in, products
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control.desk import require_references
 from tallystick.control.meters import METERS, require_calculable
-from tallystick.control.usage_query import UsageRequest, query_usage
+from tallystick.control.usage_query import query_usage
 from tallystick.core.aggregation import Aggregation
 from tallystick.core.definition import aggregation_sentence, meter_sentence
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, Meter
+from tallystick.core.usage_request import UsageRequest
 from tallystick.core.user import May
 from tallystick.errors import Refusal
 from tallystick.pipeline.meter_health import Window, health_of, whole_health_of, window_of

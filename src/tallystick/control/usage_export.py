@@ -11,12 +11,13 @@ from dataclasses import replace
 from decimal import Decimal
 from enum import StrEnum
 
-from tallystick.control.usage_query import UsageRequest, checked_query, page_of_rows, raw_rows
+from tallystick.control.usage_query import checked_query, page_of_rows, raw_rows
 from tallystick.core import wire
 from tallystick.core.csv_text import csv_bytes, spreadsheet_safe
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
 from tallystick.core.quantity import plain
+from tallystick.core.usage_request import UsageRequest
 from tallystick.ports import OrganizationRecords, OrganizationUsage, UsagePlace
 
 MOST = 50_000  # measurements of one file
