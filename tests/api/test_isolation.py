@@ -98,6 +98,7 @@ class Estate:
             "/anomalies": read(http.get("/anomalies"))["data"][0]["id"],
             "/lineitems": next(line["id"] for line in self.bill["lineItems"] if line["lineItemType"] == "USAGE"),
             "/statementjobs": self.statement_job(),
+            "/fileuploads/measurements/jobs": self.file_job(),
             "/users": user,
             "/invitations": user,
             "/portalsessions": read(http.post(f"/accounts/{store.ids['/accounts']}/portalsessions", content=b"{}"))[
@@ -113,6 +114,14 @@ class Estate:
         group = read(self.http.get("/failedmeasurementgroups"))["data"][0]["id"]
         job = read(send(self.http, "POST", "/replayjobs", {"groupId": group, "action": "REPLAY"}))
         return str(finished(self.http, job, "/replayjobs")["id"])
+
+    def file_job(self) -> str:
+        """A file of measurements, which has come."""
+        body = b'{"measurements":[]}'
+        asked = {"fileName": "none.json", "contentType": "application/json", "contentLength": len(body)}
+        link = read(send(self.http, "POST", "/fileuploads/measurements/generateUploadUrl", asked))
+        read(httpx.put(link["url"], content=body))
+        return str(link["jobId"])
 
     def user(self) -> str:
         """An address is one user's on the whole server."""

@@ -27,6 +27,8 @@ from tallystick import failpoints
 from tallystick.api.admission import Admission, Receive
 from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler
 from tallystick.api.door import Door
+from tallystick.api.file_stream import file_request
+from tallystick.api.measurement_files import FILES as FILE_PATH
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import ROUTES
@@ -48,6 +50,7 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 MEASUREMENTS = re.compile(r"/organizations/([^/]+)/measurements/?")
+MEASUREMENT_FILE = re.compile(rf"/organizations/([^/]+){FILE_PATH}/?")
 DRAIN_SECONDS = 8  # after SIGTERM, for requests that are not finished; service managers often wait for 10 s
 SLASHES = re.compile("//+")
 READ = frozenset((b"authorization", b"content-encoding"))  # headers of measurements; their names come in lower case
@@ -102,6 +105,11 @@ class Front:
             match = MEASUREMENTS.fullmatch(scope["path"])
             if match is not None:
                 await self._measurements(match[1], scope, receive, send)
+                return
+        if scope["type"] == "http" and scope["method"] in {"PUT", "GET"}:
+            match = MEASUREMENT_FILE.fullmatch(scope["path"])
+            if match is not None:
+                await self._file(match[1], scope, receive, send)
                 return
         await self._route(scope, receive, send)
 
@@ -170,6 +178,13 @@ class Front:
             except Exception as problem:
                 status, extra, answer = failure(problem)
             await _send(send, status, extra, answer)
+
+    async def _file(self, organization_id: str, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self._app is not None
+        try:
+            await file_request(self._app, self._admission, organization_id, scope, receive, send)
+        except Exception as problem:
+            await _send(send, *failure(problem))
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body here, within the same bounds, and hand it to Litestar whole."""

@@ -7,6 +7,7 @@ from tallystick.chores.anomalies import anomalies
 from tallystick.chores.asked_for import CORRECTIONS, REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
+from tallystick.chores.files import measurement_files_chore
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
@@ -26,6 +27,7 @@ def every_chore() -> tuple[Chore, ...]:
         spend_alerts(),
         anomalies(),
         reconciliations(),
+        measurement_files_chore(),
         SEALS,
         VERIFICATIONS,
     )

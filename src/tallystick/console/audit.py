@@ -40,6 +40,7 @@ OTHER_KINDS = {
     "replayjob": "replay of failed measurements",
     "reconciliationrun": "run of a reconciliation",
     "sourceupload": "file of a second source",
+    "measurementfile": "file of measurements",
     "statementjob": "statement",
     "portalsession": "portal visit",
     "catalogplan": "plan of the catalogue",

@@ -81,13 +81,18 @@ class Notes(NamedTuple):
 
 def write(records: OrganizationRecords, notes: Sequence[Notes]) -> None:
     """Keep everything in one transaction, and the counts of the groups."""
-    queue = [failed for each in notes for failed in each.queue.values()]
     with records.transaction() as transaction:
-        if queue:
-            transaction.put_documents(FAILED, [failed_document(each) for each in queue])
-            _count(transaction, queue)
-        transaction.put_documents(EVENT, [document for each in notes for document in each.events])
-        keep_numbers(transaction, [each.numbers for each in notes])
+        write_within(transaction, notes)
+
+
+def write_within(transaction: Transaction, notes: Sequence[Notes]) -> None:
+    """The same as part of a larger transaction."""
+    queue = [failed for each in notes for failed in each.queue.values()]
+    if queue:
+        transaction.put_documents(FAILED, [failed_document(each) for each in queue])
+        _count(transaction, queue)
+    transaction.put_documents(EVENT, [document for each in notes for document in each.events])
+    keep_numbers(transaction, [each.numbers for each in notes])
 
 
 def _count(transaction: Transaction, queue: Sequence[FailedMeasurement]) -> None:

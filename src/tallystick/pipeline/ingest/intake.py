@@ -23,13 +23,13 @@ from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest.claim import Claimer, Outcome
-from tallystick.pipeline.ingest.failures import Scribe
+from tallystick.pipeline.ingest.failures import Notes, Scribe, write_within
 from tallystick.pipeline.ingest.known import Directory, Known
 from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
 from tallystick.pipeline.ingest.splitting import split
 from tallystick.pipeline.ingest.verdicts import Reply, not_counted, verdicts
-from tallystick.ports import Clock, Records
+from tallystick.ports import Clock, Records, Transaction
 
 AT_WORK = 2  # how many gatherings of an organisation are at work before further requests wait for the next …
 ENOUGH = 500  # … unless so many of their members wait
@@ -81,6 +81,7 @@ class Intake:
     def __init__(
         self, records: Records, claimer: Claimer, clock: Clock, new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     ) -> None:
+        self._records = records
         self._recorder = Recorder(records)
         self._claimer = claimer
         self._clock = clock
@@ -110,18 +111,29 @@ class Intake:
     def take(self, organization_id: str, members: Sequence[bytes], *, record: bool = True) -> Reply:
         """The same for a caller that may block and has the members already. Without `record`, what does not count
         is only told."""
-        received = self._clock.now()
-        batch, known = self._sorted_out(organization_id, members, received)
-        outcomes: list[Outcome] = []
-        if batch.places:
-            outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
-        found = not_counted(batch, members, known, outcomes)
-        queue: Mapping[int, FailedMeasurement] = {}
-        if record and found:
-            notes = self._scribe(organization_id, received).note([found])
+        reply, notes = self._taken(organization_id, members)
+        if record and notes is not None:
             self._recorder.record_in_thread(organization_id, notes)
-            queue = notes.queue
-        return Reply(measurements=verdicts(batch, outcomes, queue, range(len(members))))
+        return reply if record else reply.untold()
+
+    def take_along(
+        self,
+        organization_id: str,
+        members: Sequence[bytes],
+        keep: Callable[[Transaction, Reply], None],
+        *,
+        record: bool = True,
+    ) -> Reply:
+        """The same for a caller that reads from somewhere and remembers how far it has come: `keep` writes that, in the
+        transaction that writes what does not count. A caller that was stopped before it and sends the same again thus
+        finds nothing counted twice (by the uids) and nothing written down twice."""
+        reply, notes = self._taken(organization_id, members)
+        reply = reply if record else reply.untold()
+        with self._records.organization(organization_id).transaction() as write:
+            if record and notes is not None:
+                write_within(write, [notes])
+            keep(write, reply)
+        return reply
 
     def correct(self, organization_id: str, members: Sequence[bytes], withdrawals: Sequence[bytes]) -> None:
         """Append withdrawals (entries of the journal) with the measurements that go with them: all or nothing. Members
@@ -140,6 +152,18 @@ class Intake:
     def sorted_out(self, organization_id: str, members: Sequence[bytes]) -> Batch:
         """Which of these would be candidates, and what is wrong with the others. No uid is claimed."""
         return self._sorted_out(organization_id, members, self._clock.now())[0]
+
+    def _taken(self, organization_id: str, members: Sequence[bytes]) -> tuple[Reply, Notes | None]:
+        """What became of the members, and what is to be written down of it."""
+        received = self._clock.now()
+        batch, known = self._sorted_out(organization_id, members, received)
+        outcomes: list[Outcome] = []
+        if batch.places:
+            outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
+        found = not_counted(batch, members, known, outcomes)
+        notes = self._scribe(organization_id, received).note([found]) if found else None
+        queue: Mapping[int, FailedMeasurement] = notes.queue if notes is not None else {}
+        return Reply(measurements=verdicts(batch, outcomes, queue, range(len(members)))), notes
 
     # ------------------------------------------------------------------------------------------------ gathering
 

@@ -42,6 +42,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     result: str = "accepted"
     measurements: list[Verdict]
 
+    def untold(self) -> Reply:
+        """The same where nothing was written down: no verdict says where it was."""
+        return Reply(measurements=[replace(each, failed_measurement_id=None) for each in self.measurements])
+
 
 def not_counted(batch: Batch, members: Sequence[Member], known: Known, outcomes: Sequence[Outcome]) -> NotCounted:
     """The members that are to be written down."""
