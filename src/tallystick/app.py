@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from queue import SimpleQueue
 
 from tallystick.core.period import Instant
+from tallystick.core.public_address import read_allowed
+from tallystick.integrations.guarded_http import GuardedHttp, Limits
 from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
 from tallystick.ports.handover import Vault
+from tallystick.ports.outside import Outside
 from tallystick.ports.sources import Sources
 from tallystick.settings import Settings
 from tallystick.stores.audit_key import KeyFileSigner
@@ -61,10 +64,12 @@ class App:
     signer: Signer
     sources: Sources
     vault: Vault
+    outside: Outside
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
     def close(self) -> None:
         """Commit what is waiting for the journal, then close every store."""
+        self.outside.close()
         self.printer.close()
         self.claimer.close()
         self.usage.close()
@@ -73,8 +78,17 @@ class App:
         self.records.close()
 
 
+def _way_out(settings: Settings) -> GuardedHttp:
+    try:
+        allowed = read_allowed(settings.outgoing_allow)
+    except ValueError as error:
+        raise ValueError(f"TALLYSTICK_OUTGOING_ALLOW: {error}") from error
+    return GuardedHttp(allowed, Limits(seconds=settings.outgoing_seconds))
+
+
 def build(settings: Settings, clock: Clock | None = None) -> App:
     """Open the stores of the data directory. The journal goes first: its lock keeps a second server out."""
+    outside = _way_out(settings)
     clock = clock or SystemClock()
     directory = settings.directory
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -106,4 +120,5 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         signer=KeyFileSigner(directory),
         sources=LocalSources(directory / "uploads", settings.source_folder, settings.databases),
         vault=KeyFileVault(directory),
+        outside=outside,
     )

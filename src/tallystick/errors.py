@@ -43,6 +43,9 @@ CODES = _table(
     Code("version_mismatch", Family.INVALID, "Read the entity again and send its current version."),
     Code("code_in_use", Family.INVALID, "Choose another code, or update the entity that has it."),
     Code("unknown_reference", Family.INVALID, "Name an entity that exists in this organisation."),
+    Code(
+        "address_refused", Family.INVALID, "Name a public https address, or ask the operator to allow it by a setting."
+    ),
     Code("in_use", Family.INVALID, "Delete or end-date what refers to it first."),
     Code("overlapping_plan", Family.INVALID, "End the other account plan first, or allow overlapping plans."),
     Code("rule_broken", Family.INVALID, "Change the named field so that the rule holds."),

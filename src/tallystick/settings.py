@@ -30,6 +30,8 @@ MEANINGS = {
     "bill_chunk": "Accounts that a bill job computes and stores in one transaction.",
     "source_dir": "Directory of files that reconciliations read, a folder for each organisation by its id; or empty.",
     "sql_sources": "JSON file, for its owner only, of databases that reconciliations ask; or empty.",
+    "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
+    "outgoing_seconds": "Most time that one request to an address that users gave may take, in seconds.",
     "invoice_dir": "Directory of one's own invoice templates, words and fonts; empty: those of the product.",
 }
 
@@ -56,6 +58,8 @@ class Settings:
     bill_chunk: int = 2_000
     source_dir: str = ""
     sql_sources: str = ""
+    outgoing_allow: str = ""
+    outgoing_seconds: int = 10
     invoice_dir: str = ""
 
     @property

@@ -1,0 +1,1 @@
+"""Outside services, one a file: how things are handed over to each."""
