@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from queue import SimpleQueue
 
+from tallystick.core.integration import Destination
 from tallystick.core.period import Instant
 from tallystick.core.public_address import read_allowed
 from tallystick.integrations.guarded_http import GuardedHttp, Limits
@@ -14,7 +16,7 @@ from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
-from tallystick.ports.handover import Vault
+from tallystick.ports.handover import Performer, Vault
 from tallystick.ports.outside import Outside
 from tallystick.ports.sources import Sources
 from tallystick.settings import Settings
@@ -48,7 +50,8 @@ class JobToRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Everything that requests and the worker use. `jobs` is how a request hands a bill job to the worker."""
+    """Everything that requests and the worker use. `performers` hand over to outside services; `jobs` is how a request
+    hands a bill job to the worker."""
 
     settings: Settings
     clock: Clock
@@ -65,6 +68,7 @@ class App:
     sources: Sources
     vault: Vault
     outside: Outside
+    performers: Mapping[Destination, Performer]
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
     def close(self) -> None:
@@ -121,4 +125,5 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         sources=LocalSources(directory / "uploads", settings.source_folder, settings.databases),
         vault=KeyFileVault(directory),
         outside=outside,
+        performers={},
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 VARIABLE = "TALLYSTICK_FAILPOINT"
 
 BILLS = "bills: "  # before the steps of a bill job
+HAND_OVER = ("outbox.", "handover.")  # before the steps of handing over
 
 POINTS = {
     "journal.written": "An append is in the file and not yet synced.",
@@ -32,6 +33,12 @@ POINTS = {
     BILLS + "bills written, not committed": "A chunk of bills is written, inside its transaction.",
     BILLS + "progress written, not committed": "So is what the job has done.",
     BILLS + "committed": "A chunk of bills and the progress of its job are kept.",
+    "outbox.written": "An event that somebody wants is written, inside the transaction of its change.",
+    "outbox.dispatched, not committed": "Events became runs, inside a transaction.",
+    "outbox.dispatched": "Events became runs, which are kept.",
+    "handover.started": "A run is kept as started; nothing has left the house.",
+    "handover.performed": "What a run hands over is there; how it went is not kept.",
+    "handover.kept": "How a run went is kept.",
 }
 
 _armed: dict[str, int] = {}  # the place → how many times it is yet to be reached

@@ -28,6 +28,11 @@ MEANINGS = {
     "project_rows": "Most measurements projected into the usage store at once.",
     "segment_bytes": "Size at which the journal starts a new segment file, in bytes.",
     "bill_chunk": "Accounts that a bill job computes and stores in one transaction.",
+    "handover_attempts": "How often a hand-over is attempted before it ends as failed: 10 take about three days.",
+    "handover_threads": "Most hand-overs to one kind of destination at once; an organisation gets a quarter.",
+    "handover_threads_each": "How many of them one integration may take: a slow target holds up no other.",
+    "handover_seconds": "How long one attempt to hand something over may take, in seconds.",
+    "event_days": "How long events are kept, in days.",
     "source_dir": "Directory of files that reconciliations read, a folder for each organisation by its id; or empty.",
     "sql_sources": "JSON file, for its owner only, of databases that reconciliations ask; or empty.",
     "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
@@ -56,6 +61,11 @@ class Settings:
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 2_000
+    handover_attempts: int = 10
+    handover_threads: int = 64
+    handover_threads_each: int = 4
+    handover_seconds: int = 15
+    event_days: int = 28
     source_dir: str = ""
     sql_sources: str = ""
     outgoing_allow: str = ""

@@ -46,12 +46,13 @@ class Worker:
         self._stopping = threading.Event()
         self._projected = threading.Condition()
         self._attempts: dict[str, int] = {}  # failed ones, by bill job
+        self._chores = every_chore()
         self._threads = [
             threading.Thread(target=self._repeat, args=(step,), name=name, daemon=True)
             for name, step in (
                 ("projector", self._project),
                 ("bill jobs", self._run_next_job),
-                *((chore.name, partial(self._go_round, Rounds(app, chore), chore.seconds)) for chore in every_chore()),
+                *((chore.name, partial(self._go_round, Rounds(app, chore), chore.seconds)) for chore in self._chores),
             )
         ]
 
@@ -70,6 +71,8 @@ class Worker:
             self._projected.notify_all()
         for thread in self._threads:
             thread.join()
+        for chore in self._chores:
+            chore.stop()
 
     def _repeat(self, step: Callable[[], None]) -> None:
         failed = ""  # why the step failed last

@@ -17,7 +17,7 @@ import crash_oracle
 import crash_power
 import crash_sender
 import pytest
-from crash_campaign import DidNotStart, Stage, begin, random_plans
+from crash_campaign import PLACES, DidNotStart, Stage, begin, random_plans
 
 from tallystick import failpoints
 from tallystick.failpoints import POINTS
@@ -136,7 +136,7 @@ def test_a_second_server_on_the_same_directory_refuses_to_start(tmp_path: Path, 
 
 def test_the_soak_uses_every_way_to_be_killed() -> None:
     used = {name for name, _ in itertools.islice(random_plans(random.Random(1)), 2_000)}
-    assert used == {"random time", "while starting", *POINTS}
+    assert used == {"random time", "while starting", *PLACES}
 
 
 def test_every_place_in_the_code_is_listed_and_every_listed_place_is_in_the_code() -> None:

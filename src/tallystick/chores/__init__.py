@@ -8,6 +8,7 @@ from tallystick.chores.asked_for import CORRECTIONS, REPLAYS, SIMULATIONS, STATE
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
 from tallystick.chores.files import measurement_files_chore
+from tallystick.chores.handing_over import handing_over
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
@@ -30,4 +31,5 @@ def every_chore() -> tuple[Chore, ...]:
         measurement_files_chore(),
         SEALS,
         VERIFICATIONS,
+        handing_over(),
     )

@@ -27,12 +27,17 @@ class Left(Enum):
     MORE = auto()  # look again at once
 
 
+def nothing_under_way() -> None:
+    """Ends a chore that does all it does while it looks."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chore:
     """`do` looks after one organisation, once; every `seconds` all of them have their turn.
 
     `documents` are the kinds of documents that can give it something to do; entities of any kind always can. What `do`
-    raises is logged as `problem` and tried again in the next round; the other organisations go on.
+    raises is logged as `problem` and tried again in the next round; the other organisations go on. `stop` ends what it
+    has under way on threads of its own; it returns soon, whatever they wait for.
     """
 
     name: str
@@ -40,6 +45,7 @@ class Chore:
     do: Callable[[App, str], Left]
     problem: str
     documents: tuple[str, ...] = ()
+    stop: Callable[[], None] = nothing_under_way
 
 
 class Rounds:

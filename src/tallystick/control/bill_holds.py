@@ -18,10 +18,10 @@ from tallystick.core.bill_hold import (
     require_released,
 )
 from tallystick.errors import Refusal
+from tallystick.outbox import event_document, put_events
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
 
 BILL = "bill"
-EVENT = "event"
 AT_ONCE = 500
 MOST = 1_000_000  # held bills that are told from the others
 
@@ -100,11 +100,6 @@ def release_bill(desk: Desk, bill_id: str, reason: ReleaseReason, note: str) -> 
 def _keep(write: Transaction, before: BillHold | None, after: BillHold) -> None:
     document = Document(id=after.bill_id, sort=after.dt_held.stamp(), keys=after.keys, body=wire.encode(after))
     write.put_documents(KIND, [document])
-    for of_type, event in hold_events(before, after):
-        keys = {
-            "event_name": event.event_name,
-            "event_type": of_type,
-            "account_id": after.account_id,
-            "resource_id": after.bill_id,
-        }
-        write.put_documents(EVENT, [Document(id=event.id, sort=event.sort, keys=keys, body=wire.encode(event))])
+    told = hold_events(before, after)
+    about = {"account_id": after.account_id, "resource_id": after.bill_id}
+    put_events(write, [event_document(event, event_type=of_type, **about) for of_type, event in told])

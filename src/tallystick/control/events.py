@@ -16,9 +16,8 @@ from tallystick.core.ingest_failure import EVENT_NAME
 from tallystick.core.period import Instant
 from tallystick.core.spend_alert import EVENT_NAME as SPEND_ALERT
 from tallystick.errors import Refusal
+from tallystick.outbox import EVENT
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
-
-EVENT = "event"
 
 # What rules over events may refer to: event name → field → type.
 EVENT_FIELDS: dict[str, dict[str, str]] = {

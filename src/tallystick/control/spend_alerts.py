@@ -24,10 +24,10 @@ from tallystick.core.spend_alert import (
     firing,
     next_state,
 )
+from tallystick.outbox import event_document, put_events
 from tallystick.ports import Document, OrganizationRecords, Page, Transaction, Where
 
 STATE = "spendalertstate"
-EVENT = "event"
 
 
 def _check(draft: Draft[SpendAlert]) -> SpendAlert:
@@ -124,10 +124,5 @@ def _keep(write: Transaction, state: AlertState) -> None:
 
 def _keep_event(write: Transaction, state: AlertState, alert: SpendAlert) -> None:
     event = firing(state, alert)
-    keys = {
-        "event_name": event.event_name,
-        "event_type": EVENT_TYPE,
-        "account_id": state.account_id,
-        "resource_id": state.alert_id,
-    }
-    write.put_documents(EVENT, [Document(id=event.id, sort=event.sort, keys=keys, body=wire.encode(event))])
+    about = {"account_id": state.account_id, "resource_id": state.alert_id}
+    put_events(write, [event_document(event, event_type=EVENT_TYPE, **about)])

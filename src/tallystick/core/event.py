@@ -3,6 +3,7 @@ reference 2.12)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -29,3 +30,22 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def sort_stamp(moment: Instant) -> str:
     """An instant as text of fixed width, which sorts as time does."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+# The events whose name does not say what they are about: the noun of the entity that `resource_id` names.
+_ABOUT: Mapping[str, str] = {
+    "billing.bill.failed": "billjob",
+    "ingest.validation.failure": "measurement",
+    "reconciliation.run.failed": "reconciliationrun",
+}
+
+
+def noun_of(event_name: str) -> str:
+    """The kind of entity that an event is about: `configuration.account.updated` is about an account."""
+    parts = event_name.split(".")
+    return _ABOUT.get(event_name) or noun(parts[1] if len(parts) > 2 else parts[0])
+
+
+def noun(text: str) -> str:
+    """A noun in one spelling: AccountPlan, account_plan and accountplan are the same."""
+    return "".join(each for each in text.lower() if each.isalnum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -33,3 +34,17 @@ class ExternalMapping(Value, frozen=True, kw_only=True):
     external_table: Text
     external_id: Text
     integration_config_id: Id | None = None
+
+    @property
+    def place(self) -> dict[str, tuple[str, ...]]:
+        """What lists are filtered by to find all that stand for the same external id."""
+        return {
+            "m3ter_entity": (self.m3ter_entity,),
+            "external_system": (self.external_system,),
+            "external_table": (self.external_table,),
+            "external_id": (self.external_id,),
+        }
+
+    def clash(self, others: Iterable[ExternalMapping]) -> str | None:
+        """The entity that has this external id already, of those that stand at the same place."""
+        return next((each.m3ter_id for each in others if each.m3ter_id != self.m3ter_id), None)

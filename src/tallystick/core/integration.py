@@ -7,16 +7,24 @@ at the other end (docs/decisions/0470-handover.md).
 
 from __future__ import annotations
 
+from datetime import timedelta
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any, ClassVar
 
 import msgspec
 
-from tallystick.core.entity import Id, Name, Value
+from tallystick.core.entity import Entity, Id, Name, Value
+from tallystick.core.event import noun
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
 
 RUN = "integrationrun"  # the kind of document that runs are kept as
+NOTIFICATION = "Notification"  # the type of entity that notifications are handed over as
+
+# How long after each attempt the next one follows, in seconds: about three days in all, as Standard Webhooks advises.
+_PAUSES = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600)
+ATTEMPTS = len(_PAUSES) + 1
 
 
 class Destination(StrEnum):
@@ -72,7 +80,7 @@ class IntegrationConfig(Value, frozen=True, kw_only=True):
 
 class IntegrationRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One hand-over: of one event, by one configuration. `attempts` counts those that began; `due` is when the next one
-    may. `external_id` and `url` say what became of it at the other end."""
+    may. `external_id` and `url` say what became of it at the other end. `subject` is what it waits its turn by."""
 
     id: str
     config_id: str
@@ -82,6 +90,7 @@ class IntegrationRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     event_id: str
     status: RunStatus
     created: Instant
+    subject: str = ""
     destination_id: str | None = None
     account_id: str | None = None
     attempts: int = 0
@@ -89,9 +98,66 @@ class IntegrationRun(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     external_id: str | None = None
     url: str | None = None
     error: str | None = None
+    log: str | None = None
     dt_started: Instant | None = None
     dt_completed: Instant | None = None
     parent_integration_run_id: str | None = None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An event that waits for its hand-over: who wanted it when it happened. Rules are named with their versions.
+
+    `subject` is the entity that it is about: what happens to one is handed over in order.
+    """
+
+    event_id: str
+    noun: str
+    subject: str
+    entity_id: str | None = None
+    account_id: str | None = None
+    configs: tuple[str, ...] = ()
+    rules: tuple[tuple[str, int], ...] = ()
+
+
+def wants(config: IntegrationConfig, about: str, entity_id: str | None) -> bool:
+    """Whether a configuration wants what happens to an entity of a noun."""
+    return (
+        config.enabled
+        and noun(config.entity_type) == about
+        and (config.entity_id is None or config.entity_id == entity_id)
+    )
+
+
+def first_run(config: Entity[IntegrationConfig], waiting: Waiting, now: Instant) -> IntegrationRun:
+    """The run of a configuration for an event that it wants, before its first attempt."""
+    value = config.value
+    return IntegrationRun(
+        id=run_id(config.id, waiting.event_id),
+        config_id=config.id,
+        destination=value.destination,
+        entity_type=value.entity_type,
+        entity_id=waiting.entity_id or waiting.subject,
+        event_id=waiting.event_id,
+        status=RunStatus.WAITING,
+        created=now,
+        subject=waiting.subject,
+        destination_id=value.destination_id,
+        account_id=waiting.account_id,
+        due=now,
+    )
+
+
+def lane_of(config_id: str, subject: str) -> str:
+    """Where the runs of a configuration about one entity queue: one at a time, in the order of their events."""
+    return f"{config_id}/{subject}"
+
+
+def pause_after(run_id: str, attempts: int) -> timedelta:
+    """How long to wait after so many attempts: longer each time, and up to a fifth longer for some runs than for
+    others, so that those that failed together do not come back together. The same run waits the same, always."""
+    pause = _PAUSES[min(attempts, len(_PAUSES)) - 1]
+    part = int.from_bytes(sha256(f"{run_id}/{attempts}".encode()).digest()[:4]) % 200  # thousandths
+    return timedelta(milliseconds=pause * (1000 + part))
 
 
 def run_id(config_id: str, event_id: str) -> str:

@@ -30,7 +30,7 @@ from tallystick.core.meter import Meter
 from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.quantity import ZERO, divide
 from tallystick.core.unusual import NOTHING, TRAILING, Day, Turn, Unusual, jump, unusual
-from tallystick.pipeline.ingest.failures import event_document
+from tallystick.outbox import event_document, put_events
 from tallystick.ports import (
     Document,
     DocumentWhere,
@@ -46,7 +46,6 @@ from tallystick.ports import (
 ROWS = 60_000  # of an answer: accounts × days
 COLUMNS = 16  # of one question
 TALLIES = 1_000  # that are read at once
-EVENT = "event"
 # Methods that the usage of a day can be asked by, for many accounts at once. Of all others it is how many there were.
 _BY_DAY = frozenset({"SUM", "MIN", "MAX", "COUNT", "LATEST", "MEAN", "UNIQUE"})
 
@@ -306,7 +305,7 @@ def keep(write: Transaction, found: Collection[Anomaly], policies: Policies) -> 
             events.append(event_document(event, event_type=FOUND_TYPE, account_id=each.account_id, resource_id=each.id))
         documents.append(Document(id=each.id, sort=_sort(each), keys=each.keys, body=wire.encode(each)))
     write.put_documents(KIND, documents)
-    write.put_documents(EVENT, events)
+    put_events(write, events)
     return len([each for each in changed if each.id not in kept])
 
 

@@ -19,14 +19,13 @@ from tallystick.core.meter import Meter
 from tallystick.core.mould import Cast
 from tallystick.core.period import local_day, local_days
 from tallystick.core.terms import Terms
+from tallystick.outbox import event_document, put_events
 from tallystick.pipeline.anomalies import Column, Look, columns_of, keep, of_accounts, of_meters, read_policies
 from tallystick.pipeline.bill import Run, read_bills
-from tallystick.pipeline.ingest.failures import event_document
 from tallystick.pipeline.rate import Rated
 from tallystick.ports import Actor, Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction
 
 HOLDER = Actor(id="anomalies", kind="SERVER")
-EVENT = "event"
 AT_ONCE = 500  # documents that are read together
 _Group = tuple[tuple[Column, ...], tuple[date, date], str]  # what is watched, on which days, of which zone
 
@@ -135,7 +134,7 @@ def hold_bills(write: Transaction, bill_ids: Collection[str], suspicions: Suspic
         if told:
             write.note("HOLD", KIND, each, at=run.as_of, by=HOLDER)
     write.put_documents(KIND, [hold_document(each) for each in changed])
-    write.put_documents(EVENT, events)
+    put_events(write, events)
     return changed
 
 

@@ -23,6 +23,7 @@ from tallystick.core.ids import named_id
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of
+from tallystick.outbox import event_document, put_events
 from tallystick.pipeline.bill import Run, read_bills
 from tallystick.pipeline.bill_gate import reconciled
 from tallystick.pipeline.bill_hold import hold_bills, look_behind
@@ -37,7 +38,6 @@ from tallystick.pipeline.bill_job import (
     whole_job,
 )
 from tallystick.pipeline.casting import rate_for_bills
-from tallystick.pipeline.ingest.failures import event_document
 from tallystick.pipeline.late_usage import was_overtaken
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, account_periods, ended_by, ending_on
 from tallystick.pipeline.settle import Settled, settle, was_stored
@@ -231,4 +231,4 @@ def _put_events(write: Transaction, job: BillJob, failures: Sequence[BillFailure
         }
         event = Event(id=id_, event_name=EVENT_NAME, event_time=job.as_of, m3ter_event=details)
         events.append(event_document(event, event_type=EVENT_TYPE, account_id=failure.account_id, resource_id=job.id))
-    write.put_documents("event", events)
+    put_events(write, events)

@@ -19,8 +19,8 @@ from tallystick.core.ids import named_id
 from tallystick.core.measurement_file import KEPT_DAYS, FileStatus, MeasurementFile, MeasurementFileRequest
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
+from tallystick.outbox import event_document, put_events
 from tallystick.pipeline.ingest import Intake
-from tallystick.pipeline.ingest.failures import event_document
 from tallystick.pipeline.ingest.members import NoMeasurements, beginning, cut, with_uid
 from tallystick.pipeline.ingest.verdicts import Reply
 from tallystick.ports import Actor, Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
@@ -177,7 +177,7 @@ def _fail(records: OrganizationRecords, job: MeasurementFile, reason: str, now: 
         failed = _moved(write, job, status=FileStatus.FAILED, failure_reason=reason)
         said = {"eventName": EVENT_NAME, "jobId": job.id, "fileName": job.file_name, "reason": reason}
         event = Event(id=named_id(job.id, "event"), event_name=EVENT_NAME, event_time=now, m3ter_event=said)
-        write.put_documents("event", [event_document(event, event_type=EVENT_TYPE, resource_id=job.id)])
+        put_events(write, [event_document(event, event_type=EVENT_TYPE, resource_id=job.id)])
     return failed
 
 

@@ -36,7 +36,7 @@ from tallystick.core.expression import (
     parse,
     references,
 )
-from tallystick.core.ingest_failure import as_text, failure_event
+from tallystick.core.ingest_failure import EVENT_TYPE, as_text, failure_event
 from tallystick.core.lookup import NO_TABLES, WITH_LOOKUPS, Tables, codes_of, tables_of, with_named_keys
 from tallystick.core.measurement import MAPS, Measurement, category_map, maps_of, read_time
 from tallystick.core.measurement_reading import JournalEntry, read_measurement, uid_of, unpack, unpack_withdrawal
@@ -46,9 +46,9 @@ from tallystick.core.period import Instant
 from tallystick.core.quantity import parse_quantity
 from tallystick.errors import Rejection
 from tallystick.failpoints import reached
+from tallystick.outbox import event_document, put_events
 from tallystick.pipeline.ingest.claim import WITHDRAWAL
 from tallystick.pipeline.ingest.columns import Forms
-from tallystick.pipeline.ingest.failures import EVENT, event_document
 from tallystick.pipeline.ingest.rereading import forms_of, read_block
 from tallystick.pipeline.ingest.tail import Appended, Tail
 from tallystick.pipeline.tables import read_tables
@@ -248,7 +248,7 @@ def project(
     mediated = _mediated(records, parts)
     for organization_id, documents in mediated.events.items():
         with records.organization(organization_id).transaction() as write:
-            write.put_documents(EVENT, documents)
+            put_events(write, documents)
     reached("projection.mediated")
     withdrawn = [each for part in parts for each in part.withdrawn]
     usage.add(mediated.rows, parts[-1].last, [block for part in parts for block in part.blocks], withdrawn)
@@ -388,5 +388,5 @@ def _events(part: Appended, failures: dict[tuple[str, str], list[CalculationFail
             file=f"event%2F{event_id}",
             about=about,
         )
-        documents.append(event_document(event, resource_id=meter_id))
+        documents.append(event_document(event, event_type=EVENT_TYPE, resource_id=meter_id))
     return documents

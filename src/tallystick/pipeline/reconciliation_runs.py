@@ -25,7 +25,7 @@ from tallystick.core.reconciliation_run import (
     ReconciliationStatus,
 )
 from tallystick.errors import Refusal
-from tallystick.pipeline.ingest.failures import event_document
+from tallystick.outbox import event_document, put_events
 from tallystick.ports import (
     Actor,
     Document,
@@ -153,7 +153,7 @@ def tell(write: Transaction, run: ReconciliationRun) -> None:
     details = {name: value for name, value in said.items() if value is not None}
     id_ = named_id(run.id, "event")
     event = Event(id=id_, event_name=EVENT_NAME, event_time=run.dt_last_modified, m3ter_event=details)
-    write.put_documents("event", [event_document(event, event_type=EVENT_TYPE, account_id=None, resource_id=run.id)])
+    put_events(write, [event_document(event, event_type=EVENT_TYPE, account_id=None, resource_id=run.id)])
 
 
 def cancel_run(records: OrganizationRecords, id: str, *, now: Instant) -> ReconciliationRun:

@@ -91,10 +91,11 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which part of a list is wanted: at most `size` rows, after the row that `token` names."""
+    """Which part of a list is wanted: `size` rows at most, after the one that `token` names; or `oldest_first`."""
 
     size: int = 100
     token: str | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +227,7 @@ class Transaction(OrganizationRecords, Protocol):
         """Tell the audit of something that changes no entity, such as a sign-in. Changes tell it by themselves."""
 
     def put_credential(self, credential: Credential) -> None:
-        """Insert or overwrite a credential of this organisation. Refusal `rule_broken` when another organisation has
-        the id for the purpose."""
+        """Insert or overwrite a credential. Refusal `rule_broken` where another organisation has its id and purpose."""
 
     def remove_credential(self, purpose: str, id: str) -> None:
         """Delete one credential of this organisation, if it exists."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from tallystick.core.entity import Entity
@@ -35,13 +36,24 @@ class HandOver:
     now: Instant
 
 
+class Problem(StrEnum):
+    """What a hand-over that ended in ERROR failed for: which event tells of it (source: reference 2.12)."""
+
+    PERFORM = "integration.perform.error"
+    VALIDATION = "integration.validation.error"
+    MISSING_ACCOUNT_MAPPING = "integration.missingaccountmapping.error"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandedOver:
     """How it went. COMPLETE, or what else the run shall say; AWAITING_RETRY and RATE_LIMIT_RETRY are tried again by
     themselves, not before `not_before` where that is given. `error` is told to people: it names what to do, and no
-    secret. `mappings` are kept in the transaction that keeps the outcome."""
+    secret. `mappings` are kept in the transaction that keeps the outcome. `log` is what was said on the way, for people
+    who look into it: no secret either."""
 
     status: RunStatus
+    problem: Problem = Problem.PERFORM
+    log: str | None = None
     external_id: str | None = None
     url: str | None = None
     error: str | None = None

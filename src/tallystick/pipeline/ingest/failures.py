@@ -21,10 +21,10 @@ from tallystick.core.ingest_failure import EVENT_TYPE, FailedMeasurement, Failur
 from tallystick.core.intake_tally import CONFLICT, DUPLICATE, NO_METER
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
+from tallystick.outbox import event_document, put_events
 from tallystick.pipeline.ingest.tally import NO_NUMBERS, Numbers, keep_numbers
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
 
-EVENT = "event"
 FAILED = "failedmeasurement"
 FAILED_GROUP = "failedgroup"
 GROUPS_AT_ONCE = 500
@@ -91,7 +91,7 @@ def write_within(transaction: Transaction, notes: Sequence[Notes]) -> None:
     if queue:
         transaction.put_documents(FAILED, [failed_document(each) for each in queue])
         _count(transaction, queue)
-    transaction.put_documents(EVENT, [document for each in notes for document in each.events])
+    put_events(transaction, [document for each in notes for document in each.events])
     keep_numbers(transaction, [each.numbers for each in notes])
 
 
@@ -167,7 +167,13 @@ class Scribe:
             about["field"] = failed.rejection.field
             about["failedMeasurementId"] = file.rpartition("/")[2]
         event = self._event(event_id, code, reason, file, about)
-        return event_document(event, account_id=failed.account_id, resource_id=file.rpartition("/")[2], uid=failed.uid)
+        return event_document(
+            event,
+            event_type=EVENT_TYPE,
+            account_id=failed.account_id,
+            resource_id=file.rpartition("/")[2],
+            uid=failed.uid,
+        )
 
     def _repeated_event(self, repeated: Sequence[Repeated]) -> Document:
         event_id = self.new_id()
@@ -176,7 +182,8 @@ class Scribe:
         about: dict[str, object] = {"count": len(repeated), "uids": uids}
         # Found by its uid if it is of one only: a document has one text for each key.
         uid = uids[0] if len(set(uids)) == 1 and len(uids) == len(repeated) else None
-        return event_document(self._event(event_id, "duplicate", reason, f"event/{event_id}", about), uid=uid)
+        event = self._event(event_id, "duplicate", reason, f"event/{event_id}", about)
+        return event_document(event, event_type=EVENT_TYPE, uid=uid)
 
     def _event(self, id: str, code: str, reason: str, file: str, about: dict[str, object]) -> Event:
         return failure_event(
@@ -188,25 +195,6 @@ class Scribe:
             file=quote(file, safe=""),
             about=about,
         )
-
-
-def event_document(
-    event: Event,
-    *,
-    event_type: str = EVENT_TYPE,
-    account_id: str | None = None,
-    resource_id: str | None = None,
-    uid: str | None = None,
-) -> Document:
-    """An event as it is stored: found by name, type, account, resource and uid, newest first."""
-    keys = {"event_name": event.event_name, "event_type": event_type}
-    if account_id is not None:
-        keys["account_id"] = account_id
-    if resource_id is not None:
-        keys["resource_id"] = resource_id
-    if uid is not None and "\0" not in uid:
-        keys["uid"] = uid
-    return Document(id=event.id, sort=event.sort, keys=keys, body=wire.encode(event))
 
 
 def group_document(group: FailedGroup) -> Document:

@@ -44,7 +44,7 @@ def document(run: Run, organization_id: str, kind: str, id: str) -> Document | N
 
 
 def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
-    """One page of the documents that match, in falling order of sort, then of when they were added."""
+    """One page of the documents that match, in falling (or rising) order of sort, then of when they were added."""
     assert page.size > 0, "a page has at least one row"
     found = _wanted(organization_id, where, page)
     if found is None:
@@ -52,7 +52,8 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     parameters, equal, between = found
     if max(map(len, (where.equal or {}).values()), default=0) >= MANY and not run(_any(kind), parameters):
         return Found(())
-    rows = run(_listing(kind, equal, between, bool(page.token), (), _brings_few(where)), parameters)
+    listing = _listing(kind, equal, between, bool(page.token), (), _brings_few(where), page.oldest_first)
+    rows = run(listing, parameters)
     shown = [_document(kind, row) for row in rows[: page.size]]
     more = len(rows) > page.size
     return Found(tuple(shown), _place(rows[page.size - 1]) if more else None)
@@ -145,6 +146,7 @@ def _listing(
     goes_on: bool,
     names: tuple[str, ...] = (),
     few: bool = False,
+    rising: bool = False,
 ) -> Select[Any]:
     """Documents whose keys have the wanted texts and lie in the wanted ranges, from the place of the page on: all of
     them, or the named keys only. `few`: the one key that is asked for brings so few that they can be put in order."""
@@ -166,14 +168,19 @@ def _listing(
             statement = statement.where(table.c[name] <= bindparam(f"high_{name}"))
     if goes_on:
         last_sort: BindParameter[str] = bindparam("last_sort")
-        before = table.c.sequence < bindparam("last_sequence", type_=INTEGER)
+        last: BindParameter[int] = bindparam("last_sequence", type_=INTEGER)
         # The same as (sort, sequence) < (last_sort, last_sequence), in the form that lets SQLite use a key's index.
-        statement = statement.where(table.c.sort <= last_sort, or_(table.c.sort < last_sort, before))
+        place = table.c.sort
+        if rising:
+            statement = statement.where(place >= last_sort, or_(place > last_sort, table.c.sequence > last))
+        else:
+            statement = statement.where(place <= last_sort, or_(place < last_sort, table.c.sequence < last))
     sort: ColumnElement[str] = table.c.sort
     if few:
         # The same order, but of no index: SQLite would walk the whole list for it.
         sort = sort.concat("")
-    return statement.order_by(sort.desc(), table.c.sequence.desc()).limit(bindparam("size", type_=INTEGER))
+    order = (sort.asc(), table.c.sequence.asc()) if rising else (sort.desc(), table.c.sequence.desc())
+    return statement.order_by(*order).limit(bindparam("size", type_=INTEGER))
 
 
 def _breadth(name: str) -> int:

@@ -83,14 +83,30 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "planmove": ("moved_by", "account_id", "failed"),
     "assignment": ("experiment_id", "account_id", "variant"),
     "verificationjob": ("active",),
+    "outbox": (),
+    "integrationrun": (
+        "status",
+        "config_id",
+        "destination_id",
+        "entity_type",
+        "entity_id",
+        "event_id",
+        "lane",
+    ),
+    "handoverdue": ("config_id", "lane"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.
 CARRIED: dict[str, tuple[str, ...]] = {"bill": ("currency", "total")}
 # Keys of which each value has few documents: what asks for one of them reads by it, whatever else is asked for.
-NARROW = frozenset({"id", "account_id", "awaits", "bill_id", "adjusted_bill_id", "credit_id", "period_key", "run_id"})
+NARROW = frozenset(
+    {
+        *("id", "account_id", "awaits", "bill_id", "adjusted_bill_id", "credit_id", "period_key", "run_id"),
+        *("event_id", "lane"),
+    }
+)
 # Keys that have few values, each of many documents: read by only where nothing else is asked for.
-BROAD = frozenset({"locked", "billing_frequency", "active"})
+BROAD = frozenset({"locked", "billing_frequency", "active", "entity_type"})
 # Keys of which an organisation has each value at most once.
 UNIQUE_KEYS: dict[str, tuple[str, ...]] = {"bill": ("period_key",)}
 

@@ -74,6 +74,17 @@ DOCUMENTS = {
     "shadowbill": ("shadow_plan_id", "bill_id", "account_id", "outcome", "mark"),
     "planmove": ("moved_by", "account_id", "failed"),
     "assignment": ("experiment_id", "account_id", "variant"),
+    "outbox": (),
+    "integrationrun": (
+        "status",
+        "config_id",
+        "destination_id",
+        "entity_type",
+        "entity_id",
+        "event_id",
+        "lane",
+    ),
+    "handoverdue": ("config_id", "lane"),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.
