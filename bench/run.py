@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import bills
+import emitter
 import ingest
 import live_balance
 import pages
@@ -24,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live", "pages", "simulation")
+PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live", "pages", "simulation", "emitter")
 
 
 def main() -> int:
@@ -75,6 +76,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         "live": live_balance.live,
         "pages": pages.pages,
         "simulation": simulated_month.simulation,
+        "emitter": emitter.emitter,
     }
     return [figure for name in asked.only for figure in parts[name](options)]
 
