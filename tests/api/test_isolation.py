@@ -95,6 +95,7 @@ class Estate:
             **self.reconciled(store.ids["/reconciliations"]),
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
+            "/payments": self.payment(),
             "/anomalies": read(http.get("/anomalies"))["data"][0]["id"],
             "/lineitems": next(line["id"] for line in self.bill["lineItems"] if line["lineItemType"] == "USAGE"),
             "/statementjobs": self.statement_job(),
@@ -108,6 +109,11 @@ class Estate:
             **{f"/{kind}lineitems": self.memo(kind, store.ids) for kind in ("credit", "debit")},
             **{f"/{noun}": self.schedule(noun, body, store.ids) for noun, body in SCHEDULES.items()},
         }
+
+    def payment(self) -> str:
+        """A payment of the bill."""
+        told = read(send(self.http, "POST", f"/bills/{self.bill['id']}/payments", {"amount": 1}))
+        return str(told["payments"][0]["id"])
 
     def replay_job(self) -> str:
         """A job that is done: what was lost stays so, for the meter is still not there."""
@@ -276,6 +282,8 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         "/disputes/{id}/state": b'{"state":"WITHDRAWN"}',
         "/disputes/{id}/resolution": b'{"outcome":"REJECTED","note":"It was so"}',
         "/bills/{id}/status": b'{"status":"APPROVED"}',
+        "/bills/{id}/payments": b'{"amount":1}',
+        "/bills/{id}/payments/{paymentId}/reversal": b"{}",
         "/bills/{id}/hold": b'{"note":"look at it"}',
         "/bills/{id}/release": b'{"reason":"GROWTH"}',
         "/failedmeasurements/{id}/replay": b"{}",

@@ -130,6 +130,12 @@ def test_bill(seller: Seller, desk: Visitor, account: str) -> None:
         (("Journal read up to",), Decimal(proof["upTo"])),
         (("As of",), bill["lastCalculatedDate"]),
     ]
+    payment = read(seller.http.get(f"/bills/{bill['id']}/payments"))
+    expected += [
+        (("Due",), payment["dueDate"]),  # once among the figures of the bill, once in its payment
+        (("Paid",), payment["paid"]),
+        (("Left to pay",), payment["billTotal"] - payment["paid"]),
+    ]
     causes = [(part["sentence"].partition(" (")[0], part["amount"]) for part in compared["parts"]]
     expected += [(("What makes the difference", cause, "USD"), amount) for cause, amount in causes]
     for line in bill["lineItems"]:

@@ -14,9 +14,11 @@ from tallystick.api.search_query import read_search
 from tallystick.control import bills
 from tallystick.control.bill_search import SEARCH_KEYS, SORT_KEYS, search_bills
 from tallystick.control.bills import BillFilter
+from tallystick.control.paid_states import PaidWanted, today
 from tallystick.core.bill import BandUsage, Bill, BillRecord, BillStatus, LineItem
 from tallystick.core.entity import Id
 from tallystick.core.organization import BillConfig
+from tallystick.core.paid_state import PaidState
 from tallystick.core.period import Frequency, Instant
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import remove_bill
@@ -64,7 +66,7 @@ def retrieve(call: Call) -> Bill:
 
 def find(call: Call) -> dict[str, object]:
     """A page of bills, latest period first."""
-    found = bills.list_bills(call.records, _filter(call), call.query.page(highest=200))
+    found = bills.list_bills_paid_so(call.records, _filter(call), paid_wanted(call), call.query.page(highest=200))
     bare = call.query.flag("excludeLineItems") is True
     return page_reply([without(bill, {"lineItems"} if bare else set()) for bill in found.rows], found.next_token)
 
@@ -153,6 +155,15 @@ def _filter(call: Call) -> BillFilter:
     )
 
 
+def paid_wanted(call: Call) -> PaidWanted:
+    """What a query asks for of the payment of bills."""
+    return PaidWanted(
+        state=call.query.choice("paidState", PaidState),
+        account_id=call.query.text("accountId"),
+        overdue_on=today(call.records, call.now) if call.query.flag("overdue") else None,
+    )
+
+
 def _days(call: Call, name: str) -> tuple[date | None, date | None]:
     """The first and the last day of a filter; on the wire the end is the day after the last (as m3ter has it)."""
     first, end = call.query.day(name + "Start"), call.query.day(name + "End")
@@ -189,6 +200,10 @@ def _line(record: BillRecord, line: LineItem) -> dict[str, object]:
     return without(line, {"usagePerPricingBand"}) | {wire: getattr(alone, name) for wire, name in names}
 
 
+PAID_QUERY: Mapping[str, str] = {
+    "paidState": f"Only approved bills that are {', '.join(PaidState)}.",
+    "overdue": "true: only approved bills that should have been paid before today.",
+}
 LIST_QUERY: Mapping[str, str] = {
     "accountId": "Only bills of this account.",
     "billDate": "Only bills of this day.",
@@ -204,6 +219,7 @@ LIST_QUERY: Mapping[str, str] = {
     "additional": "Accepted for m3ter's clients; nothing is left out by default.",
     "locked": "true or false.",
     "status": "PENDING or APPROVED.",
+    **PAID_QUERY,
     **PAGING,
 }
 SEARCH_QUERY = {

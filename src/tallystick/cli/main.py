@@ -29,6 +29,7 @@ from tallystick.cli import (
     measurements,
     meter,
     org,
+    payment,
     proof,
     quote,
     reconcile,
@@ -60,6 +61,7 @@ bill_proofs.add_to(bill.app)
 app.command("forecast")(forecast.forecast)
 app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
+app.add_typer(payment.app, name="payment")
 app.command("late")(late.late)
 app.add_typer(meter.app, name="meter")
 app.command("anomalies")(hold.anomalies)

@@ -29,6 +29,8 @@ ACTIONS = (
     "APPROVE",
     "REJECT",
     "APPLY",
+    "PAY",
+    "REVERSE_PAYMENT",
 )
 EVERYBODY = Where()
 OTHER_KINDS = {

@@ -8,6 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.app import JobToRun
+from tallystick.console import bill_payments
 from tallystick.console.chart_drawing import Chart, Frame
 from tallystick.console.charts import horizontal_bars
 from tallystick.console.holds import REASONS, hold, release
@@ -81,6 +82,7 @@ def _bill(visit: Visit) -> Html:
             "verification": verification,
             "hold": find_hold(visit.records, bill.id),
             "who": lambda id_: who(visit, id_),
+            "payment": bill_payments.payment_of(visit, bill.id),
             "release_reasons": REASONS,
             "history": history_of(visit, bill),
             "reasons": _reasons(visit) if visit.may(May.BILL) and not bill.locked else ((), ()),
@@ -260,4 +262,6 @@ PAGES = (
     _act("hold", hold, "Hold a bill"),
     _act("release", release, "Release a held bill with a reason"),
     _act("memos", _memo, "Put a credit or a debit on a bill"),
+    _act("payments", bill_payments.tell, "Record a payment of a bill"),
+    _act("payments/{payment}/reverse", bill_payments.reverse, "Take back what was recorded of a payment"),
 )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from tallystick.console import bill_payments
 from tallystick.console.page import Html, Page, Redirect, Visit
 from tallystick.control import bills
 from tallystick.control.bill_holds import holds_of
 from tallystick.control.bill_lists import BillState, BillsWanted, ListedBill, list_bills, totals
 from tallystick.control.bills import BillFilter
+from tallystick.control.paid_states import paid_of, today
 from tallystick.core.account import Account
 from tallystick.core.user import May
 from tallystick.errors import Refusal
@@ -32,6 +34,10 @@ def _bills(visit: Visit) -> Html:
             "can_approve": visit.may(May.BILL) and any(each.state is BillState.PENDING for each in found.rows),
             "BillState": BillState,
             "held": holds_of(visit.records, [each.id for each in found.rows]),
+            "paid": paid_of(visit.records, [each.id for each in found.rows]),
+            "paid_choices": bill_payments.FILTER,
+            "moods": bill_payments.MOODS,
+            "day": today(visit.records, visit.now),
         },
     )
 
@@ -56,6 +62,7 @@ def _wanted(visit: Visit) -> BillsWanted:
         invoice_number=query.text("invoice"),
         month=_month(query.text("month")),
         job_id=query.text("job"),
+        paid=bill_payments.wanted(visit),
     )
 
 

@@ -6,7 +6,8 @@ once (docs/decisions/0287-lists-of-bills.md).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -14,12 +15,13 @@ from enum import StrEnum
 import msgspec
 
 from tallystick.control.bills import KIND
+from tallystick.control.paid_states import WHATEVER, PaidWanted, list_paid
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.bill import BillStatus
 from tallystick.core.period import Frequency, Instant
 from tallystick.core.quantity import ZERO, add
-from tallystick.ports import DocumentWhere, Found, OrganizationRecords, Page
+from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page
 
 MOST_ADDED = 20_000  # bills whose totals are added up at once
 MOST_ACCOUNTS = 200  # that one text may find
@@ -44,6 +46,7 @@ class BillsWanted:
     invoice_number: str | None = None
     month: str | None = None
     job_id: str | None = None
+    paid: PaidWanted = WHATEVER
 
 
 class ListedBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -87,12 +90,33 @@ def list_bills(records: OrganizationRecords, wanted: BillsWanted, page: Page) ->
     where = _where(records, wanted)
     if where is None:
         return Found(())
+    if wanted.paid != WHATEVER:
+        return _paid_so(records, wanted, where, page)
     found = records.documents(KIND, where, page)
-    return Found(tuple(wire.decode(_Stored, each.body).bill for each in found.rows), found.next_token)
+    return Found(_read(found.rows), found.next_token)
+
+
+def _paid_so(records: OrganizationRecords, wanted: BillsWanted, where: DocumentWhere, page: Page) -> Found[ListedBill]:
+    """A page of bills whose payment stands so; it may be shorter, as what is left out is not made up for."""
+    while True:
+        found = list_paid(records, replace(wanted.paid, account_id=wanted.account_id), page)
+        ids = [each.bill_id for each in found.rows]
+        some = DocumentWhere(equal={**(where.equal or {}), "id": ids}, between=where.between)
+        rows = _read(records.documents(KIND, some, Page(size=len(ids))).rows) if ids else ()
+        if rows or found.next_token is None:
+            return Found(rows, found.next_token)
+        page = Page(size=page.size, token=found.next_token)
+
+
+def _read(rows: Sequence[Document]) -> tuple[ListedBill, ...]:
+    return tuple(wire.decode(_Stored, each.body).bill for each in rows)
 
 
 def totals(records: OrganizationRecords, wanted: BillsWanted) -> tuple[StateTotal, ...] | None:
-    """What all bills that match come to, by currency and state; None where they are too many to add up at once."""
+    """What all bills that match come to, by currency and state; None where they are too many to add up at once, and
+    nothing of those that are chosen by their payment."""
+    if wanted.paid != WHATEVER:
+        return ()
     return records.remembered(("bill totals", wanted), lambda read: _totals(read, wanted))
 
 

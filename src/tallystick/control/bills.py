@@ -6,7 +6,7 @@ Source: reference 3.11. Calculating bills is the flow's work (`pipeline/bill.py`
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from tallystick.control.bill_holds import held_ids, require_none_held
 from tallystick.control.desk import Desk, Noun
 from tallystick.control.late_policies import in_time, read_late_policies
+from tallystick.control.paid_states import PaidWanted, list_paid, note_owed
 from tallystick.control.seals import order_seals
 from tallystick.control.statement_jobs import order_statements
 from tallystick.core import wire
@@ -93,6 +94,20 @@ def list_bills(records: OrganizationRecords, wanted: BillFilter, page: Page) -> 
     """One page of bills, latest period first."""
     found = records.documents(KIND, where(wanted), page)
     return Found(tuple(_read(each) for each in found.rows), found.next_token)
+
+
+def list_bills_paid_so(records: OrganizationRecords, wanted: BillFilter, paid: PaidWanted, page: Page) -> Found[Bill]:
+    """The same of bills whose payment stands so; pages may be shorter, as what is left out is not made up for."""
+    if paid == PaidWanted(account_id=paid.account_id):
+        return list_bills(records, wanted, page)
+    while True:
+        found = list_paid(records, paid, page)
+        ids = {each.bill_id for each in found.rows}
+        some = replace(wanted, ids=ids if wanted.ids is None else ids & set(wanted.ids))
+        rows = list_bills(records, some, Page(size=max(len(ids), 1))).rows if ids else ()
+        if rows or found.next_token is None:
+            return Found(rows, found.next_token)
+        page = Page(size=page.size, token=found.next_token)
 
 
 def list_records(records: OrganizationRecords, wanted: BillFilter, page: Page) -> Found[BillRecord]:
@@ -246,7 +261,7 @@ def _change_all(
 
 
 def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[BillRecord, Bill]]) -> None:
-    """Order the statements and the seals of bills that were just approved or locked."""
+    """Order the statements and the seals of bills that were just approved or locked, and keep that they are owed."""
     closed = [
         (before, after)
         for before, after in moved
@@ -255,6 +270,7 @@ def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[BillRec
     ]
     order_statements(write, desk, [after for _, after in closed])
     order_seals(write, [before for before, _ in closed])
+    note_owed(write, [after for _, after in closed])
 
 
 def _put(write: Transaction, changed: Sequence[BillRecord]) -> None:

@@ -13,6 +13,8 @@ from tallystick.core.anomaly import FOUND as ANOMALY_FOUND
 from tallystick.core.bill_hold import HELD, RELEASED
 from tallystick.core.event import Event
 from tallystick.core.ingest_failure import EVENT_NAME
+from tallystick.core.paid_state import EVENT_FIELDS as PAYMENT_FIELDS
+from tallystick.core.paid_state import EVENT_NAMES as PAYMENT_EVENTS
 from tallystick.core.period import Instant
 from tallystick.core.spend_alert import EVENT_NAME as SPEND_ALERT
 from tallystick.errors import Refusal
@@ -66,6 +68,7 @@ EVENT_FIELDS: dict[str, dict[str, str]] = {
         "new.reason": "String",
         "new.note": "String",
     },
+    **{name: dict(PAYMENT_FIELDS) for name in PAYMENT_EVENTS.values()},
 }
 
 

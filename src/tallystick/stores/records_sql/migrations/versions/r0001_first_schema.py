@@ -52,6 +52,7 @@ DOCUMENTS = {
     "spendalertstate": ("account_id",),
     "anomaly": ("kind", "day", "account_id", "meter_id", "aggregation_id"),
     "billhold": ("bill_id", "account_id", "state"),
+    "billpayment": ("bill_id", "account_id", "state", "due_date"),
     "intaketally": ("day", "meter"),
     "billseal": ("active",),
     "verificationjob": ("active",),
