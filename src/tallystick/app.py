@@ -12,6 +12,7 @@ from tallystick.core.integration import Destination
 from tallystick.core.period import Instant
 from tallystick.core.public_address import read_allowed
 from tallystick.integrations.guarded_http import GuardedHttp, Limits
+from tallystick.integrations.webhook import Webhooks
 from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
@@ -19,6 +20,7 @@ from tallystick.ports.audit import Signer
 from tallystick.ports.handover import Performer, Vault
 from tallystick.ports.outside import Outside
 from tallystick.ports.sources import Sources
+from tallystick.ports.webhook import WebhookSender
 from tallystick.settings import Settings
 from tallystick.stores.audit_key import KeyFileSigner
 from tallystick.stores.journal_file import FileJournal
@@ -68,6 +70,7 @@ class App:
     sources: Sources
     vault: Vault
     outside: Outside
+    webhooks: WebhookSender
     performers: Mapping[Destination, Performer]
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
@@ -87,7 +90,7 @@ def _way_out(settings: Settings) -> GuardedHttp:
         allowed = read_allowed(settings.outgoing_allow)
     except ValueError as error:
         raise ValueError(f"TALLYSTICK_OUTGOING_ALLOW: {error}") from error
-    return GuardedHttp(allowed, Limits(seconds=settings.outgoing_seconds))
+    return GuardedHttp(allowed, Limits(seconds=settings.handover_seconds))
 
 
 def build(settings: Settings, clock: Clock | None = None) -> App:
@@ -109,6 +112,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
             "measurements are missing; restore the journal from a backup"
         )
     log.info("journal at %d, uid index at %d, usage at %d", journal.last, uids.mark, usage.mark)
+    vault = KeyFileVault(directory)
+    webhooks = Webhooks(vault, outside, settings.webhook_failure_days)
     return App(
         settings=settings,
         clock=clock,
@@ -123,7 +128,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         printer=Printer(settings.invoices),
         signer=KeyFileSigner(directory),
         sources=LocalSources(directory / "uploads", settings.source_folder, settings.databases),
-        vault=KeyFileVault(directory),
+        vault=vault,
         outside=outside,
-        performers={},
+        webhooks=webhooks,
+        performers={Destination.WEBHOOK: webhooks},
     )

@@ -76,8 +76,9 @@ class Listeners:
         if of_type == INTEGRATION_EVENT:
             # What tells of a hand-over that failed is looked up here; handed over itself, it could fail for ever.
             return None
-        about = noun(NOTIFICATION) if of_type == NOTIFICATION else noun_of(event.keys["event_name"])
-        configs = tuple(each.id for each in self._configs if wants(each.value, about, resource))
+        name = event.keys["event_name"]
+        about = noun(NOTIFICATION) if of_type == NOTIFICATION else noun_of(name)
+        configs = tuple(each.id for each in self._configs if wants(each.value, name, about, resource))
         if not configs:
             return None
         return Waiting(

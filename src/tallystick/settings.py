@@ -36,7 +36,8 @@ MEANINGS = {
     "source_dir": "Directory of files that reconciliations read, a folder for each organisation by its id; or empty.",
     "sql_sources": "JSON file, for its owner only, of databases that reconciliations ask; or empty.",
     "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
-    "outgoing_seconds": "Most time that one request to an address that users gave may take, in seconds.",
+    "delivery_days": "How long attempts to deliver to webhooks are kept, in days.",
+    "webhook_failure_days": "After how many days without any success a webhook is switched off.",
     "invoice_dir": "Directory of one's own invoice templates, words and fonts; empty: those of the product.",
 }
 
@@ -69,7 +70,8 @@ class Settings:
     source_dir: str = ""
     sql_sources: str = ""
     outgoing_allow: str = ""
-    outgoing_seconds: int = 10
+    delivery_days: int = 28
+    webhook_failure_days: int = 5
     invoice_dir: str = ""
 
     @property

@@ -67,6 +67,7 @@ class Worker:
     def stop(self) -> None:
         """Finish the step at hand and end; what is left is taken up at the next start."""
         self._stopping.set()
+        self._app.outside.close()  # whoever waits for an answer waits no longer
         with self._projected:  # a job may wait for a projection that nobody goes on with
             self._projected.notify_all()
         for thread in self._threads:

@@ -102,6 +102,7 @@ class Estate:
             "/fileuploads/measurements/jobs": self.file_job(),
             "/users": user,
             "/invitations": user,
+            **self.webhook(),
             "/portalsessions": read(http.post(f"/accounts/{store.ids['/accounts']}/portalsessions", content=b"{}"))[
                 "id"
             ],
@@ -128,6 +129,12 @@ class Estate:
         link = read(send(self.http, "POST", "/fileuploads/measurements/generateUploadUrl", asked))
         read(httpx.put(link["url"], content=body))
         return str(link["jobId"])
+
+    def webhook(self) -> dict[str, str]:
+        """A webhook, and an attempt to deliver to it: a name that never has an address."""
+        path = "/integrationdestinations/webhooks"
+        made = read(send(self.http, "POST", path, {"name": "ledger", "url": "https://hooks.invalid/"}))
+        return {path: made["id"], "/deliverys": read(self.http.post(f"{path}/{made['id']}/ping"))["id"]}
 
     def user(self) -> str:
         """An address is one user's on the whole server."""
@@ -295,6 +302,8 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         "/corrections/{id}/changes": b'{"changes":[{"uid":"one"}]}',
         "/corrections/{id}/apply": b"{}",
         "/correctionmemos/{id}/issue": b"{}",
+        "/integrationdestinations/webhooks/{id}/rotate": b"{}",
+        "/integrationdestinations/webhooks/{id}/replay": b'{"since":"2025-01-01T00:00:00Z"}',
     }
     if route.path in for_these:
         return for_these[route.path]

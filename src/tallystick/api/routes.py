@@ -71,6 +71,7 @@ from tallystick.api import (
     statements,
     usage,
     users,
+    webhooks,
 )
 from tallystick.api.upload import UPLOAD
 
@@ -112,6 +113,7 @@ ROUTES = (
     *service_users.ROUTES,
     *audit.ROUTES,
     *users.ROUTES,
+    *webhooks.ROUTES,
     *invitations.ROUTES,
     *usage.ROUTES,
     *measurement_lines.ROUTES,

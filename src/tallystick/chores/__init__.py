@@ -12,6 +12,7 @@ from tallystick.chores.handing_over import handing_over
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
+from tallystick.chores.webhooks import DELIVERIES
 
 
 def every_chore() -> tuple[Chore, ...]:
@@ -32,4 +33,5 @@ def every_chore() -> tuple[Chore, ...]:
         SEALS,
         VERIFICATIONS,
         handing_over(),
+        DELIVERIES,
     )

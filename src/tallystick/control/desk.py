@@ -136,6 +136,7 @@ LABELS: Mapping[str, str] = {
     "approvedterms": "approved terms",
     "catalogsettings": "settings of the catalogue as code",
     "reconciliation": "reconciliation",
+    "webhook": "webhook",
 }
 
 

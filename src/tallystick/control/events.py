@@ -17,6 +17,7 @@ from tallystick.core.paid_state import EVENT_FIELDS as PAYMENT_FIELDS
 from tallystick.core.paid_state import EVENT_NAMES as PAYMENT_EVENTS
 from tallystick.core.period import Instant
 from tallystick.core.spend_alert import EVENT_NAME as SPEND_ALERT
+from tallystick.core.webhook import DISABLED_EVENT as WEBHOOK_DISABLED
 from tallystick.errors import Refusal
 from tallystick.outbox import EVENT
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
@@ -58,6 +59,12 @@ EVENT_FIELDS: dict[str, dict[str, str]] = {
         "new.aggregationId": "String",
         "new.measured": "Number",
         "new.usual": "Number",
+        "new.reason": "String",
+    },
+    WEBHOOK_DISABLED: {
+        "new.webhookId": "String",
+        "new.name": "String",
+        "new.url": "String",
         "new.reason": "String",
     },
     HELD: {"new.billId": "String", "new.accountId": "String", "new.heldBy": "String", "new.reason": "String"},

@@ -7,6 +7,7 @@ at the other end (docs/decisions/0470-handover.md).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -20,6 +21,9 @@ from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
 
 RUN = "integrationrun"  # the kind of document that runs are kept as
+EVENT = "Event"  # the type of entity that stands for events by their names, an extension of ours
+EVENT_NAMES = "eventNames"
+_ANY = "*"
 NOTIFICATION = "Notification"  # the type of entity that notifications are handed over as
 
 # How long after each attempt the next one follows, in seconds: about three days in all, as Standard Webhooks advises.
@@ -119,13 +123,37 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     rules: tuple[tuple[str, int], ...] = ()
 
 
-def wants(config: IntegrationConfig, about: str, entity_id: str | None) -> bool:
-    """Whether a configuration wants what happens to an entity of a noun."""
-    return (
-        config.enabled
-        and noun(config.entity_type) == about
-        and (config.entity_id is None or config.entity_id == entity_id)
+def wants(config: IntegrationConfig, event_name: str, about: str, entity_id: str | None) -> bool:
+    """Whether a configuration wants what happens to an entity of a noun. One of entity type "Event" wants the events
+    whose names fit `configData.eventNames`."""
+    if not config.enabled or config.entity_id not in {None, entity_id}:
+        return False
+    if noun(config.entity_type) == noun(EVENT):
+        return subscribes(event_names_of(config), event_name)
+    return noun(config.entity_type) == about
+
+
+def event_names_of(config: IntegrationConfig) -> tuple[str, ...]:
+    """The names, or beginnings of names, of the events that a configuration of entity type "Event" wants."""
+    named = config.config_data.get(EVENT_NAMES, ())
+    return tuple(each for each in named if isinstance(each, str)) if isinstance(named, list | tuple) else ()
+
+
+def subscribes(patterns: Iterable[str], event_name: str) -> bool:
+    """Whether one of the patterns stands for an event: its name, `billing.*` for all that begin so, or `*`."""
+    return any(
+        pattern in {_ANY, event_name} or (pattern.endswith("." + _ANY) and event_name.startswith(pattern[:-1]))
+        for pattern in patterns
     )
+
+
+def why_no_pattern(pattern: object) -> str | None:
+    """What is wrong with a pattern; None: nothing."""
+    if not isinstance(pattern, str) or not pattern or len(pattern) > 200:
+        return "must be the name of an event, or its beginning with .* behind it, such as billing.*"
+    if pattern != _ANY and _ANY in pattern.removesuffix("." + _ANY):
+        return f"{pattern!r} has * elsewhere than at the end, behind a dot"
+    return None
 
 
 def first_run(config: Entity[IntegrationConfig], waiting: Waiting, now: Instant) -> IntegrationRun:

@@ -36,10 +36,10 @@ _ASK = "name a public https address, or ask the operator to allow it (TALLYSTICK
 class Limits:
     """What one request may take, and how many may be on their way."""
 
-    seconds: float = 10.0
+    seconds: float = 15.0
     connect_seconds: float = 5.0
-    to_one_target: int = 4
-    in_all: int = 64
+    to_one_target: int = 16
+    in_all: int = 128
     idle_seconds: float = 5.0
 
 

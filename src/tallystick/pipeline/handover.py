@@ -232,6 +232,8 @@ def keep(
     with records.transaction() as write:
         places = {each.id: each.sort for each in _by_ids(write, RUN, [run.id for run, _ in outcomes])}
         for run, performed in outcomes:
+            if performed.also is not None:
+                performed.also(write, now)
             clash = _keep_mappings(write, performed.mappings, now)
             outcome = performed if clash is None else replace(performed, status=RunStatus.ERROR, error=clash)
             if outcome.status in _LATER and run.attempts < attempts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -11,7 +12,7 @@ from tallystick.core.event import Event
 from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.integration import IntegrationConfig, IntegrationRun, RunStatus
 from tallystick.core.period import Instant
-from tallystick.ports import OrganizationRecords
+from tallystick.ports import OrganizationRecords, Transaction
 
 
 class Vault(Protocol):
@@ -48,8 +49,8 @@ class Problem(StrEnum):
 class HandedOver:
     """How it went. COMPLETE, or what else the run shall say; AWAITING_RETRY and RATE_LIMIT_RETRY are tried again by
     themselves, not before `not_before` where that is given. `error` is told to people: it names what to do, and no
-    secret. `mappings` are kept in the transaction that keeps the outcome. `log` is what was said on the way, for people
-    who look into it: no secret either."""
+    secret. `mappings` are kept in the transaction that keeps the outcome; `also` writes there what else is to be kept.
+    `log` is what was said on the way, for people who look into it: no secret either."""
 
     status: RunStatus
     problem: Problem = Problem.PERFORM
@@ -59,6 +60,7 @@ class HandedOver:
     error: str | None = None
     not_before: Instant | None = None
     mappings: tuple[ExternalMapping, ...] = ()
+    also: Callable[[Transaction, Instant], None] | None = None
 
 
 class Performer(Protocol):

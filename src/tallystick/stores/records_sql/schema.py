@@ -95,6 +95,8 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
         "lane",
     ),
     "handoverdue": ("config_id", "lane"),
+    "webhookdelivery": ("webhook_id", "run_id", "event_name", "outcome"),
+    "webhookfailing": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.

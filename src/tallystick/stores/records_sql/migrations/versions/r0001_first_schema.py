@@ -86,6 +86,8 @@ DOCUMENTS = {
         "lane",
     ),
     "handoverdue": ("config_id", "lane"),
+    "webhookdelivery": ("webhook_id", "run_id", "event_name", "outcome"),
+    "webhookfailing": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.
