@@ -208,6 +208,15 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "measures": [{"name": "bytes", "aggregations": ["SUM"]}],
         "dimensions": [{"name": "region", "filter": ["*"]}],
     },
+    "/integrationconfigs": lambda _: {"entityType": "measurement", "destination": "WEBHOOK", "name": "To the ERP"},
+    "/externalmappings": lambda ids: {
+        "m3terEntity": "Account",
+        "m3terId": ids["/accounts"],
+        "externalSystem": "ERP",
+        "externalTable": "Customer",
+        "externalId": "cus_1",
+        "integrationConfigId": ids["/integrationconfigs"],
+    },
     "/serviceusers": lambda _: {"name": "reader", "scopes": ["config:retrieve"]},
 }
 

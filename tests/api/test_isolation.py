@@ -90,6 +90,7 @@ class Estate:
             **rollouts(http, store.ids),
             **self.correction(store),
             "/events": self.event,
+            **self.handed_over(),
             "/billverifications": read(http.post("/billverifications"))["id"],
             "/disputes": read(send(http, "POST", "/disputes", {"billId": self.bill["id"], **DISPUTED}))["id"],
             **self.reconciled(store.ids["/reconciliations"]),
@@ -135,6 +136,14 @@ class Estate:
         path = "/integrationdestinations/webhooks"
         made = read(send(self.http, "POST", path, {"name": "ledger", "url": "https://hooks.invalid/"}))
         return {path: made["id"], "/deliverys": read(self.http.post(f"{path}/{made['id']}/ping"))["id"]}
+
+    def handed_over(self) -> dict[str, str]:
+        """The run that the lost measurement made, once it is over."""
+        until = time.monotonic() + 30
+        while not (runs := read(self.http.get("/integrationruns", params={"status": "ERROR"}))["data"]):
+            assert time.monotonic() < until, self.http.get("/integrationruns").text
+            time.sleep(0.05)
+        return {"/integrationruns": runs[0]["id"], "/integrationruns/logs": runs[0]["id"]}
 
     def user(self) -> str:
         """An address is one user's on the whole server."""
@@ -258,7 +267,13 @@ def south(server: Server) -> Iterator[Estate]:
 
 
 ENDED = b'{"billingEntities":["CONTRACT"],"endDate":"2025-06-01T00:00:00Z"}'
-WITH_IDS = [route for route in ROUTES if "{" in route.path]
+# What is asked by a name, or for what is known of an id: there may be nothing.
+BY_NAME = [
+    route
+    for route in ROUTES
+    if re.search(r"\{(systemName|entityType|destinationId|entity|system)\}", route.path) and route.method == "GET"
+]
+WITH_IDS = [route for route in ROUTES if "{" in route.path and route not in BY_NAME]
 
 
 def noun_of(route: Route, name: str) -> str:
@@ -330,6 +345,26 @@ def test_an_id_of_the_other_organisation_is_404(
     assert refused(unknown, 404)["code"] == "not_found", "an id of the other is answered as one that is nowhere"
     near = [each for each in lists_of() if each.split("/")[1] == path.split("/")[1]]
     assert shown(north, near) == {each: untouched[each] for each in near}, "nothing was changed"
+
+
+@pytest.mark.parametrize("route", BY_NAME, ids=lambda route: route.path)
+def test_what_is_asked_by_name_shows_nothing_of_the_other(north: Estate, south: Estate, route: Route) -> None:
+    run = read(north.http.get(f"/integrationruns/{north.ids['/integrationruns']}"))
+    named = {
+        "systemName": "WEBHOOK",
+        "entityType": run["entityType"],
+        "entityId": run["entityId"],
+        "id": run["entityId"],
+        "destinationId": run.get("destinationId", NOWHERE),
+        "entity": "Account",
+        "m3terId": north.ids["/accounts"],
+        "system": "ERP",
+        "externalTable": "Customer",
+        "externalId": "cus_1",
+    }
+    path = re.sub(r"\{(\w+)\}", lambda found: named[found[1]], route.path)
+    text = south.http.get(path, params={"ids": run["entityId"]}).text
+    assert [known for known in north.everything_of_its_own() - set(named.values()) if known in text] == []
 
 
 def test_by_none_of_these_anything_was_changed(north: Estate, untouched: dict[str, str]) -> None:

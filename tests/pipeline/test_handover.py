@@ -19,12 +19,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.ids import named_id
-from tallystick.core.integration import ATTEMPTS, RUN, RunStatus, pause_after
+from tallystick.core.integration import ATTEMPTS, RunStatus, pause_after
 from tallystick.core.period import Instant
+from tallystick.errors import Refusal
 from tallystick.outbox import OUTBOX
-from tallystick.pipeline.handover import choose, dispatch, run_again, take
-from tallystick.ports import DocumentWhere, Page
+from tallystick.pipeline.handover import choose, dispatch, retry, take
+from tallystick.ports import Actor, DocumentWhere, Page
 from tallystick.ports.handover import HandedOver, HandOver, Problem
+
+ADA = Actor("ada", "SERVICE_USER")
 
 
 @pytest.fixture
@@ -203,10 +206,9 @@ def test_a_run_that_ended_is_handed_over_again_on_demand_with_its_id(world: Hand
     world.receiver.answer = lambda _: HandedOver(status=RunStatus.ERROR, error="no")
     world.round()
     world.receiver.answer = lambda _: DONE
-    with world.records.transaction() as write:
-        document = write.document(RUN, world.runs()[0].id)
-        assert document is not None
-        run_again(write, document, world.now)
+    retry(world.records, world.runs()[0].id, now=world.now, by=ADA)
+    with pytest.raises(Refusal, match="it is handed over by itself"):
+        retry(world.records, world.runs()[0].id, now=world.now, by=ADA)
     world.round()
     assert world.status_of(event) == ["COMPLETE"]
     assert len({what.run.id for what in world.receiver.got}) == 1

@@ -137,6 +137,8 @@ LABELS: Mapping[str, str] = {
     "catalogsettings": "settings of the catalogue as code",
     "reconciliation": "reconciliation",
     "webhook": "webhook",
+    "integrationconfig": "integration configuration",
+    "externalmapping": "external mapping",
 }
 
 

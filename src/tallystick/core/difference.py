@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from tallystick.core import wire
+from tallystick.core.entity import is_sealed
 
 MOST = 200  # fields that are told; what has more was replaced rather than changed
 LONGEST = 500  # characters of a value
@@ -39,6 +40,9 @@ def _walk(field: str, before: object, after: object, shallow: bool) -> Iterator[
         one, other = _members(before), _members(after)
         for name in (*other, *(name for name in one if name not in other)):
             inner = f"{field}.{name}" if field else name
+            if is_sealed(name):
+                yield from _secret(inner, one.get(name, _ABSENT), other.get(name, _ABSENT))
+                continue
             yield from _walk(inner, one.get(name, _ABSENT), other.get(name, _ABSENT), shallow)
     elif not shallow and isinstance(before, list) and isinstance(after, list):
         for place in range(max(len(before), len(after))):
@@ -47,6 +51,13 @@ def _walk(field: str, before: object, after: object, shallow: bool) -> Iterator[
         one_text, other_text = _text(before, shallow), _text(after, shallow)
         if one_text != other_text or not shallow:
             yield Difference(field=field, before=one_text, after=other_text)
+
+
+def _secret(field: str, before: object, after: object) -> Iterator[Difference]:
+    """That a secret changed, and nothing of it."""
+    if before != after:
+        one, other = (None if each in {_ABSENT, None} else "(secret)" for each in (before, after))
+        yield Difference(field=field, before=one, after=other)
 
 
 def _may_open(value: object, of: type) -> bool:

@@ -100,6 +100,11 @@ def used(*entities: Entity[Any] | None) -> frozenset[Used]:
     return frozenset(Used(each.value.kind, each.id, each.version) for each in entities if each)
 
 
+def is_sealed(field: str) -> bool:
+    """Whether a field, by its name on the wire, holds a sealed secret: it is kept and never shown, nor what it was."""
+    return field.startswith("sealed") and field[6:7].isupper()
+
+
 def wire_name(of: type[msgspec.Struct], field: str) -> str:
     """The name a field has on the wire: `unit_price` is `unitPrice`."""
     return of.__struct_encode_fields__[of.__struct_fields__.index(field)]

@@ -40,6 +40,48 @@ class Destination(StrEnum):
     EMAIL = "EMAIL"
 
 
+class CredentialType(StrEnum):
+    """What a destination is signed in to with (source: reference 2.12)."""
+
+    HTTP_BASIC = "HTTP_BASIC"
+    OAUTH_CLIENT_CREDENTIALS = "OAUTH_CLIENT_CREDENTIALS"
+    M3TER_SIGNED_REQUEST = "M3TER_SIGNED_REQUEST"
+    AWS_INTEGRATION = "AWS_INTEGRATION"
+    PADDLE_AUTH = "PADDLE_AUTH"
+    NETSUITE_AUTH = "NETSUITE_AUTH"
+    CHARGEBEE_AUTH = "CHARGEBEE_AUTH"
+    M3TER_APP_SIGNATURE = "M3TER_APP_SIGNATURE"
+    M3TER_SERVICE_USER = "M3TER_SERVICE_USER"
+    STRIPE_SIGNED_REQUEST = "STRIPE_SIGNED_REQUEST"
+    HUBSPOT_ACCESS_TOKEN = "HUBSPOT_ACCESS_TOKEN"  # noqa: S105 - the name of a kind, no secret
+    HUBSPOT_CLIENT_SECRET = "HUBSPOT_CLIENT_SECRET"  # noqa: S105 - the name of a kind, no secret
+    OPSGENIE_KEY = "OPSGENIE_KEY"
+    SAP_BYD = "SAP_BYD"
+    SLACK_WEBHOOK = "SLACK_WEBHOOK"
+    SAGE_INTACCT_CLIENT_CREDENTIALS = "SAGE_INTACCT_CLIENT_CREDENTIALS"
+    SAGE_INTACCT_CLIENT_SECRET = "SAGE_INTACCT_CLIENT_SECRET"  # noqa: S105 - the name of a kind, no secret
+    STATIC_API_KEY = "STATIC_API_KEY"
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to know of a destination before it is configured: what it is called, how it is signed in to, and
+    which entities it takes (None: any that events tell of)."""
+
+    name: str
+    credentials: tuple[CredentialType, ...] = ()
+    entities: tuple[str, ...] | None = None
+
+
+SYSTEMS: dict[Destination, System] = {
+    Destination.WEBHOOK: System(name="Webhook"),
+    Destination.EMAIL: System(name="Email", entities=("Bill", NOTIFICATION)),
+    Destination.STRIPE: System(name="Stripe", credentials=(CredentialType.STRIPE_SIGNED_REQUEST,), entities=("Bill",)),
+    Destination.STRIPE_TEST: System(
+        name="Stripe (test mode)", credentials=(CredentialType.STRIPE_SIGNED_REQUEST,), entities=("Bill",)
+    ),
+}
+
+
 class RunStatus(StrEnum):
     """How a run stands (source: reference 2.12)."""
 

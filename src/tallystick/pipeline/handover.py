@@ -34,9 +34,10 @@ from tallystick.core.integration import (
     pause_after,
 )
 from tallystick.core.period import Instant
+from tallystick.errors import Refusal
 from tallystick.failpoints import reached
 from tallystick.outbox import EVENT, INTEGRATION_EVENT, OUTBOX, event_document, put_events
-from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction, Where
+from tallystick.ports import Actor, Document, DocumentWhere, OrganizationRecords, Page, Transaction, Where
 from tallystick.ports.handover import HandedOver, HandOver, Performer
 
 log = logging.getLogger(__name__)
@@ -332,8 +333,27 @@ def _keep_mappings(write: Transaction, mappings: Sequence[ExternalMapping], now:
     return None
 
 
+def retry(records: OrganizationRecords, id: str, *, now: Instant, by: Actor) -> IntegrationRun:
+    """Have a run that has ended handed over again, with the same id, behind what is under way about its entity.
+
+    Refusals `not_found`, and `rule_broken` where it is under way by itself or its event is no longer kept.
+    """
+    with records.transaction() as write:
+        document = write.document(RUN, id)
+        if document is None:
+            raise Refusal("not_found", f"id: there is no integration run {id[:40]!r} in this organization", field="id")
+        before = read_run(document)
+        if before.status in UNFINISHED:
+            raise Refusal("rule_broken", f"id: the run is {before.status}: it is handed over by itself", field="id")
+        if write.document(EVENT, before.event_id) is None:
+            raise Refusal("rule_broken", "id: the event of this run is no longer kept", field="id")
+        run = run_again(write, document, now)
+        write.note("RETRY", RUN, id, at=now, by=by)
+    return run
+
+
 def run_again(write: Transaction, document: Document, now: Instant) -> IntegrationRun:
-    """Have a run that has ended handed over again, with the same id, behind what is under way about its entity."""
+    """The same as part of a larger transaction, of a run that has ended and whose event is kept."""
     run = msgspec.structs.replace(
         read_run(document), status=RunStatus.WAITING, attempts=0, due=now, error=None, dt_completed=None
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
+from tallystick.core import wire
 from tallystick.core.entity import Entity
 from tallystick.core.event import Event
 from tallystick.core.external_mapping import ExternalMapping
@@ -70,3 +71,22 @@ class Performer(Protocol):
 
     def perform(self, what: HandOver) -> HandedOver:
         """Do it; returns within the time limit of the settings."""
+
+
+def credentials_about(config_id: str) -> str:
+    """What the credentials of an integration configuration are sealed for."""
+    return f"integrationconfig/{config_id}"
+
+
+def credentials_of(
+    vault: Vault, records: OrganizationRecords, config: Entity[IntegrationConfig]
+) -> dict[str, Any] | None:
+    """The credentials that a configuration hands over with: its own, or those of the configuration that it names; None
+    where there are none. Refusal `sealed_elsewhere`."""
+    holder: Entity[IntegrationConfig] | None = config
+    if config.value.sealed_credentials is None and config.value.integration_credentials_id is not None:
+        holder = records.get(IntegrationConfig, config.value.integration_credentials_id)
+    if holder is None or holder.value.sealed_credentials is None:
+        return None
+    opened = vault.open(holder.value.sealed_credentials, credentials_about(holder.id))
+    return wire.decode(dict[str, Any], opened)

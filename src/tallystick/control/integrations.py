@@ -1,0 +1,95 @@
+"""Integration configurations as people keep them, with the credentials that are sealed and never shown again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from tallystick.control.desk import Desk, Draft, Noun, require_reference, rule_broken
+from tallystick.core import wire
+from tallystick.core.entity import Entity
+from tallystick.core.integration import SYSTEMS, CredentialType, Destination, IntegrationConfig
+from tallystick.core.webhook import Webhook
+from tallystick.ports.handover import Vault, credentials_about
+
+MAX_CREDENTIALS = 20_000  # characters: keys, certificates and their like
+
+
+def _rules(draft: Draft[IntegrationConfig]) -> IntegrationConfig:
+    value = draft.value
+    entities = SYSTEMS[value.destination].entities
+    if entities is not None and value.entity_type not in entities:
+        what = f"{value.destination} takes {' and '.join(entities)}, not {value.entity_type[:80]!r}"
+        raise rule_broken("entityType", what)
+    target = value.destination_id
+    if target is not None and value.destination is Destination.WEBHOOK:
+        require_reference(draft.read, Webhook, target, "destinationId")
+    other = value.integration_credentials_id
+    if other is not None:
+        holder = draft.read.get(IntegrationConfig, other)
+        if holder is None or (holder.value.sealed_credentials is None and other != draft.id):
+            what = f"there is no integration configuration {other[:40]!r} with credentials of its own"
+            raise rule_broken("integrationCredentialsId", what)
+    return value
+
+
+INTEGRATIONS = Noun(of=IntegrationConfig, check=_rules)
+
+
+def create_integration(
+    desk: Desk, vault: Vault, value: IntegrationConfig, credentials: dict[str, Any] | None
+) -> Entity[IntegrationConfig]:
+    """Keep a new configuration, enabled, with its credentials sealed."""
+    id_ = desk.new_id()
+    with desk.records.transaction() as write:
+        return INTEGRATIONS.create_within(desk, write, _sealed(vault, id_, value, credentials), id_)
+
+
+def update_integration(
+    desk: Desk,
+    vault: Vault,
+    id: str,
+    value: IntegrationConfig,
+    credentials: dict[str, Any] | None,
+    *,
+    enabled: bool | None,
+    version: int | None,
+) -> Entity[IntegrationConfig]:
+    """Replace a configuration. Without credentials it keeps those that it has; without `enabled` it stays as it is."""
+    with desk.records.transaction() as write:
+        before = INTEGRATIONS.retrieve(write, id)
+        kept = replace(
+            value,
+            sealed_credentials=before.value.sealed_credentials,
+            enabled=before.value.enabled if enabled is None else enabled,
+        )
+        return INTEGRATIONS.update_within(desk, write, before, _sealed(vault, id, kept, credentials), version)
+
+
+def switch(desk: Desk, id: str, *, enabled: bool) -> Entity[IntegrationConfig]:
+    """Enable or disable a configuration; one that is so already stays at its version."""
+    with desk.records.transaction() as write:
+        before = INTEGRATIONS.retrieve(write, id)
+        if before.value.enabled is enabled:
+            return before
+        return INTEGRATIONS.update_within(desk, write, before, replace(before.value, enabled=enabled), None)
+
+
+def is_authorized(config: IntegrationConfig) -> bool:
+    """Whether a configuration has what its destination is signed in to with."""
+    needed = SYSTEMS[config.destination].credentials
+    return not needed or config.sealed_credentials is not None or config.integration_credentials_id is not None
+
+
+def _sealed(vault: Vault, id: str, value: IntegrationConfig, credentials: dict[str, Any] | None) -> IntegrationConfig:
+    if credentials is None:
+        return value
+    if credentials.get("type") not in CredentialType.__members__:
+        raise rule_broken("credentials.type", f"must be one of {', '.join(CredentialType)}")
+    if credentials.get("empty") is True:
+        return replace(value, sealed_credentials=None)
+    text = wire.encode(credentials).decode()
+    if len(text) > MAX_CREDENTIALS:
+        raise rule_broken("credentials", f"at most {MAX_CREDENTIALS} characters")
+    return replace(value, sealed_credentials=vault.seal(text, credentials_about(id)))
