@@ -72,6 +72,8 @@ def test_the_layers_are_those_that_imports_are_held_to() -> None:
 
 
 # Declared, and used by name only through another package.
+EXTRAS = ("postgresql", "kafka", "kinesis")
+COMES_WITH = {"botocore": "boto3"}
 USED_THROUGH = {
     "fontpkg-noto-sans": "holds fonts of the invoice, which invoice/fonts.py finds",
     "justmytype-intl-rtl": "holds fonts of the invoice, which invoice/fonts.py finds",
@@ -82,6 +84,7 @@ USED_THROUGH = {
 }
 IMPORTED_AS = {
     "chdb-core": "chdb",
+    "confluent-kafka": "confluent_kafka",
     "clickhouse-connect": "clickhouse_connect",
     "fonttools": "fontTools",
     "pyjwt": "jwt",
@@ -95,7 +98,8 @@ LATER_STANDARD = {"compression"}
 
 def test_every_dependency_is_used_and_everything_used_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["postgresql"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(each for name in EXTRAS for each in extras[name])]
     names = {re.split(r"[<>=;]", each)[0].strip() for each in wanted}
     assert all(">=" in each for each in wanted), "each dependency has a lower bound"
     declared = {IMPORTED_AS.get(name, name) for name in names - set(USED_THROUGH)}
@@ -106,5 +110,6 @@ def test_every_dependency_is_used_and_everything_used_is_declared() -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             if isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
-    assert imported - sys.stdlib_module_names - LATER_STANDARD - {"tallystick"} == declared
+    found = {COMES_WITH.get(name, name) for name in imported}
+    assert found - sys.stdlib_module_names - LATER_STANDARD - {"tallystick"} == declared
     assert set(USED_THROUGH) <= names

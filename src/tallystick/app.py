@@ -12,11 +12,13 @@ from tallystick.core.integration import Destination
 from tallystick.core.period import Instant
 from tallystick.core.public_address import read_allowed
 from tallystick.integrations.guarded_http import GuardedHttp, Limits
+from tallystick.integrations.usage_feeds import OutsideFeeds
 from tallystick.integrations.webhook import Webhooks
 from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
+from tallystick.ports.feeds import Feeds
 from tallystick.ports.handover import Performer, Vault
 from tallystick.ports.outside import Outside
 from tallystick.ports.sources import Sources
@@ -69,6 +71,7 @@ class App:
     signer: Signer
     sources: Sources
     vault: Vault
+    feeds: Feeds
     outside: Outside
     webhooks: WebhookSender
     performers: Mapping[Destination, Performer]
@@ -114,6 +117,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     log.info("journal at %d, uid index at %d, usage at %d", journal.last, uids.mark, usage.mark)
     vault = KeyFileVault(directory)
     webhooks = Webhooks(vault, outside, settings.webhook_failure_days)
+    sources = LocalSources(directory / "uploads", settings.source_folder, settings.databases)
     return App(
         settings=settings,
         clock=clock,
@@ -127,7 +131,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         intake=Intake(records, claimer, clock),
         printer=Printer(settings.invoices),
         signer=KeyFileSigner(directory),
-        sources=LocalSources(directory / "uploads", settings.source_folder, settings.databases),
+        sources=sources,
+        feeds=OutsideFeeds(settings.hosts_of_sources, sources.folder),
         vault=vault,
         outside=outside,
         webhooks=webhooks,

@@ -33,8 +33,9 @@ MEANINGS = {
     "handover_threads_each": "How many of them one integration may take: a slow target holds up no other.",
     "handover_seconds": "How long one attempt to hand something over may take, in seconds.",
     "event_days": "How long events are kept, in days.",
-    "source_dir": "Directory of files that reconciliations read, a folder for each organisation by its id; or empty.",
-    "sql_sources": "JSON file, for its owner only, of databases that reconciliations ask; or empty.",
+    "source_dir": "Directory of files that are read as sources, a folder for each organisation by its id; or empty.",
+    "sql_sources": "JSON file, for its owner only, of databases that sources may ask; or empty.",
+    "source_hosts": "Hosts that sources of usage may connect to, such as kafka.example:9092,*.store.example; or empty.",
     "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
     "delivery_days": "How long attempts to deliver to webhooks are kept, in days.",
     "webhook_failure_days": "After how many days without any success a webhook is switched off.",
@@ -69,6 +70,7 @@ class Settings:
     event_days: int = 28
     source_dir: str = ""
     sql_sources: str = ""
+    source_hosts: str = ""
     outgoing_allow: str = ""
     delivery_days: int = 28
     webhook_failure_days: int = 5
@@ -93,6 +95,11 @@ class Settings:
     def databases(self) -> Path | None:
         """The operator's file of databases that are read as second sources, if there is one."""
         return Path(self.sql_sources).absolute() if self.sql_sources else None
+
+    @property
+    def hosts_of_sources(self) -> tuple[str, ...]:
+        """The hosts that sources of usage may connect to."""
+        return tuple(each.strip() for each in self.source_hosts.split(",") if each.strip())
 
     def environment(self) -> dict[str, str]:
         """The settings as environment variables, for a process of one's own."""

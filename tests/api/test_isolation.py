@@ -101,6 +101,7 @@ class Estate:
             "/lineitems": next(line["id"] for line in self.bill["lineItems"] if line["lineItemType"] == "USAGE"),
             "/statementjobs": self.statement_job(),
             "/fileuploads/measurements/jobs": self.file_job(),
+            "/usagesources": self.usage_source(),
             "/users": user,
             "/invitations": user,
             **self.webhook(),
@@ -122,6 +123,11 @@ class Estate:
         group = read(self.http.get("/failedmeasurementgroups"))["data"][0]["id"]
         job = read(send(self.http, "POST", "/replayjobs", {"groupId": group, "action": "REPLAY"}))
         return str(finished(self.http, job, "/replayjobs")["id"])
+
+    def usage_source(self) -> str:
+        """A source that rests."""
+        body = {"name": "Files", "code": "files", "configuration": {"type": "FOLDER"}, "paused": True}
+        return str(read(send(self.http, "POST", "/usagesources", body))["id"])
 
     def file_job(self) -> str:
         """A file of measurements, which has come."""

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tallystick.cli.failure import Failure
-from tallystick.cli.mapping import ColumnMap, Occurrences, TimeUnit, measurement, read_map
+from tallystick.cli.mapping import read_map
 from tallystick.core import wire
+from tallystick.core.row_mapping import ColumnMap, TimeUnit, measurement
+from tallystick.occurrences import Occurrences
 
 TOKENS = ["ts=TIMESTAMP", "measure.input_tokens=ContextTokens", "measure.output_tokens=GeneratedTokens"]
 ROW = {"TIMESTAMP": "2023-11-16 18:15:46.6805900", "ContextTokens": "374", "GeneratedTokens": "44"}
@@ -81,18 +83,18 @@ def test_cells_become_parts(met: Occurrences, part: str, cell: object, expected:
 @pytest.mark.parametrize(
     ("unit", "cell", "expected"),
     [
-        ("iso", "2023-11-16 18:15:46.6805900", "2023-11-16T18:15:46.680590Z"),
-        ("iso", "2023-11-16 18:15:46.6805909", "2023-11-16T18:15:46.680590Z"),  # cut, not rounded
-        ("iso", "2023-11-16T18:15:46+01:00", "2023-11-16T17:15:46.000Z"),
-        ("iso", "2023-11-16", "2023-11-16T00:00:00.000Z"),
-        ("seconds", "1700000000", "2023-11-14T22:13:20.000Z"),
-        ("seconds", Decimal("1700000000.1234567"), "2023-11-14T22:13:20.123456Z"),
-        ("milliseconds", 1700000000123, "2023-11-14T22:13:20.123Z"),
-        ("microseconds", 1700000000123456, "2023-11-14T22:13:20.123456Z"),
-        ("nanoseconds", 1700000000123456789, "2023-11-14T22:13:20.123456Z"),
-        ("iso", "yesterday", "yesterday"),
-        ("seconds", "2023-11-16", "2023-11-16"),
-        ("seconds", "1" + "0" * 20, "1" + "0" * 20),
+        ("ISO", "2023-11-16 18:15:46.6805900", "2023-11-16T18:15:46.680590Z"),
+        ("ISO", "2023-11-16 18:15:46.6805909", "2023-11-16T18:15:46.680590Z"),  # cut, not rounded
+        ("ISO", "2023-11-16T18:15:46+01:00", "2023-11-16T17:15:46.000Z"),
+        ("ISO", "2023-11-16", "2023-11-16T00:00:00.000Z"),
+        ("SECONDS", "1700000000", "2023-11-14T22:13:20.000Z"),
+        ("SECONDS", Decimal("1700000000.1234567"), "2023-11-14T22:13:20.123456Z"),
+        ("MILLISECONDS", 1700000000123, "2023-11-14T22:13:20.123Z"),
+        ("MICROSECONDS", 1700000000123456, "2023-11-14T22:13:20.123456Z"),
+        ("NANOSECONDS", 1700000000123456789, "2023-11-14T22:13:20.123456Z"),
+        ("ISO", "yesterday", "yesterday"),
+        ("SECONDS", "2023-11-16", "2023-11-16"),
+        ("SECONDS", "1" + "0" * 20, "1" + "0" * 20),
     ],
 )
 def test_times(met: Occurrences, unit: str, cell: object, expected: str) -> None:

@@ -73,6 +73,7 @@ from tallystick.api import (
     statement_jobs,
     statements,
     usage,
+    usage_sources,
     users,
     webhooks,
 )
@@ -122,6 +123,7 @@ ROUTES = (
     *measurement_lines.ROUTES,
     *measurements.ROUTES,
     *measurement_files.ROUTES,
+    *usage_sources.ROUTES,
     *bill_holds.ROUTES,
     *failed_groups.ROUTES,
     *forecasts.ROUTES,

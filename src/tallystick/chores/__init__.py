@@ -7,6 +7,7 @@ from tallystick.chores.anomalies import anomalies
 from tallystick.chores.asked_for import CORRECTIONS, REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
+from tallystick.chores.feeding import feeding
 from tallystick.chores.files import measurement_files_chore
 from tallystick.chores.handing_over import handing_over
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
@@ -30,6 +31,7 @@ def every_chore() -> tuple[Chore, ...]:
         anomalies(),
         reconciliations(),
         measurement_files_chore(),
+        feeding(),
         SEALS,
         VERIFICATIONS,
         handing_over(),

@@ -1,93 +1,11 @@
-"""From a row to a measurement: which column is which part, and a uid that is the same every time the row is read."""
+"""The map that `--map PART=COLUMN` says: which column of a file is which part of a measurement."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import sqlite3
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from enum import StrEnum
+from collections.abc import Iterable
 
 from tallystick.cli.failure import Failure
-from tallystick.cli.rows import Cells
-from tallystick.core import wire
-from tallystick.core.meter import Category
-from tallystick.core.period import Instant
-from tallystick.core.source_rows import cell_of, text_of
-
-PLAIN_PARTS = ("uid", "account", "meter", "ts", "ets")
-CATEGORIES = {category.value.lower(): category for category in Category}
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-UID_BYTES = 16
-
-
-class TimeUnit(StrEnum):
-    """What a time column holds: ISO 8601 text, or a number counted from the start of 1970, UTC."""
-
-    ISO = "iso"
-    SECONDS = "seconds"
-    MILLISECONDS = "milliseconds"
-    MICROSECONDS = "microseconds"
-    NANOSECONDS = "nanoseconds"
-
-
-_PER_SECOND = {
-    TimeUnit.SECONDS: 1,
-    TimeUnit.MILLISECONDS: 1_000,
-    TimeUnit.MICROSECONDS: 1_000_000,
-    TimeUnit.NANOSECONDS: 1_000_000_000,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class FieldColumn:
-    """One declared field: its category's map on the wire, its code, and the column that holds it."""
-
-    category: Category
-    code: str
-    column: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnMap:
-    """What of a measurement stands in which column, and what is the same in every row."""
-
-    plain: Mapping[str, str]
-    fields: tuple[FieldColumn, ...]
-    meter: str | None = None
-    account: str | None = None
-    time_unit: TimeUnit = TimeUnit.ISO
-    source: str = ""
-
-    @property
-    def columns(self) -> set[str]:
-        """Every column that is read."""
-        return {*self.plain.values(), *(each.column for each in self.fields)}
-
-
-class Occurrences:
-    """How many times each key was met. Counted on the disk beyond a few megabytes, so that any file fits."""
-
-    def __init__(self) -> None:
-        self._table = sqlite3.connect("", isolation_level=None)  # the empty name is a private file that vanishes
-        self._table.execute("PRAGMA journal_mode=OFF")
-        self._table.execute("PRAGMA synchronous=OFF")
-        self._table.execute("CREATE TABLE met (key BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID")
-        self._table.execute("BEGIN")  # never ended: a transaction for each count would cost as much as the count
-
-    def count(self, key: bytes) -> int:
-        """Count the key once more; 1 when it is new."""
-        sentence = "INSERT INTO met VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET times = times + 1 RETURNING times"
-        times: int = self._table.execute(sentence, (key,)).fetchone()[0]
-        return times
-
-    def close(self) -> None:
-        """Drop the counts."""
-        self._table.close()
+from tallystick.core.row_mapping import BadPart, ColumnMap, TimeUnit, columns_of
 
 
 def read_map(
@@ -99,82 +17,20 @@ def read_map(
     source: str = "",
 ) -> ColumnMap:
     """The map that `PART=COLUMN` entries say; Failure naming the entry that is wrong or the part that is missing."""
-    plain: dict[str, str] = {}
-    fields: dict[tuple[Category, str], FieldColumn] = {}
+    parts: list[tuple[str, str]] = []
     for entry in entries:
         part, equals, column = entry.partition("=")
         if not equals or not column:
             raise Failure(f"--map {entry}: write PART=COLUMN, such as ts=Time or measure.tokens=Tokens")
-        group, dot, code = part.partition(".")
-        category = CATEGORIES.get(group)
-        if part in PLAIN_PARTS and part not in plain:
-            plain[part] = column
-        elif dot and code and category is not None and (category, code) not in fields:
-            fields[category, code] = FieldColumn(category, code, column)
-        elif part in plain or (category is not None and (category, code) in fields):
-            raise Failure(f"--map {entry}: {part} is mapped twice")
-        else:
-            known = ", ".join([*PLAIN_PARTS, *(f"{name}.CODE" for name in CATEGORIES)])
-            raise Failure(f"--map {entry}: {part!r} is no part of a measurement; the parts are {known}")
-    for name, constant in (("meter", meter), ("account", account)):
-        if (constant is None) == (name not in plain):
-            raise Failure(f"give the {name} once: --{name} CODE, or --map {name}=COLUMN when it stands in a column")
-    if "ts" not in plain:
-        raise Failure("say where the time stands: --map ts=COLUMN")
-    return ColumnMap(
-        plain=plain, fields=tuple(fields.values()), meter=meter, account=account, time_unit=time_unit, source=source
-    )
-
-
-def measurement(cells: Cells, columns: ColumnMap, met: Occurrences) -> dict[str, object]:
-    """The measurement of a row. What cannot be read as its part is sent as the text it is: the server says what is
-    wrong with it, and keeps it. Empty cells are left out."""
-    made: dict[str, object] = {"meter": columns.meter, "account": columns.account}
-    for part, column in columns.plain.items():
-        value = cell_of(cells, column)
-        if value is not None:
-            made[part] = _time(value, columns.time_unit) if part in {"ts", "ets"} else text_of(value)
-    made.setdefault("uid", uid(cells, columns, met))
-    for each in columns.fields:
-        value = cell_of(cells, each.column)
-        if value is not None:
-            group = made.setdefault(each.category.value.lower(), {})
-            assert isinstance(group, dict)
-            group[each.code] = _number(value) if each.category.numeric else text_of(value)
-    return {name: value for name, value in made.items() if value is not None}
-
-
-def uid(cells: Cells, columns: ColumnMap, met: Occurrences) -> str:
-    """A digest of meter, account, source and the whole row, and how many equal rows came before it in the file.
-
-    The file's name and the row's place are no part of it: a file that was renamed, sorted or appended to gives
-    its old rows their old uids.
-    """
-    content = wire.canonical([columns.source, columns.meter, columns.account, cells])
-    key = hashlib.blake2b(content, digest_size=UID_BYTES)
-    times = met.count(key.digest())
-    return f"import-{key.hexdigest()}" + ("" if times == 1 else f"-{times}")
-
-
-def _number(value: object) -> object:
-    """An exact number where the cell is one."""
-    if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
-        return Decimal(value.strip())
-    if isinstance(value, Decimal) and not value.is_finite():
-        return str(value)
-    return value if isinstance(value, int | Decimal) and not isinstance(value, bool) else text_of(value)
-
-
-def _time(value: object, unit: TimeUnit) -> object:
-    """An instant where the cell is one; digits below the microsecond are cut off, as every reader does it."""
-    if isinstance(value, datetime):
-        return Instant.of(value)
-    text = text_of(value).strip()
+        parts.append((part, column))
     try:
-        if unit is TimeUnit.ISO:
-            return Instant.parse(text)
-        if NUMBER.fullmatch(text):
-            return Instant.of(EPOCH + timedelta(microseconds=int(Decimal(text) * 1_000_000 // _PER_SECOND[unit])))
-    except (ValueError, OverflowError):
-        pass
-    return text
+        columns = columns_of(parts, meter=meter, account=account, time_unit=time_unit, source=source)
+    except BadPart as problem:
+        column = [column for part, column in parts if part == problem.part][-1]
+        raise Failure(f"--map {problem.part}={column}: {problem}") from None
+    for name, constant in (("meter", meter), ("account", account)):
+        if (constant is None) == (name not in columns.plain):
+            raise Failure(f"give the {name} once: --{name} CODE, or --map {name}=COLUMN when it stands in a column")
+    if "ts" not in columns.plain:
+        raise Failure("say where the time stands: --map ts=COLUMN")
+    return columns

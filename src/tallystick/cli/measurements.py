@@ -14,10 +14,12 @@ import typer
 from tallystick.cli.client import Client
 from tallystick.cli.connection import Connection, connected
 from tallystick.cli.failure import Failure
-from tallystick.cli.mapping import ColumnMap, Occurrences, TimeUnit, measurement, read_map
+from tallystick.cli.mapping import read_map
 from tallystick.cli.printing import JsonOption, print_json, progress, remark, say
 from tallystick.cli.rows import FORMATS, Reader, Row, format_of, open_rows
 from tallystick.core import wire
+from tallystick.core.row_mapping import ColumnMap, TimeUnit, measurement
+from tallystick.occurrences import Occurrences
 
 BATCH_MEASUREMENTS = 1_000
 BATCH_BYTES = 500_000  # the server takes 512,000
@@ -83,7 +85,7 @@ def import_(
     meter: Annotated[str | None, typer.Option(help="Code of the meter of every row.")] = None,
     account: Annotated[str | None, typer.Option(help="Code of the account of every row.")] = None,
     format: Annotated[str | None, typer.Option(help="csv, ndjson or parquet; told by the name if absent.")] = None,
-    time: Annotated[TimeUnit, typer.Option(help="What the time column holds.")] = TimeUnit.ISO,
+    time: Annotated[TimeUnit, typer.Option(help="What the time column holds.", case_sensitive=False)] = TimeUnit.ISO,
     source: Annotated[
         str,
         typer.Option(help="Name of this stream of rows: equal rows of two sources count as two measurements."),

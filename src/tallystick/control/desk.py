@@ -139,6 +139,7 @@ LABELS: Mapping[str, str] = {
     "webhook": "webhook",
     "integrationconfig": "integration configuration",
     "externalmapping": "external mapping",
+    "usagesource": "source of usage",
 }
 
 

@@ -20,7 +20,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from tallystick.core import wire
+from tallystick.core.usage_source import FolderFrom
 from tallystick.errors import Refusal
+from tallystick.stores.source_folder import SourceFolder
 
 EVERYBODY = "*"
 ROWS_AT_ONCE = 2_000
@@ -92,6 +94,13 @@ class LocalSources:
         if not wanted.is_file():
             raise Refusal("not_found", f"source.path: there is no file {path[:100]!r} in the folder", field="source")
         return wanted
+
+    def folder(self, organization_id: str, source: FolderFrom) -> SourceFolder:
+        """A folder that is watched for files. Refusal `source_failed`."""
+        if self._folder is None:
+            message = "configuration.path: the operator has opened no folder: TALLYSTICK_SOURCE_DIR names one"
+            raise Refusal("source_failed", message)
+        return SourceFolder(self._folder / organization_id, source)
 
     def _place(self, organization_id: str, stored: str) -> Path:
         assert "/" not in organization_id + stored, "both are ids of ours"

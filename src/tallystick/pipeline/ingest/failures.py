@@ -21,7 +21,7 @@ from tallystick.core.ingest_failure import EVENT_TYPE, FailedMeasurement, Failur
 from tallystick.core.intake_tally import CONFLICT, DUPLICATE, NO_METER
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
-from tallystick.outbox import event_document, put_events
+from tallystick.outbox import EVENT, event_document, put_events
 from tallystick.pipeline.ingest.tally import NO_NUMBERS, Numbers, keep_numbers
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
 
@@ -93,6 +93,21 @@ def write_within(transaction: Transaction, notes: Sequence[Notes]) -> None:
         _count(transaction, queue)
     put_events(transaction, [document for each in notes for document in each.events])
     keep_numbers(transaction, [each.numbers for each in notes])
+
+
+def unwritten(records: OrganizationRecords, found: NotCounted) -> NotCounted:
+    """What of it was not written down before under its uid. That something was counted before is not."""
+    known: set[str] = set()
+    for kind, failed in (
+        (FAILED, [each for each in found.failed if each.rejection is not None]),
+        (EVENT, [each for each in found.failed if each.rejection is None]),
+    ):
+        uids = [each.uid for each in failed]
+        for first in range(0, len(uids), GROUPS_AT_ONCE):
+            some = uids[first : first + GROUPS_AT_ONCE]
+            rows = records.keys_of(kind, DocumentWhere(equal={"uid": some}), ("uid",), 10 * len(some))
+            known |= {uid for (uid,) in rows if uid is not None}
+    return NotCounted([each for each in found.failed if each.uid not in known], [])
 
 
 def _count(transaction: Transaction, queue: Sequence[FailedMeasurement]) -> None:

@@ -23,7 +23,7 @@ from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest.claim import Claimer, Outcome
-from tallystick.pipeline.ingest.failures import Notes, Scribe, write_within
+from tallystick.pipeline.ingest.failures import Notes, Scribe, unwritten, write_within
 from tallystick.pipeline.ingest.known import Directory, Known
 from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
@@ -122,15 +122,15 @@ class Intake:
         members: Sequence[bytes],
         keep: Callable[[Transaction, Reply], None],
         *,
-        record: bool = True,
+        once: bool = False,
     ) -> Reply:
         """The same for a caller that reads from somewhere and remembers how far it has come: `keep` writes that, in the
         transaction that writes what does not count. A caller that was stopped before it and sends the same again thus
-        finds nothing counted twice (by the uids) and nothing written down twice."""
-        reply, notes = self._taken(organization_id, members)
-        reply = reply if record else reply.untold()
+        finds nothing counted twice (by the uids) and nothing written down twice. With `once`, what was written down of
+        the same uid before is not written again: for what is read again and again."""
+        reply, notes = self._taken(organization_id, members, once=once)
         with self._records.organization(organization_id).transaction() as write:
-            if record and notes is not None:
+            if notes is not None:
                 write_within(write, [notes])
             keep(write, reply)
         return reply
@@ -153,7 +153,9 @@ class Intake:
         """Which of these would be candidates, and what is wrong with the others. No uid is claimed."""
         return self._sorted_out(organization_id, members, self._clock.now())[0]
 
-    def _taken(self, organization_id: str, members: Sequence[bytes]) -> tuple[Reply, Notes | None]:
+    def _taken(
+        self, organization_id: str, members: Sequence[bytes], *, once: bool = False
+    ) -> tuple[Reply, Notes | None]:
         """What became of the members, and what is to be written down of it."""
         received = self._clock.now()
         batch, known = self._sorted_out(organization_id, members, received)
@@ -161,6 +163,8 @@ class Intake:
         if batch.places:
             outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
         found = not_counted(batch, members, known, outcomes)
+        if once:
+            found = unwritten(self._records.organization(organization_id), found)
         notes = self._scribe(organization_id, received).note([found]) if found else None
         queue: Mapping[int, FailedMeasurement] = notes.queue if notes is not None else {}
         return Reply(measurements=verdicts(batch, outcomes, queue, range(len(members)))), notes

@@ -71,6 +71,7 @@ DOCUMENTS = {
     "sourceupload": (),
     "measurementfile": ("status",),
     "usagesourcestate": (),
+    "usagesourcesecret": (),
     "sourcefile": ("source_id", "status"),
     "shadowbill": ("shadow_plan_id", "bill_id", "account_id", "outcome", "mark"),
     "planmove": ("moved_by", "account_id", "failed"),

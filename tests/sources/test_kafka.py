@@ -1,0 +1,72 @@
+"""Kafka: each message counts once, whatever is delivered twice, in whatever order, and whatever is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from itertools import count
+
+from confluent_kafka import Producer
+from source_world import ROWS, House, member
+
+_numbers = count(1)
+
+
+def brokers_of(kafka: Producer) -> list[str]:
+    return [f"{each.host}:{each.port}" for each in kafka.list_topics(timeout=10).brokers.values()]
+
+
+def topic_of(kafka: Producer, *values: object, partition: int = 0, topic: str | None = None) -> str:
+    """A topic with messages: objects as JSON, bytes as they are."""
+    topic = topic or f"usage-{next(_numbers)}"
+    for each in values:
+        kafka.produce(topic, each if isinstance(each, bytes) else json.dumps(each).encode(), partition=partition)
+    assert kafka.flush(10) == 0
+    return topic
+
+
+def kafka_from(kafka: Producer, topic: str, **more: object) -> dict[str, object]:
+    return {"type": "KAFKA", "brokers": brokers_of(kafka), "topics": [topic], **more}
+
+
+def test_messages_count_once_each(house: House, kafka: Producer) -> None:
+    topic = topic_of(kafka, member("a", 1), member("b", 20), member("a", 1), member(None, 300))
+    topic_of(
+        kafka,
+        member(None, 4_000),
+        {"measurements": [member("c", 50_000), member(None, 600_000)]},
+        partition=1,
+        topic=topic,
+    )
+    source = house.source(kafka_from(kafka, topic))
+    state = house.received(source, 6)
+    assert (state["accepted"], state["duplicates"], state["failed"]) == (6, 1, 0)
+    assert house.tokens(654_321) == 654_321
+    assert set(state["places"]) == {f"{topic}/0", f"{topic}/1"}
+    topic_of(kafka, member("d", 7_000_000), topic=topic)
+    assert house.received(source, 7)["accepted"] == 7
+    assert house.tokens(7_654_321) == 7_654_321
+
+
+def test_poison_goes_to_the_failed_measurements_and_blocks_nothing(house: House, kafka: Producer) -> None:
+    topic = topic_of(kafka, b"no json", member("x", 1, meter="no-meter"), b"", b"[1]", member("a", 20))
+    state = house.received(house.source(kafka_from(kafka, topic)), 5)
+    assert (state["accepted"], state["failed"], state["status"]) == (1, 3, "RUNNING")
+    assert house.tokens(20) == 20
+    assert sorted((each["code"], each["original"][:9]) for each in house.failed()) == [
+        ("invalid_measurement", "[1]"),
+        ("invalid_measurement", "no json"),
+        ("undefined_meter", '{"uid": "'),
+    ]
+
+
+def test_rows_are_mapped(house: House, kafka: Producer) -> None:
+    topic = topic_of(
+        kafka,
+        {"at": "2025-03-01T00:00:00Z", "who": "acorn", "tokens": 5},
+        {"at": "2025-03-01T00:00:00Z", "who": "acorn", "tokens": 5},
+        {"at": "2025-03-01T00:00:00Z", "who": "acorn", "tokens": "many"},
+    )
+    state = house.received(house.source(kafka_from(kafka, topic), mapping=ROWS), 3)
+    assert (state["accepted"], state["failed"]) == (2, 1)
+    assert house.tokens(10) == 10
+    assert [each["code"] for each in house.failed()] == ["invalid_number"]
