@@ -89,6 +89,7 @@ class Estate:
             **self.catalog_versions(),
             **rollouts(http, store.ids),
             **self.correction(store),
+            "/accounting/journalentries": self.posted(),
             "/events": self.event,
             **self.handed_over(),
             "/billverifications": read(http.post("/billverifications"))["id"],
@@ -194,6 +195,12 @@ class Estate:
         draft = read(send(self.http, "POST", "/corrections", {**body, "changes": [{"uid": "two"}]}))["id"]
         (memo,) = read(self.http.get("/correctionmemos"))["data"]
         return {"/corrections": draft, "/correctionmemos": memo["id"]}
+
+    def posted(self) -> str:
+        """An entry of the locked bill; nothing is left to be posted later."""
+        read(self.http.post("/accounting/post"))
+        entry: str = read(self.http.get("/accounting/journalentries"))["data"][0]["id"]
+        return entry
 
     def statement_job(self) -> str:
         """The job that made the statement of the bill."""

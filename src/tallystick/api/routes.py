@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.api import (
     account_plans,
+    accounting,
     accounts,
     aggregations,
     audit,
@@ -148,6 +149,7 @@ ROUTES = (
     *simulations.ROUTES,
     *reconciliations.ROUTES,
     *corrections.ROUTES,
+    *accounting.ROUTES,
     *correction_memos.ROUTES,
     *spend_alerts.ROUTES,
     *statement_definitions.ROUTES,

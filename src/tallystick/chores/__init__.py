@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tallystick.chores.accounting import EXPIRED, JOURNAL
 from tallystick.chores.alerts import spend_alerts
 from tallystick.chores.anomalies import anomalies
 from tallystick.chores.asked_for import CORRECTIONS, REPLAYS, SIMULATIONS, STATEMENTS
@@ -33,6 +34,8 @@ def every_chore() -> tuple[Chore, ...]:
         measurement_files_chore(),
         feeding(),
         SEALS,
+        JOURNAL,
+        EXPIRED,
         VERIFICATIONS,
         handing_over(),
         DELIVERIES,

@@ -11,6 +11,7 @@ import typer
 from tallystick import __version__
 from tallystick.cli import (
     account,
+    accounting,
     audit,
     bill,
     bill_proofs,
@@ -72,6 +73,7 @@ app.add_typer(rollout.app, name="rollout")
 app.add_typer(proof.app, name="proof")
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(exceptions.disputes, name="dispute")
+app.add_typer(accounting.app, name="accounting")
 app.add_typer(insight.app, name="insight")
 app.command("simulate")(simulate.simulate)
 app.add_typer(catalog.app, name="catalog")

@@ -13,6 +13,7 @@ import msgspec
 
 from tallystick.control.bill_holds import held_ids, require_none_held
 from tallystick.control.desk import Desk, Noun
+from tallystick.control.journal_orders import order_bills
 from tallystick.control.late_policies import in_time, read_late_policies
 from tallystick.control.paid_states import PaidWanted, list_paid, note_owed
 from tallystick.control.seals import order_seals
@@ -261,7 +262,8 @@ def _change_all(
 
 
 def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[BillRecord, Bill]]) -> None:
-    """Order the statements and the seals of bills that were just approved or locked, and keep that they are owed."""
+    """Order the statements and the seals of bills that were just approved or locked, and keep that they are owed; order
+    the journal entries of all whose status changed."""
     closed = [
         (before, after)
         for before, after in moved
@@ -271,6 +273,7 @@ def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[BillRec
     order_statements(write, desk, [after for _, after in closed])
     order_seals(write, [before for before, _ in closed])
     note_owed(write, [after for _, after in closed])
+    order_bills(write, [after for before, after in moved if after.status is not before.bill.status])
 
 
 def _put(write: Transaction, changed: Sequence[BillRecord]) -> None:

@@ -72,6 +72,8 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "from_plan_id": Plan,
     "to_plan_id": Plan,
     "plan_ids": Plan,
+    "revenue_product_ids": Product,
+    "funding_type_ids": TransactionType,
 }
 
 # What else a reference may name.
@@ -83,6 +85,8 @@ NESTED: Mapping[str, str] = {
     "meter_ids": "meterId",
     "required_reconciliation_id": "billRequires.reconciliationId",
     "plan_ids": "variants",
+    "revenue_product_ids": "revenueAccounts",
+    "funding_type_ids": "fundingAccounts",
 }
 
 # How messages call the kinds.
@@ -140,6 +144,7 @@ LABELS: Mapping[str, str] = {
     "integrationconfig": "integration configuration",
     "externalmapping": "external mapping",
     "usagesource": "source of usage",
+    "accountingconfig": "chart of accounts",
 }
 
 

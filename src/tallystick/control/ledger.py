@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from tallystick.control.journal_orders import order_transactions
 from tallystick.core import wire
 from tallystick.core.ledger import LedgerEntry, document_keys, place_of
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
@@ -25,6 +26,7 @@ def read_entry(document: Document) -> LedgerEntry:
 def keep(write: Transaction, entries: Sequence[LedgerEntry]) -> None:
     """Put entries into the ledger; one with the id of a stored entry takes its place."""
     write.put_documents(KIND, [document_of(entry) for entry in entries])
+    order_transactions(write, entries)
 
 
 def entries_of(read: OrganizationRecords, credit_ids: Collection[str]) -> dict[str, list[LedgerEntry]]:

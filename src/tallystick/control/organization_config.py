@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tallystick.control import invoices, portal_settings
+from tallystick.control import accounting, invoices, portal_settings
 from tallystick.control.currencies import CURRENCIES, PERMANENT, preset, require_currency
 from tallystick.control.custom_fields import CUSTOM_FIELDS
 from tallystick.control.desk import Desk, Draft, Noun, new_id, require_reference
@@ -34,6 +34,7 @@ def initialise(records: OrganizationRecords, currency: str, now: Instant, *, act
         CUSTOM_FIELDS.create_within(desk, write, OrganizationCustomFields(), records.organization_id)
         portal_settings.initialise(write, desk)
         invoices.initialise(write, desk)
+        accounting.initialise(write, desk)
 
 
 def current(records: OrganizationRecords) -> Entity[OrganizationConfig]:

@@ -35,6 +35,7 @@ from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import uses_of
 from tallystick.errors import Refusal
 from tallystick.pipeline.invoice_number import keep_number
+from tallystick.pipeline.journal_orders import order_again
 from tallystick.pipeline.late_usage import drop_adjustments, with_adjustments
 from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
@@ -249,6 +250,7 @@ class Drawing:
         self._book = read_book(write, set(credit_ids), keep_approved=self._keeps)
         self._credits: set[str] = set()  # of which something else is drawn now
         self._since: dict[str, Place] = {}  # by account, the first bill that does
+        self._remade: list[str] = []  # bills of which there may be journal entries
 
     def draw(self, rated: Rated) -> Rated:
         """A rated account period after its credit is drawn. Refusals as `with_draws`."""
@@ -261,6 +263,8 @@ class Drawing:
 
     def book_entries(self, bill: Bill, entries: Sequence[LedgerEntry]) -> None:
         """Let these entries be what a bill draws."""
+        if bill.version > 1:
+            self._remade.append(bill.id)
         accounts = {each.account_id for each in (*entries, *self._book.drawn_by(bill.id).values())}
         touched = self._book.book(bill.id, entries)
         if touched:
@@ -277,6 +281,7 @@ class Drawing:
                 self._again(bill_id_)
             seen |= later
         self._book.write(self._write)
+        order_again(self._write, self._remade)
 
     def _later(self) -> set[Place]:
         """The bills, not locked, after one of their account or of its parent whose credit was drawn otherwise."""

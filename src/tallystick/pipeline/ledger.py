@@ -24,6 +24,7 @@ from tallystick.core.period import Instant
 from tallystick.core.quantity import ZERO, add, negate, tidy, total
 from tallystick.core.terms import Terms
 from tallystick.pipeline.agreements import many
+from tallystick.pipeline.journal_orders import credit_changed
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction, Where
 
 KIND = "ledgerentry"
@@ -65,6 +66,7 @@ class Book:
             self._keep(entry)
         self._fixed = set(fixed)
         self._changed: dict[str, LedgerEntry | None] = {}
+        self._touched: set[str] = set()  # credits of which something else is drawn by now
 
     def missing(self, credit_ids: Iterable[str]) -> set[str]:
         """Those of these credits whose entries the book does not have."""
@@ -136,6 +138,7 @@ class Book:
             if new is not None:
                 self._keep(new)
             self._changed[id_] = new
+        self._touched |= touched
         return touched
 
     def _keep(self, entry: LedgerEntry) -> None:
@@ -150,7 +153,8 @@ class Book:
             if entry is None:
                 write.remove_document(KIND, id_)
         write.put_documents(KIND, kept)
-        self._changed = {}
+        credit_changed(write, self._touched)
+        self._changed, self._touched = {}, set()
 
 
 def read_book(records: OrganizationRecords, credit_ids: Collection[str], *, keep_approved: bool = False) -> Book:

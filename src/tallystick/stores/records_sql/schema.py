@@ -99,6 +99,10 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "webhookdelivery": ("webhook_id", "run_id", "event_name", "outcome"),
     "webhookfailing": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
+    "journalentry": ("source_id", "account_id", "date", "type", "currency", "number"),
+    "journalsource": ("active", "type", "account_id"),
+    "journaltally": ("month", "role"),
+    "credittally": ("credit_id", "account_id"),
 }
 # Keys that no list is searched by: read with many documents at once, without their bodies.
 CARRIED: dict[str, tuple[str, ...]] = {"bill": ("currency", "total")}

@@ -90,6 +90,10 @@ DOCUMENTS = {
     "webhookdelivery": ("webhook_id", "run_id", "event_name", "outcome"),
     "webhookfailing": (),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
+    "journalentry": ("source_id", "account_id", "date", "type", "currency", "number"),
+    "journalsource": ("active", "type", "account_id"),
+    "journaltally": ("month", "role"),
+    "credittally": ("credit_id", "account_id"),
 }
 # Keys that are read with many documents at once and that no list is searched by.
 CARRIED = {("bill", "currency"), ("bill", "total")}

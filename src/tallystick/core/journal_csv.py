@@ -1,0 +1,155 @@
+"""Journal entries as CSV: a plain form, and those that NetSuite, Xero and QuickBooks Online import.
+
+Each line of an entry is a row; numbers are exact, and no text is one that a spreadsheet would run. Sources of the
+columns: NetSuite, the header and line field tables of journal entry imports in its help ("Journal Entry and
+Intercompany Journal Entry Header Fields", "… Line-Level Fields": an account by number and name, as it is shown); Xero,
+"Add or post multiple manual journals" and the template it offers (dates as day/month/year, debits above zero, 300 rows
+a file, in the currency of the books); QuickBooks Online, "Import journal entries" and its sample file (dates as
+month/day/year, accounts by name).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
+from enum import StrEnum
+
+from tallystick.core.accounting import AccountingConfig, Role
+from tallystick.core.csv_text import csv_bytes, spreadsheet_safe
+from tallystick.core.journal import JournalEntry, JournalLine
+
+XERO_ROWS = 300  # that a file may have
+
+
+class JournalForm(StrEnum):
+    """Who is to read a file of entries."""
+
+    CSV = "CSV"
+    NETSUITE = "NETSUITE"
+    XERO = "XERO"
+    QUICKBOOKS = "QUICKBOOKS"
+
+
+Row = Sequence[str]
+
+PLAIN = (
+    *("entry", "number", "type", "date", "sourceDate", "currency", "description", "sourceType", "sourceId", "revision"),
+    *("account", "ledgerAccount", "ledgerAccountName", "role", "product", "creditId", "debit", "credit", "reverses"),
+)
+NETSUITE = (
+    *("External ID", "Subsidiary", "Currency", "Date", "Memo", "Account", "Debit", "Credit", "Line Memo", "Name"),
+)
+XERO = (
+    *("*Narration", "*Date", "Description", "*AccountCode", "*TaxRate", "*Amount"),
+    *("TrackingName1", "TrackingOption1", "TrackingName2", "TrackingOption2"),
+)
+QUICKBOOKS = (
+    *("*JournalNo", "*JournalDate", "*AccountName", "*Debits", "*Credits"),
+    *("Description", "Name", "Currency", "Location", "Class"),
+)
+
+
+def journal_csv(entries: Iterable[JournalEntry], form: JournalForm, config: AccountingConfig) -> bytes:
+    """Entries in a form, line by line."""
+    heads, row = _FORMS[form]
+    return csv_bytes([heads, *(row(entry, line, config) for entry in entries for line in entry.lines)])
+
+
+def parts_of(entries: Iterable[JournalEntry], form: JournalForm) -> Iterator[list[JournalEntry]]:
+    """Entries in as many files as the form wants; none is parted."""
+    part: list[JournalEntry] = []
+    rows = 0
+    for entry in entries:
+        if form is JournalForm.XERO and part and rows + len(entry.lines) > XERO_ROWS:
+            yield part
+            part, rows = [], 0
+        part.append(entry)
+        rows += len(entry.lines)
+    yield part
+
+
+def _plain(entry: JournalEntry, line: JournalLine, _: AccountingConfig) -> Row:
+    return [
+        entry.id,
+        str(entry.number),
+        entry.type.value,
+        entry.date.isoformat(),
+        entry.source_date.isoformat(),
+        entry.currency,
+        spreadsheet_safe(entry.description),
+        entry.source_type.value,
+        entry.source_id,
+        str(entry.revision),
+        spreadsheet_safe(entry.account_code),
+        spreadsheet_safe(line.account_code),
+        spreadsheet_safe(line.account_name),
+        line.role.value,
+        spreadsheet_safe(line.product.code if line.product else ""),
+        line.credit_id or "",
+        _amount(line.debit),
+        _amount(line.credit),
+        entry.reverses or "",
+    ]
+
+
+def _netsuite(entry: JournalEntry, line: JournalLine, config: AccountingConfig) -> Row:
+    return [
+        entry.id,
+        spreadsheet_safe(config.netsuite_subsidiary or ""),
+        entry.currency,
+        f"{entry.date:%m/%d/%Y}",
+        spreadsheet_safe(entry.description),
+        spreadsheet_safe(f"{line.account_code} {line.account_name}"),
+        _amount(line.debit),
+        _amount(line.credit),
+        spreadsheet_safe(_about(entry, line)),
+        spreadsheet_safe(_customer(entry, line)),
+    ]
+
+
+def _xero(entry: JournalEntry, line: JournalLine, config: AccountingConfig) -> Row:
+    return [
+        f"{entry.number} {entry.description}",  # begins with a digit: no spreadsheet runs it
+        f"{entry.date:%d/%m/%Y}",
+        spreadsheet_safe(_about(entry, line)),
+        spreadsheet_safe(line.account_code),
+        spreadsheet_safe(config.xero_tax_rate),
+        f"{line.amount:f}",
+        *[""] * 4,
+    ]
+
+
+def _quickbooks(entry: JournalEntry, line: JournalLine, _: AccountingConfig) -> Row:
+    return [
+        str(entry.number),
+        f"{entry.date:%m/%d/%Y}",
+        spreadsheet_safe(line.account_name),
+        _amount(line.debit),
+        _amount(line.credit),
+        spreadsheet_safe(_about(entry, line)),
+        spreadsheet_safe(_customer(entry, line)),
+        entry.currency,
+        "",
+        "",
+    ]
+
+
+def _about(entry: JournalEntry, line: JournalLine) -> str:
+    return f"{entry.description}: {line.product.name}" if line.product else entry.description
+
+
+def _customer(entry: JournalEntry, line: JournalLine) -> str:
+    """Whose receivable it is: ledgers want to know."""
+    return entry.account_code if line.role is Role.RECEIVABLE else ""
+
+
+def _amount(amount: Decimal) -> str:
+    return f"{amount:f}" if amount else ""
+
+
+_FORMS: dict[JournalForm, tuple[Row, Callable[[JournalEntry, JournalLine, AccountingConfig], Row]]] = {
+    JournalForm.CSV: (PLAIN, _plain),
+    JournalForm.NETSUITE: (NETSUITE, _netsuite),
+    JournalForm.XERO: (XERO, _xero),
+    JournalForm.QUICKBOOKS: (QUICKBOOKS, _quickbooks),
+}
