@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,21 +31,12 @@ from tallystick.pipeline.journal_reports import (
 from tallystick.web.query import QueryString
 
 TAG = "Accounting"
-_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
     """How many journal entries were made."""
 
     entries: int
-
-
-def month_in(query: QueryString, name: str) -> str | None:
-    """A month such as 2024-03; Refusal `invalid_request`."""
-    text = query.text(name)
-    if text is not None and not _MONTH.fullmatch(text):
-        raise Refusal("invalid_request", f"{name}: must be a month such as 2024-03, got {text[:40]!r}", field=name)
-    return text
 
 
 def entry_filter(query: QueryString) -> EntryFilter:
@@ -95,7 +85,7 @@ def _post(call: Call) -> Posted:
 
 
 def _months(call: Call) -> tuple[str | None, str | None]:
-    return month_in(call.query, "startMonth"), month_in(call.query, "endMonth")
+    return call.query.month("startMonth"), call.query.month("endMonth")
 
 
 def _trial_balance(call: Call) -> dict[str, object]:

@@ -49,6 +49,7 @@ NAVIGATION = (
     ("jobs", "Jobs", "/jobs", May.SEE),
     ("playground", "Playground", "/playground", May.SEE),
     ("rollouts", "Rollouts", "/rollouts", May.SEE),
+    ("accounting", "Accounting", "/accounting", May.SEE),
     ("insights", "Insights", "/insights", May.SEE),
     ("settings", "Settings", "/settings", May.SEE),
 )

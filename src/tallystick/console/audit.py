@@ -38,6 +38,7 @@ OTHER_KINDS = {
     "billhold": "hold of a bill",
     "billjob": "bill job",
     "ledgerentry": "balance transaction",
+    "journal": "journal entries",
     "failedmeasurement": "failed measurement",
     "replayjob": "replay of failed measurements",
     "reconciliationrun": "run of a reconciliation",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tallystick.console import (
     account_plans,
+    accounting,
     accounts,
     aggregations,
     audit,
@@ -73,6 +74,7 @@ PAGES: tuple[Page, ...] = (
     *playground.PAGES,
     *rollouts.PAGES,
     *insights.PAGES,
+    *accounting.PAGES,
     *catalog.PAGES,
     *pricings.PAGES,
     *products.PAGES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +15,7 @@ from tallystick.errors import Refusal
 from tallystick.ports import Page
 
 DEFAULT_PAGE = 100
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 E = TypeVar("E", bound=StrEnum)
 
 
@@ -61,6 +63,14 @@ class QueryString:
             message = f"{name}: must be a whole number from {lowest} to {highest}, got {text[:40]!r}"
             raise Refusal("invalid_request", message, field=name)
         return int(text)
+
+    def month(self, name: str) -> str | None:
+        """A calendar month: `2025-01`."""
+        text = self.text(name)
+        if text is not None and not _MONTH.fullmatch(text):
+            message = f"{name}: must be a month such as 2025-01, got {text[:40]!r}"
+            raise Refusal("invalid_request", message, field=name)
+        return text
 
     def day(self, name: str) -> date | None:
         """A calendar day: `2025-01-31` (of a date and time, its day)."""

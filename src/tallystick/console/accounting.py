@@ -1,0 +1,110 @@
+"""The books: what happened on each account, revenue by month, what is held back; journal entries and their files."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import msgspec
+
+from tallystick.console.page import File, Html, Page, Redirect, Visit
+from tallystick.control import accounting
+from tallystick.core.journal import EntryType
+from tallystick.core.journal_csv import JournalForm, journal_csv, parts_of
+from tallystick.core.user import May
+from tallystick.errors import Refusal
+from tallystick.pipeline.journal_reports import (
+    EntryFilter,
+    every_entry,
+    list_entries,
+    read_revenue,
+    read_roll_forward,
+    read_trial_balance,
+)
+from tallystick.ports import Page as Part
+
+ROWS = 50
+MONTHS_BACK = timedelta(days=330)
+SECTION = "accounting"
+FORMS = (
+    (JournalForm.CSV, "CSV"),
+    (JournalForm.NETSUITE, "NetSuite"),
+    (JournalForm.XERO, "Xero"),
+    (JournalForm.QUICKBOOKS, "QuickBooks"),
+)
+
+
+def _books(visit: Visit) -> Html:
+    today = visit.now.astimezone(visit.zone).date()
+    start = visit.query.month("from") or (today - MONTHS_BACK).isoformat()[:7]
+    end = visit.query.month("until") or today.isoformat()[:7]
+    records = visit.records
+    return Html(
+        "accounting.html",
+        {
+            "start": start,
+            "end": end,
+            "balance": read_trial_balance(records, start, end),
+            "revenue": read_revenue(records, start, end),
+            "rolled": read_roll_forward(records, start, end),
+            "closed": accounting.current(records).value.closed_through,
+        },
+    )
+
+
+def _filter(visit: Visit) -> EntryFilter:
+    query = visit.query
+    return EntryFilter(
+        start=query.day("startDate"),
+        end=query.day("endDate"),
+        source_id=query.text("sourceId"),
+        type=query.choice("type", EntryType),
+        currency=query.text("currency"),
+    )
+
+
+def _entries(visit: Visit) -> Html:
+    found = list_entries(visit.records, _filter(visit), Part(size=ROWS, token=visit.query.text("nextToken")))
+    types = (("", "All"), *((each.value, each.value.capitalize()) for each in EntryType))
+    return Html("journal.html", {"entries": found.rows, "next_token": found.next_token, "types": types, "forms": FORMS})
+
+
+def _download(visit: Visit) -> File:
+    form = visit.query.choice("format", JournalForm) or JournalForm.CSV
+    entries = every_entry(visit.records, _filter(visit))
+    if form is JournalForm.XERO and len({each.currency for each in entries}) > 1:
+        raise Refusal("invalid_request", "currency: Xero takes journals of one currency; choose one", field="currency")
+    parts = list(parts_of(entries, form))
+    number = visit.query.number("part", lowest=1, highest=len(parts)) or 1
+    body = journal_csv(parts[number - 1], form, accounting.current(visit.records).value)
+    return File(body, "text/csv", f"journal-{form.value.lower()}-{number}.csv")
+
+
+def _close(visit: Visit) -> Redirect:
+    """Close the books up to a day, or open them again."""
+    chart = accounting.current(visit.records)
+    closed = msgspec.structs.replace(chart.value, closed_through=visit.form.day("closedThrough"))
+    accounting.update(visit.desk, closed, chart.version)
+    until = "The books are open." if closed.closed_through is None else f"Closed through {closed.closed_through}."
+    return Redirect("/accounting", notice=until)
+
+
+PAGES = (
+    Page(method="GET", path="/accounting", run=_books, title="Trial balance and revenue by month", section=SECTION),
+    Page(method="GET", path="/accounting/entries", run=_entries, title="Journal entries", section=SECTION),
+    Page(
+        method="GET",
+        path="/accounting/download",
+        run=_download,
+        title="Journal entries as a file",
+        section=SECTION,
+    ),
+    Page(
+        method="POST",
+        path="/accounting/close",
+        run=_close,
+        title="Close the books up to a day",
+        section=SECTION,
+        may=May.ADMINISTER,
+        again=_books,
+    ),
+)
