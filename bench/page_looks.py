@@ -266,7 +266,7 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/meters/health": (_at("/meters/health", "<table"),),
     "/meters/{id}/health": (_one("meters", "meter", "Complete", "/health"),),
     "/holds": (_at("/holds", "No bill is held"),),
-    "/anomalies": (_at("/anomalies", "<table"),),
+    "/anomalies": (_at("/anomalies", "<h1>Anomalies"),),
     "/settings/invoices": (_at("/settings/invoices", "<form"),),
     "/counters": (_at("/counters", "<h1"),),
     "/playground": (_at("/playground", "<h1"),),
