@@ -182,6 +182,12 @@ def _plan(records: SqlRecords, statement: Select[Any]) -> str:
         (entities._newest_first((("", False), ("", True)), False, False), "name=? AND target=?"),
         (entities._oldest_first((("", False),), True), "name=? AND target=? AND sequence>? AND sequence<?"),
         (documents._listing("bill", (), (), True), "bill_by_sort"),
+        (
+            documents._listing(
+                "bill", (("account_id", True),), (("start_date", False, True), ("end_date", True, False)), False
+            ),
+            "bill_by_account_id",
+        ),
         (documents._listing("bill", (("status", True),), (), True), "bill_by_status"),
         (documents._listing("bill", (("account_id", True),), (), False), "bill_by_account_id"),
         (documents._listing("bill", (), (("end_date", True, True),), False), "bill_by_end_date"),

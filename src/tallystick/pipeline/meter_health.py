@@ -153,11 +153,11 @@ def whole_health_of(
     says where measurements come from, each of its sources."""
     (health,) = health_of(records, usage, (meter,), window)
     period = window.period
-    query = ArrivalQuery(
-        start=period.start, end=period.end, late_from=period.end, meter_ids=(meter.id,), by_account=True
-    )
     planned = records.remembered(("planned", window.days[-1]), lambda read: _planned(read, window.now))
-    unbilled = sum(each.count for each in usage.arrivals(query) if each.account_id not in planned)
+    query = ArrivalQuery(
+        start=period.start, end=period.end, late_from=period.end, meter_ids=(meter.id,), account_ids=planned
+    )
+    unbilled = health.measurements - sum(each.count for each in usage.arrivals(query))
     sources = None if source_field is None else tuple(_sources(usage, meter, source_field, window))
     return msgspec.structs.replace(health, unbilled=unbilled, sources=sources)
 
@@ -174,7 +174,7 @@ def _health(
     missing, known = _missing(counts, window)
     again = tally.get(DUPLICATE, 0) + tally.get(CONFLICT, 0)
     drift = None
-    if arrived is not None:
+    if arrived is not None and arrived.drift is not None:
         least, median, p95, greatest = (each // 1000 for each in arrived.drift)
         drift = Drift(least=least, median=median, p95=p95, greatest=greatest)
     return MeterHealth(
@@ -279,11 +279,11 @@ def _change(first: date, last: date, since: date, until: date) -> FieldChange | 
     return FieldChange.APPEARED if first > since else None
 
 
-def _planned(records: OrganizationRecords, now: Instant) -> frozenset[str]:
+def _planned(records: OrganizationRecords, now: Instant) -> tuple[str, ...]:
     """The accounts that are billed: those with a plan, and the children of such."""
     planned = {each.value.account_id for each in records.every(AccountPlan, Where(active_on=now))}
     children = (each for each in records.every(Account) if each.value.parent_account_id in planned)
-    return frozenset(planned | {each.id for each in children})
+    return tuple(sorted(planned | {each.id for each in children}))
 
 
 def _sources(usage: OrganizationUsage, meter: Entity[Meter], field: str, window: Window) -> Iterator[SourceHealth]:

@@ -219,7 +219,8 @@ class ArrivalQuery:
 class Arrival:
     """How many measurements a meter (and account) has in a window, how many of them came late or above a position, and
     when the last came. `drift` is how far arrival was behind the timestamp, in microseconds, negative where that lay in
-    the future: the least, the one in the middle, that which 95 of a hundred do not exceed, the greatest."""
+    the future: the least, the one in the middle, that which 95 of a hundred do not exceed, the greatest. None where the
+    question is by account."""
 
     meter_id: str
     account_id: str | None
@@ -228,7 +229,7 @@ class Arrival:
     after: int
     last_received: Instant
     last_ts: Instant
-    drift: tuple[int, int, int, int]
+    drift: tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -251,5 +251,5 @@ def _arrival(meter_id: str, account_id: str | None, rows: Sequence[UsageRow], qu
         after=sum(row.position > query.after for row in rows),
         last_received=max(row.received for row in rows),
         last_ts=max(row.ts for row in rows),
-        drift=(lags[0], lags[len(lags) // 2], lags[len(lags) * 95 // 100], lags[-1]),
+        drift=None if account_id else (lags[0], lags[len(lags) // 2], lags[len(lags) * 95 // 100], lags[-1]),
     )
