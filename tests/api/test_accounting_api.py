@@ -187,6 +187,16 @@ def test_the_chart_of_accounts_is_set_and_holds_for_what_comes(books: Books) -> 
     assert closing == {"1200": 180, "4100": -180}
 
 
+def test_what_is_paid_is_cash(books: Books) -> None:
+    told = {"type": "PAYMENT", "amount": 180, "paidAt": "2025-05-02T10:00:00Z"}
+    read(send(books.http, "POST", f"/bills/{books.bill['id']}/payments", told))
+    read(books.http.post("/accounting/post"))
+    closing = {each["accountCode"]: each["closing"] for each in books.rows("trialbalance") if each["closing"]}
+    assert closing == {"1000": 180, "4100": -180}
+    (entry,) = books.rows("journalentries", type="PAYMENT")
+    assert (entry["date"], entry["amount"], entry["accountCode"]) == ("2025-05-02", 180, "acme")
+
+
 def test_the_command_line(
     books: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ from tallystick.core.journal_tallies import (
     tallies_of,
     trial_balance,
 )
+from tallystick.core.paid_state import PaymentEntry, Told, owed, tell
 from tallystick.core.quantity import total
 from tallystick.core.revenue_schedule import deferred_by_month, schedule_of, spread
 
@@ -265,9 +266,50 @@ def test_a_product_may_have_an_account_of_its_own() -> None:
     assert {each.account_code: str(each.closing) for each in rows} == {"1210": "12", "4000": "-5", "4100": "-7"}
 
 
-def test_a_payment_settles_the_receivable() -> None:
-    (entry,) = posted(payment_drafts("Paid", Decimal("12.50"), "USD", date(2024, 3, 1)))
-    assert [(each.role, str(each.amount)) for each in entry.lines] == [("CASH", "12.5"), ("RECEIVABLE", "-12.5")]
+def paid(*entries: tuple[str, str, str]) -> list[list[str]]:
+    """What payments of a bill over 100.00 make: (type, amount or none, moment) each; by day, the lines."""
+    standing = owed(
+        bill_id=id_of("bill", "paid"),
+        account_id=id_of("account", "acme"),
+        currency="USD",
+        bill_total=Decimal(100),
+        due_date=date(2024, 3, 1),
+    )
+    for number, (type_, amount, when) in enumerate(entries):
+        entry = PaymentEntry(
+            id=id_of("payment", str(number)),
+            type=Told(type_),
+            at=at(when),
+            told=at(when),
+            by="ada",
+            reference="in_1" if type_ == "SETTLED" else None,
+            amount=Decimal(amount) if amount else None,
+            reverses=id_of("payment", "0") if type_ == "REVERSED" else None,
+        )
+        standing = tell(standing, entry)
+    posted_ = posted(payment_drafts(standing, "Europe/Berlin"))
+    return [[str(each.date), *(f"{one.role} {one.amount}" for one in each.lines)] for each in posted_]
+
+
+def test_payments_settle_the_receivable() -> None:
+    in_parts = paid(("PAYMENT", "60", "2024-03-01T12:00:00Z"), ("PAYMENT", "40", "2024-03-04T23:30:00Z"))
+    assert in_parts == [
+        ["2024-03-01", "CASH 60", "RECEIVABLE -60"],
+        ["2024-03-05", "CASH 40", "RECEIVABLE -40"],  # half past midnight in Berlin
+    ]
+    same_day = paid(("PAYMENT", "60", "2024-03-01"), ("PAYMENT", "50", "2024-03-01T01:00:00Z"))
+    assert same_day == [["2024-03-01", "CASH 110", "RECEIVABLE -110"]]  # ten too many: they are the customer's
+    assert paid(("PAYMENT", "60", "2024-03-01"), ("REVERSED", "", "2024-03-02")) == []
+    assert paid(("FAILED", "", "2024-03-01")) == []
+
+
+def test_what_nobody_pays_any_more_is_written_off() -> None:
+    assert paid(("SETTLED", "97", "2024-03-01")) == [["2024-03-01", "CASH 97", "CREDIT_MEMOS 3", "RECEIVABLE -100"]]
+    assert paid(("VOID", "", "2024-03-01")) == [["2024-03-01", "CREDIT_MEMOS 100", "RECEIVABLE -100"]]
+    assert paid(("UNCOLLECTIBLE", "", "2024-03-01"), ("PAYMENT", "30", "2024-03-02")) == [
+        ["2024-03-01", "BAD_DEBT 100", "RECEIVABLE -100"],
+        ["2024-03-02", "CASH 30", "RECEIVABLE 70", "BAD_DEBT -100"],  # it is owed again: somebody pays
+    ]
 
 
 def test_what_is_paid_in_another_currency_goes_over_the_exchange() -> None:
@@ -284,9 +326,9 @@ def test_a_transaction_is_of_the_day_in_the_zone_of_the_organisation() -> None:
 
 
 def test_what_does_not_balance_is_a_bug() -> None:
-    (paid,) = payment_drafts("", Decimal(1), "USD", date(2024, 1, 1))
+    (added,) = transaction_drafts(transaction("1", "2024-01-05"), "UTC")
     with pytest.raises(AssertionError, match="does not balance"):
-        draft(EntryType.BILL, paid.date, "USD", "Wrong", paid.postings[:1])
+        draft(EntryType.BILL, added.date, "USD", "Wrong", added.postings[:1])
 
 
 def test_the_last_day_of_a_month() -> None:

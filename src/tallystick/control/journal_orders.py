@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from tallystick.core import wire
 from tallystick.core.bill import Bill
-from tallystick.core.journal import SOURCES, JournalSource, SourceType, breakage_source
+from tallystick.core.journal import SOURCES, JournalSource, SourceType, breakage_source, payments_source
 from tallystick.core.ledger import LedgerEntry
+from tallystick.core.paid_state import PaidBill
 from tallystick.ports import Document, DocumentWhere, Page, Transaction
 
 AT_ONCE = 200
@@ -34,6 +35,11 @@ def order_transactions(write: Transaction, entries: Sequence[LedgerEntry]) -> No
     }
     _order(write, fresh)
     _order(write, [each for each in _known(write, list(ended)).values() if each.entries])
+
+
+def order_payments(write: Transaction, paid: Sequence[PaidBill]) -> None:
+    """Have posted what was told of the payment of bills."""
+    _order(write, [payments_source(each.bill_id, each.account_id) for each in paid if each.entries])
 
 
 def _order(write: Transaction, sources: Sequence[JournalSource]) -> None:

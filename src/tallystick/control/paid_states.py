@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.control.desk import Desk
+from tallystick.control.journal_orders import order_payments
 from tallystick.core import wire
 from tallystick.core.bill import Bill, BillStatus
 from tallystick.core.entity import require_number
@@ -242,6 +243,7 @@ def _told(desk: Desk, write: Transaction, before: PaidBill, after: PaidBill, sor
 def _keep(write: Transaction, changed: Sequence[tuple[PaidBill | None, PaidBill, str]]) -> None:
     documents = [Document(id=new.bill_id, sort=sort, keys=new.keys, body=wire.encode(new)) for _, new, sort in changed]
     write.put_documents(KIND, documents)
+    order_payments(write, [new for _, new, _ in changed])
     told = [
         event_document(event, event_type=EVENT_TYPE, account_id=after.account_id, resource_id=after.bill_id)
         for before, after, _ in changed

@@ -34,6 +34,7 @@ class Role(StrEnum):
     BREAKAGE = "BREAKAGE"  # credit that expired
     DISCOUNTS = "DISCOUNTS"  # stands against revenue
     CREDIT_MEMOS = "CREDIT_MEMOS"  # stands against revenue
+    BAD_DEBT = "BAD_DEBT"  # what nobody expects to be paid any more
 
 
 class LedgerAccount(Value, frozen=True, kw_only=True):
@@ -85,6 +86,7 @@ class AccountingConfig(Value, frozen=True, kw_only=True):
     breakage: LedgerAccount = _account("4800", "Breakage of expired credit")
     discounts: LedgerAccount = _account("4900", "Discounts")
     credit_memos: LedgerAccount = _account("4910", "Credit memos")
+    bad_debt: LedgerAccount = _account("6200", "Bad debts")
     revenue_accounts: tuple[RevenueAccount, ...] = ()
     funding_accounts: tuple[FundingAccount, ...] = ()
     closed_through: date | None = None

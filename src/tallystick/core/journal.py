@@ -124,7 +124,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 class JournalSource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What is posted of a document: document kind `journalsource`. `revision` is 0, and `digest` empty, before anything
     was; `entries` are the ids of those that stand, none where all were reversed. Of breakage `credit_id` says whose,
-    and `carried` that it is what was carried over. `of_version` is the version of the credit that was looked at."""
+    and `carried` that it is what was carried over; of payments `bill_id` says of which bill. `of_version` is the version
+    of the credit that was looked at."""
 
     id: str
     type: SourceType
@@ -133,6 +134,7 @@ class JournalSource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     digest: str = ""
     entries: tuple[str, ...] = ()
     credit_id: str | None = None
+    bill_id: str | None = None
     carried: bool = False
     of_version: int = 0
 
@@ -146,6 +148,13 @@ def breakage_source(credit_id: str, account_id: str = "", *, carried: bool, of_v
         credit_id=credit_id,
         carried=carried,
         of_version=of_version,
+    )
+
+
+def payments_source(bill_id: str, account_id: str) -> JournalSource:
+    """The source of what is paid for a bill."""
+    return JournalSource(
+        id=named_id(bill_id, "payments"), type=SourceType.PAYMENT, account_id=account_id, bill_id=bill_id
     )
 
 

@@ -17,8 +17,9 @@ from tallystick.core.credit_types import Commitment
 from tallystick.core.entity import Entity
 from tallystick.core.journal import EntryDraft, EntryType, Posting, ProductOf, draft, month_of
 from tallystick.core.ledger import LedgerEntry
+from tallystick.core.paid_state import PaidBill, PaidState, history
 from tallystick.core.period import local_day
-from tallystick.core.quantity import ZERO, negate, subtract
+from tallystick.core.quantity import ZERO, negate, subtract, total
 from tallystick.core.revenue_schedule import MonthAmount, product_of, served, spread
 
 _ROLES = {
@@ -154,10 +155,38 @@ def breakage_drafts(credit_id: str, name: str, currency: str, expired: Decimal, 
     return _kept(draft(EntryType.BREAKAGE, end - timedelta(days=1), currency, f"{name}: expired", postings))
 
 
-def payment_drafts(description: str, amount: Decimal, currency: str, day: date) -> tuple[EntryDraft, ...]:
-    """A payment of a bill; below zero what was paid back."""
-    postings = (Posting(role=Role.CASH, amount=amount), Posting(role=Role.RECEIVABLE, amount=negate(amount)))
-    return _kept(draft(EntryType.PAYMENT, day, currency, description, postings))
+_WRITTEN_OFF = {
+    PaidState.PAID: Role.CREDIT_MEMOS,  # settled for less
+    PaidState.VOID: Role.CREDIT_MEMOS,
+    PaidState.UNCOLLECTIBLE: Role.BAD_DEBT,
+}
+
+
+def payment_drafts(paid: PaidBill, zone: str) -> tuple[EntryDraft, ...]:
+    """What was paid for a bill, day by day, and what of it nobody expects any more: settled for less, void,
+    uncollectible. What comes later takes back what was written off before."""
+    text = f"Payment of bill {paid.bill_id}"
+    days: dict[date, dict[Role, Decimal]] = {}
+    for at, standing in history(paid):
+        days[local_day(at, zone)] = _settled(standing)
+    found: list[EntryDraft | None] = []
+    before: dict[Role, Decimal] = {}
+    for day, after in days.items():
+        roles = sorted({*before, *after})
+        moved = {role: subtract(after.get(role, ZERO), before.get(role, ZERO)) for role in roles}
+        postings = [Posting(role=role, amount=amount) for role, amount in moved.items()]
+        postings.append(Posting(role=Role.RECEIVABLE, amount=negate(total(moved.values()))))
+        found.append(draft(EntryType.PAYMENT, day, paid.currency, text, postings))
+        before = after
+    return _kept(*found)
+
+
+def _settled(paid: PaidBill) -> dict[Role, Decimal]:
+    """What is off the receivable of a bill, by what took it off."""
+    settled = {Role.CASH: paid.paid}
+    role = _WRITTEN_OFF.get(paid.state)
+    open_ = subtract(paid.bill_total, paid.paid)
+    return settled | {role: open_} if role is not None and open_ > 0 else settled
 
 
 def last_day(month: str) -> date:

@@ -6,7 +6,7 @@ happened, not on the order or the number of times in which it was told (docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -271,6 +271,13 @@ def _standing(bill: PaidBill) -> PaidBill:
             state = following
     paid = add(hand, sum_of(by_invoice.values()))
     return msgspec.structs.replace(bill, state=state, paid=paid, dt_paid=when)
+
+
+def history(bill: PaidBill) -> Iterator[tuple[Instant, PaidBill]]:
+    """How the bill stood after each thing that counts, in the order of happening."""
+    counting = tuple(_in_order(bill.entries))
+    for number, entry in enumerate(counting, 1):
+        yield entry.at, _standing(msgspec.structs.replace(bill, entries=counting[:number]))
 
 
 def _by_money(bill: PaidBill, paid: Decimal, settled: bool, state: PaidState) -> PaidState:

@@ -32,7 +32,13 @@ from tallystick.core.journal import (
     entry_of,
     reversal_of,
 )
-from tallystick.core.journal_drafts import bill_drafts, breakage_drafts, prepayment_drafts, transaction_drafts
+from tallystick.core.journal_drafts import (
+    bill_drafts,
+    breakage_drafts,
+    payment_drafts,
+    prepayment_drafts,
+    transaction_drafts,
+)
 from tallystick.core.journal_tallies import (
     CREDIT_TALLIES,
     TALLIES,
@@ -46,6 +52,8 @@ from tallystick.core.journal_tallies import (
 from tallystick.core.ledger import LedgerEntry, expired_at, value_of
 from tallystick.core.money import DEFAULT_ROUNDING
 from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.paid_state import KIND as PAYMENTS
+from tallystick.core.paid_state import PaidBill
 from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.quantity import ZERO, add, negate, subtract
 from tallystick.pipeline.journal_orders import order, read_sources, source_document
@@ -163,6 +171,7 @@ class _Documents:
         self._bills = _by_id(write, "bill", ids[SourceType.BILL], StoredBill)
         self._transactions = _by_id(write, LEDGER, ids[SourceType.BALANCE_TRANSACTION], LedgerEntry)
         self._commitments = write.get_many(Commitment, ids[SourceType.COMMITMENT])
+        self._paid = _by_id(write, PAYMENTS, [each.bill_id for each in sources if each.bill_id], PaidBill)
 
     def drafts(self, source: JournalSource) -> tuple[EntryDraft, ...]:
         """The entries of a document as they should be; none where it is not approved, or is no more."""
@@ -181,7 +190,8 @@ class _Documents:
             case SourceType.BREAKAGE:
                 return self._breakage(source)
             case SourceType.PAYMENT:
-                return ()
+                paid = self._paid.get(source.bill_id or "")
+                return () if paid is None else payment_drafts(paid, self._zone)
 
     def _places(self, currency: str) -> int:
         places = self._decimals.get(currency)
