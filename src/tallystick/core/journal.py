@@ -124,8 +124,8 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
 class JournalSource(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """What is posted of a document: document kind `journalsource`. `revision` is 0, and `digest` empty, before anything
     was; `entries` are the ids of those that stand, none where all were reversed. Of breakage `credit_id` says whose,
-    and `carried` that it is what was carried over; of payments `bill_id` says of which bill. `of_version` is the version
-    of the credit that was looked at."""
+    and `carried` that it is what was carried over; of payments `bill_id` says of which bill. `of_version` is the
+    version of the credit that was looked at."""
 
     id: str
     type: SourceType
