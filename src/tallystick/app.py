@@ -16,6 +16,7 @@ from tallystick.integrations.usage_feeds import OutsideFeeds
 from tallystick.integrations.webhook import Webhooks
 from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
+from tallystick.pipeline.usage_events import EventIntake
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
 from tallystick.ports.feeds import Feeds
@@ -26,7 +27,7 @@ from tallystick.ports.webhook import WebhookSender
 from tallystick.settings import Settings
 from tallystick.stores.audit_key import KeyFileSigner
 from tallystick.stores.journal_file import FileJournal
-from tallystick.stores.key_file import signing_key
+from tallystick.stores.key_file import random_key, signing_key
 from tallystick.stores.records_sql import open_records
 from tallystick.stores.running_usage import RunningUsage
 from tallystick.stores.sources import LocalSources
@@ -67,6 +68,8 @@ class App:
     claimer: Claimer
     tail: Tail
     intake: Intake
+    events: EventIntake
+    identity_key: bytes  # what identities are hashed with
     printer: Printer
     signer: Signer
     sources: Sources
@@ -114,6 +117,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
             f"the journal ends at position {journal.last}, but the usage store holds what was at {usage.mark}: "
             "measurements are missing; restore the journal from a backup"
         )
+    identity_key = random_key(directory, "identities.key")
+    intake = Intake(records, claimer, clock, identity_key=identity_key)
     log.info("journal at %d, uid index at %d, usage at %d", journal.last, uids.mark, usage.mark)
     vault = KeyFileVault(directory)
     webhooks = Webhooks(vault, outside, settings.webhook_failure_days)
@@ -128,7 +133,9 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         usage=usage,
         claimer=claimer,
         tail=tail,
-        intake=Intake(records, claimer, clock),
+        intake=intake,
+        events=EventIntake(records, intake),
+        identity_key=identity_key,
         printer=Printer(settings.invoices),
         signer=KeyFileSigner(directory),
         sources=sources,

@@ -100,6 +100,10 @@ CODES = _table(
     Code("invalid_account", Family.INVALID, "Use the account's code exactly as it was created."),
     Code("unknown_account", Family.INVALID, "Create the account, then replay the measurement."),
     Code("uid_required", Family.INVALID, "Give every measurement a uid: this organisation requires one."),
+    Code("unmapped_identity", Family.INVALID, "Say which account has the identity; nothing need be sent again."),
+    Code("invalid_event", Family.INVALID, "Send what the form asks of every event, such as its id and its type."),
+    Code("unmapped_event", Family.INVALID, "Make an event mapping that wants the event, then replay it."),
+    Code("unmapped_field", Family.INVALID, "Correct the event mapping, or the event, then replay it."),
     Code("invalid_measurement", Family.INVALID, "Send an object with account, meter, ts and the field maps."),
 )
 

@@ -28,6 +28,7 @@ from tallystick.stores.uid_index import SortedUidIndex
 NOW = Instant.parse("2025-06-01T12:00:00Z")
 NORTH = "00000000-0000-4000-8000-00000000000a"
 SOUTH = "00000000-0000-4000-8000-00000000000b"
+IDENTITY_KEY = b"k" * 32
 FIELDS = (
     DataField(code="model", name="Model", category=Category.WHAT),
     DataField(code="tokens", name="Tokens", category=Category.MEASURE, unit="{token}"),
@@ -68,7 +69,7 @@ class World:
         self.tail = Tail()
         self.claimer = Claimer(self.journal, self.index, self.tail, max_waiting=self.max_waiting)
         self.claimer.start()
-        self.intake = Intake(self.records, self.claimer, self.clock)
+        self.intake = Intake(self.records, self.claimer, self.clock, identity_key=IDENTITY_KEY)
 
     def close(self) -> None:
         self.claimer.close()

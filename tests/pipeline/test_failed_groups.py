@@ -14,7 +14,15 @@ import pytest
 from ingest_world import NORTH, NOW, SOUTH, World, measurement, world
 
 from tallystick.control.desk import Desk
-from tallystick.control.failed_measurements import FailedFilter, discard, get_group, list_failed, list_groups, replay
+from tallystick.control.failed_measurements import (
+    FailedFilter,
+    Resent,
+    discard,
+    get_group,
+    list_failed,
+    list_groups,
+    replay,
+)
 from tallystick.control.replay_jobs import cancel_job, create_job, read_job, run_chunk
 from tallystick.core import wire
 from tallystick.core.correction import Correction, corrected
@@ -40,8 +48,8 @@ def desk(north: World, organization: str = NORTH) -> Desk:
 
 
 def take(north: World) -> Any:
-    def send(members: Sequence[bytes]) -> Sequence[Verdict]:
-        return north.intake.take(NORTH, members, record=False).measurements
+    def send(sent: Sequence[Resent]) -> Sequence[Verdict]:
+        return north.intake.take(NORTH, [each.member for each in sent], record=False).measurements
 
     return send
 
@@ -85,7 +93,7 @@ class TestCounts:
         post(north, *texts(3))
         (group,) = groups(north)
         one, two, _three = list_failed(north.organization(), FailedFilter(group_id=group.id), Page()).rows
-        replay(desk(north), one.id, wire.encode(measurement(one.uid)), lambda member: take(north)([member])[0])
+        replay(desk(north), one.id, wire.encode(measurement(one.uid)), take(north))
         discard(desk(north), two.id, "a test")
         (after,) = groups(north)
         assert (after.open, after.replayed, after.discarded, after.count) == (1, 1, 1, 3)
@@ -132,8 +140,8 @@ class TestJobs:
         fix = Correction(read_numbers=("measure.tokens",))
         job = create_job(desk(north), group.id, ReplayAction.REPLAY, correction=fix)
 
-        def killed(members: Sequence[bytes]) -> Sequence[Verdict]:
-            take(north)(members)
+        def killed(sent: Sequence[Resent]) -> Sequence[Verdict]:
+            take(north)(sent)
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,12 @@ from ingest_world import NORTH, NOW, SOUTH, World, measurement, world
 
 from tallystick.control.desk import Desk
 from tallystick.control.events import EventFilter, event_fields, get_event, list_events
-from tallystick.control.failed_measurements import FailedFilter, discard, get_failed, list_failed, replay
+from tallystick.control.failed_measurements import FailedFilter, TakeAgain, discard, get_failed, list_failed, replay
 from tallystick.core import wire
 from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
 from tallystick.core.measurement_reading import unpack
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.errors import Refusal
-from tallystick.pipeline.ingest import Verdict
 from tallystick.ports import Actor, Page
 
 ANN = Actor(id="ann", kind="SERVICE_USER")
@@ -34,8 +33,8 @@ def desk(north: World, organization: str = NORTH) -> Desk:
     return Desk(records=north.organization(organization), actor=ANN, now=NOW)
 
 
-def take(north: World) -> Callable[[bytes], Verdict]:
-    return lambda member: north.intake.take(NORTH, [member], record=False).measurements[0]
+def take(north: World) -> TakeAgain:
+    return lambda sent: north.intake.take(NORTH, [each.member for each in sent], record=False).measurements
 
 
 def fail(north: World, member: Any) -> FailedMeasurement:

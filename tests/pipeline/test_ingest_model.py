@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from ingest_world import NORTH, NOW, SOUTH, World, measurement
 
 from effort import drawing
 from tallystick.control.desk import Desk
+from tallystick.control.failed_measurements import Resent
 from tallystick.control.failed_measurements import discard as discard_failed
 from tallystick.control.failed_measurements import replay as replay_failed
 from tallystick.core import wire
@@ -146,7 +148,7 @@ class IngestMachine(RuleBasedStateMachine):
         body = None if correction is None else wire.encode(sent.json())
         expected = model.send(sent)
         try:
-            replay_failed(self._desk(organization), failed_id, body, lambda member: self._take(organization, member))
+            replay_failed(self._desk(organization), failed_id, body, lambda sent: self._take(organization, sent))
             found = "counted"
             del model.waiting[failed_id]
         except Refusal as refusal:
@@ -193,8 +195,8 @@ class IngestMachine(RuleBasedStateMachine):
     def _desk(self, organization: str) -> Desk:
         return Desk(records=self.world.organization(organization), actor=ANN, now=NOW)
 
-    def _take(self, organization: str, member: bytes) -> Verdict:
-        return self.world.intake.take(organization, [member], record=False).measurements[0]
+    def _take(self, organization: str, sent: Sequence[Resent]) -> Sequence[Verdict]:
+        return self.world.intake.take(organization, [each.member for each in sent], record=False).measurements
 
 
 # A failing life is short enough to read as it is; to shrink it would take minutes, each step of it being a disk's.

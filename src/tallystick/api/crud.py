@@ -114,6 +114,7 @@ class Crud(Generic[V]):
     filters: Mapping[str, str] = field(default_factory=lambda: {"ids": IDS})
     show: Callable[[OrganizationRecords, Sequence[Entity[V]]], list[Reply]] = plain
     read: Callable[[Any], V] | None = None  # from the body to the value, where that is more than leaving out `version`
+    compose: Callable[[Call, Any], V] | None = None  # the same, where more than the body is asked for it
     body: type | None = None
     page_limit: int = 100
     keep: Callable[[Call], Callable[[Entity[V]], bool] | None] = everything
@@ -152,6 +153,8 @@ class Crud(Generic[V]):
 
     def value(self, call: Call, body: Any) -> V:
         """The value in the body of a request; what it stands under must exist: Refusal `not_found`."""
+        if self.compose is not None:
+            return self.compose(call, body)
         if self.parent is None:
             return self.read(body) if self.read is not None else value_of(self.noun.of, body)
         parent_id, said = self._parent_id(call), getattr(body, self.parent.field)

@@ -16,7 +16,6 @@ from tallystick.control.failed_measurements import FailedFilter, discard, get_fa
 from tallystick.core import wire
 from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
 from tallystick.errors import Refusal
-from tallystick.pipeline.ingest import Verdict
 from tallystick.web.links import sign
 
 MAX_PAGE = 100
@@ -73,12 +72,8 @@ def retrieve(call: Call) -> FailedMeasurement:
 
 def send_again(call: Call, body: ReplayRequest) -> FailedMeasurement:
     """Replay, corrected or as it was."""
-
-    def take(member: bytes) -> Verdict:
-        return call.app.intake.take(call.organization_id, [member], record=False).measurements[0]
-
     corrected = None if isinstance(body.measurement, msgspec.UnsetType) else bytes(body.measurement)
-    return replay(desk_of(call), call.path["id"], corrected, take)
+    return replay(desk_of(call), call.path["id"], corrected, call.app.events.sender(call.organization_id))
 
 
 def give_up(call: Call, body: DiscardRequest) -> FailedMeasurement:

@@ -31,6 +31,7 @@ from tallystick.api.file_stream import file_request
 from tallystick.api.measurement_files import FILES as FILE_PATH
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OPEN_ROUTES
+from tallystick.api.receiving import MAX_UNPACKED, RECEIVE, delivery_of, failed, received, said_form
 from tallystick.api.routes import ROUTES
 from tallystick.api.upload import UPLOAD
 from tallystick.app import App, build
@@ -105,6 +106,9 @@ class Front:
             match = MEASUREMENTS.fullmatch(scope["path"])
             if match is not None:
                 await self._measurements(match[1], scope, receive, send)
+                return
+            if RECEIVE.fullmatch(scope["path"]) is not None:
+                await self._events(scope, receive, send)
                 return
         if scope["type"] == "http" and scope["method"] in {"PUT", "GET"}:
             match = MEASUREMENT_FILE.fullmatch(scope["path"])
@@ -185,6 +189,25 @@ class Front:
             await file_request(self._app, self._admission, organization_id, scope, receive, send)
         except Exception as problem:
             await _send(send, *failure(problem))
+
+    async def _events(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take usage events, whose headers mean something and whose senders sign in in their own ways."""
+        app, door = self._app, self._door
+        assert app is not None
+        assert door is not None
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        delivery = delivery_of(scope["path"], headers)
+        assert delivery is not None, "the path was matched"
+        with self._admission.request() as ticket:
+            try:
+                sent = await self._admission.read(ticket, receive, app.settings.request_bytes, "request_too_large")
+                body = unpacked(sent, headers.get("content-encoding", ""), MAX_UNPACKED)
+                self._admission.hold(ticket, len(body))
+                work = asyncio.get_running_loop().run_in_executor(THREADS, received, app, door, delivery, sent, body)
+                status, extra, answer = await work
+            except Exception as problem:
+                status, extra, answer = failed(said_form(delivery), problem)
+            await _send(send, status, extra, answer)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body here, within the same bounds, and hand it to Litestar whole."""

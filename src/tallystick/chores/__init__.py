@@ -11,6 +11,7 @@ from tallystick.chores.chore import Chore
 from tallystick.chores.feeding import feeding
 from tallystick.chores.files import measurement_files_chore
 from tallystick.chores.handing_over import handing_over
+from tallystick.chores.identities import IDENTITIES
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
@@ -24,6 +25,7 @@ def every_chore() -> tuple[Chore, ...]:
         TOP_UPS,
         STATEMENTS,
         REPLAYS,
+        IDENTITIES,
         SIMULATIONS,
         CORRECTIONS,
         SHADOWS,

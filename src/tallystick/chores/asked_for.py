@@ -4,8 +4,6 @@ corrections of usage."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from functools import partial
 
 from tallystick.app import App
 from tallystick.chores.chore import Chore, Left
@@ -15,7 +13,6 @@ from tallystick.core.usage_correction import CorrectionStatus
 from tallystick.errors import OWN_FAULTS
 from tallystick.pipeline import correction_run, corrections, simulation_job
 from tallystick.pipeline.correction_entries import Reach
-from tallystick.pipeline.ingest import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +38,9 @@ def replay(app: App, organization_id: str) -> Left:
     desk = Desk(records=app.records.organization(organization_id), actor=replay_jobs.REPLAYS, now=app.clock.now())
     left = Left.NOTHING
     for job_id in replay_jobs.jobs_to_run(desk.records):
-        job = replay_jobs.run_chunk(desk, job_id, partial(_taken, app, organization_id))
+        job = replay_jobs.run_chunk(desk, job_id, app.events.sender(organization_id))
         left = Left.MORE if job.status.active or left is Left.MORE else Left.LATER
     return left
-
-
-def _taken(app: App, organization_id: str, members: Sequence[bytes]) -> Sequence[Verdict]:
-    """Ingest of failed measurements that are sent again: what fails again is in the queue already."""
-    return app.intake.take(organization_id, members, record=False).measurements
 
 
 def simulate(app: App, organization_id: str) -> Left:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tallystick.console.page import Html, Page, Redirect, Visit
-from tallystick.control.correction_trial import check_member, try_correction
+from tallystick.control.correction_trial import check_sent, try_correction
 from tallystick.control.failed_measurements import (
     FailedFilter,
     discard,
@@ -23,7 +23,6 @@ from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
 from tallystick.core.replay_job import ReplayAction
 from tallystick.core.user import May
 from tallystick.errors import CODES, Refusal
-from tallystick.pipeline.ingest import Verdict
 from tallystick.ports import Page as Part
 
 SIZE = 25
@@ -43,6 +42,9 @@ REASONS = {
     "unknown_account": "There is no such account",
     "uid_required": "It has no uid",
     "invalid_measurement": "It cannot be read at all",
+    "invalid_event": "The event lacks what each must have",
+    "unmapped_event": "No event mapping wants the event",
+    "unmapped_field": "The event lacks what a mapping takes of it",
 }
 
 
@@ -106,18 +108,14 @@ def _cancel(visit: Visit) -> Redirect:
 
 def _one(visit: Visit) -> Html:
     failed = get_failed(visit.records, visit.path["id"])
-    problem = check_member(visit.records, failed.sent, visit.now) if failed.status is FailureStatus.OPEN else None
+    problem = check_sent(visit.records, failed, failed.sent, visit.now) if failed.status is FailureStatus.OPEN else None
     values = {"failed": failed, "text": _shown(failed), "reasons": REASONS, "problem": problem}
     return Html("failed_measurement.html", values)
 
 
 def _replay_one(visit: Visit) -> Redirect:
     text = visit.form.text("measurement")
-    intake, organization_id = visit.app.intake, visit.records.organization_id
-
-    def take(member: bytes) -> Verdict:
-        return intake.take(organization_id, [member], record=False).measurements[0]
-
+    take = visit.app.events.sender(visit.records.organization_id)
     failed = replay(visit.desk, visit.path["id"], None if text is None else text.encode(), take)
     return Redirect(f"/failed/measurements/{failed.id}", notice="It is accepted and counts now.")
 

@@ -145,6 +145,9 @@ LABELS: Mapping[str, str] = {
     "externalmapping": "external mapping",
     "usagesource": "source of usage",
     "accountingconfig": "chart of accounts",
+    "identity": "identity",
+    "eventmapping": "event mapping",
+    "eventsource": "event source",
 }
 
 

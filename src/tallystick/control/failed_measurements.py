@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,12 +15,15 @@ from tallystick.control.events import mark_all_actioned
 from tallystick.core import wire
 from tallystick.core.failed_group import SOME_OPEN, FailedGroup, with_closed
 from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus, grouped
+from tallystick.core.usage_event import EventForm
 from tallystick.errors import CODES, Refusal
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
 
 FAILED = "failedmeasurement"
 GROUP = "failedgroup"
-COUNTED = {"accepted", "duplicate"}  # verdicts that mean: it counts, now or since before
+# Verdicts that mean: it counts, now or since before, as soon as somebody has its
+# identity, or never, since a mapping says so of the event.
+COUNTED = {"accepted", "duplicate", "waiting", "ignored"}
 
 
 class Verdicted(Protocol):
@@ -34,6 +37,18 @@ class Verdicted(Protocol):
     def reason(self) -> str | None: ...
     @property
     def field(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """What is sent again: a measurement, or an event of a form that made none."""
+
+    form: EventForm | None
+    member: bytes
+
+
+TakeAgain = Callable[[Sequence[Resent]], Sequence[Verdicted]]
+"""Ingest of what is sent again: a verdict for each, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +83,7 @@ def get_failed(records: OrganizationRecords, id: str) -> FailedMeasurement:
     return read_failed(_document(records, id))
 
 
-def replay(desk: Desk, id: str, corrected: bytes | None, take: Callable[[bytes], Verdicted]) -> FailedMeasurement:
+def replay(desk: Desk, id: str, corrected: bytes | None, take: TakeAgain) -> FailedMeasurement:
     """Send a failed measurement through ingest again, corrected or as it was, under its own uid.
 
     It never claimed that uid, so what is accepted now counts once; replaying twice finds a duplicate. `take` is
@@ -77,7 +92,7 @@ def replay(desk: Desk, id: str, corrected: bytes | None, take: Callable[[bytes],
     """
     failed = get_failed(desk.records, id)
     _require_open(failed)
-    verdict = take(under_its_uid(failed, corrected))
+    (verdict,) = take([Resent(failed.form, under_its_uid(failed, corrected))])
     if verdict.verdict not in COUNTED:
         code = verdict.code if verdict.code in CODES else "rule_broken"
         assert code is not None
@@ -147,7 +162,10 @@ def _close(desk: Desk, id: str, status: FailureStatus, reason: str | None) -> Fa
 
 
 def under_its_uid(failed: FailedMeasurement, corrected: bytes | None) -> bytes:
-    """The measurement to send: the correction or the original, with the uid that it was given at the door."""
+    """The measurement to send: the correction or the original, with the uid that it was given at the door. An event has
+    none: what it makes has its uid by what the event is."""
+    if failed.form is not None:
+        return failed.sent if corrected is None else corrected
     try:
         parts = _PARTS.decode(failed.sent if corrected is None else corrected)
         uid = _TEXT.decode(parts["uid"]) if "uid" in parts else None

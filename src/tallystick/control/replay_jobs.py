@@ -6,7 +6,7 @@ twice. What is rejected again stays open in the queue, and the job says why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -14,7 +14,8 @@ from tallystick.control.desk import Desk, new_id
 from tallystick.control.failed_measurements import (
     COUNTED,
     FailedFilter,
-    Verdicted,
+    Resent,
+    TakeAgain,
     close_many,
     get_group,
     list_failed,
@@ -31,9 +32,6 @@ KIND = "replayjob"
 REPLAYS = Actor(id="replays", kind="SCHEDULER")  # at whose desk jobs run; what they close, their askers closed
 CHUNK = 500
 AT_ONCE = 20  # jobs of an organisation that are looked at in one turn
-
-TakeMany = Callable[[Sequence[bytes]], Sequence[Verdicted]]
-"""Ingest of several measurements: a verdict for each, in their order."""
 
 
 def create_job(
@@ -106,7 +104,7 @@ def jobs_to_run(records: OrganizationRecords) -> list[str]:
     return [job.id for job in list_jobs(records, Page(size=AT_ONCE), active=True).rows][::-1]
 
 
-def run_chunk(desk: Desk, id: str, take: TakeMany, size: int = CHUNK) -> ReplayJob:
+def run_chunk(desk: Desk, id: str, take: TakeAgain, size: int = CHUNK) -> ReplayJob:
     """Do the next part of a job and note how far it is, in one transaction with what it closed; `take` is ingest.
 
     The work is that of whoever asked for the job. A job that was cancelled meanwhile stays so.
@@ -143,7 +141,7 @@ def run_chunk(desk: Desk, id: str, take: TakeMany, size: int = CHUNK) -> ReplayJ
 
 
 def _sent_again(
-    failed: Sequence[FailedMeasurement], correction: Correction | None, take: TakeMany
+    failed: Sequence[FailedMeasurement], correction: Correction | None, take: TakeAgain
 ) -> tuple[list[FailedMeasurement], list[tuple[FailedMeasurement, str]]]:
     """Those that count now, and the others with the reason."""
     ready: list[tuple[FailedMeasurement, bytes]] = []
@@ -154,7 +152,7 @@ def _sent_again(
             problems.append((each, member.reason))
         else:
             ready.append((each, member))
-    verdicts = take([member for _, member in ready]) if ready else ()
+    verdicts = take([Resent(each.form, member) for each, member in ready]) if ready else ()
     counted = []
     for (each, _), verdict in zip(ready, verdicts, strict=True):
         if verdict.verdict in COUNTED:

@@ -15,6 +15,7 @@ from tallystick.core import wire
 from tallystick.core.event import Event, sort_stamp
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
+from tallystick.core.usage_event import EventForm
 
 EVENT_NAME = "ingest.validation.failure"
 EVENT_TYPE = "IngestValidationFailure"
@@ -38,6 +39,9 @@ FAILURE_TYPES = {
     "duplicate": "DuplicateUid",
     "conflict": "ConflictingUid",
     "calculation_error": "CalculationError",
+    "invalid_event": "InvalidEvent",
+    "unmapped_event": "UnmappedEvent",
+    "unmapped_field": "UnmappedField",
 }
 
 
@@ -53,7 +57,8 @@ class FailedMeasurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     """A rejected measurement in the queue: the text that was sent, why it was rejected, and what became of it.
 
     `original` is the JSON as text, `original_base64` stands for it where it is no valid text. `uid` is the one it
-    was given at the door if it had none, and the one it keeps when it is corrected.
+    was given at the door if it had none, and the one it keeps when it is corrected. With a `form` it is not a
+    measurement but an event of that form, which mappings make measurements of when it is sent again.
     """
 
     id: str
@@ -71,6 +76,7 @@ class FailedMeasurement(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     closed: Instant | None = None
     closed_by: str | None = None
     discard_reason: str | None = None
+    form: EventForm | None = None
 
     @property
     def sort(self) -> str:

@@ -20,6 +20,7 @@ from tallystick.core.failed_group import FailedGroup, with_failures
 from tallystick.core.ingest_failure import EVENT_TYPE, FailedMeasurement, FailureStatus, as_text, failure_event
 from tallystick.core.intake_tally import CONFLICT, DUPLICATE, NO_METER
 from tallystick.core.period import Instant
+from tallystick.core.usage_event import EventForm
 from tallystick.errors import Rejection
 from tallystick.outbox import EVENT, event_document, put_events
 from tallystick.pipeline.ingest.tally import NO_NUMBERS, Numbers, keep_numbers
@@ -42,6 +43,7 @@ class Failed(NamedTuple):
     account: str | None = None
     account_id: str | None = None
     known_meter: str = NO_METER  # the meter, if there is one of that code
+    form: EventForm | None = None  # of what is no measurement but an event
 
 
 class Repeated(NamedTuple):
@@ -169,6 +171,7 @@ class Scribe:
             event_id=event_id,
             original=text,
             original_base64=in_base64,
+            form=failed.form,
         )
 
     def _failure_event(self, failed: Failed, event_id: str, file: str) -> Document:

@@ -18,17 +18,19 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 import msgspec
+from msgspec.structs import replace
 
 from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest.claim import Claimer, Outcome
-from tallystick.pipeline.ingest.failures import Notes, Scribe, unwritten, write_within
+from tallystick.pipeline.ingest.failures import Failed, NotCounted, Notes, Scribe, unwritten, write_within
+from tallystick.pipeline.ingest.identities import MARK, Attributor
 from tallystick.pipeline.ingest.known import Directory, Known
 from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
 from tallystick.pipeline.ingest.splitting import split
-from tallystick.pipeline.ingest.verdicts import Reply, not_counted, verdicts
+from tallystick.pipeline.ingest.verdicts import Reply, not_counted, rejected, set_aside, verdicts
 from tallystick.ports import Clock, Records, Transaction
 
 AT_WORK = 2  # how many gatherings of an organisation are at work before further requests wait for the next …
@@ -79,7 +81,13 @@ class Intake:
     """Takes measurements for all organisations. `new_id` gives ids and the uids of measurements without one."""
 
     def __init__(
-        self, records: Records, claimer: Claimer, clock: Clock, new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+        self,
+        records: Records,
+        claimer: Claimer,
+        clock: Clock,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        *,
+        identity_key: bytes,
     ) -> None:
         self._records = records
         self._recorder = Recorder(records)
@@ -87,6 +95,7 @@ class Intake:
         self._clock = clock
         self._new_id = new_id
         self._directory = Directory(records, new_id)
+        self._attributor = Attributor(records, identity_key, new_id)
         # By event loop, since what waits can be woken by its own only.
         self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Gathering]] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[None]] = set()  # an event loop holds its tasks by weak references only
@@ -97,8 +106,11 @@ class Intake:
         Refusals: `payload_too_large`, `invalid_request` (nothing was looked at), `busy` (nothing was kept, or the
         recording failed: send all of it again), `forbidden` (no such organisation).
         """
+        members = split(body)
+        if MARK in body:
+            return _REPLY.encode(await asyncio.to_thread(self.take, organization_id, members))
         loop = asyncio.get_running_loop()
-        request = _Request(split(body), loop.create_future())
+        request = _Request(members, loop.create_future())
         gathering = self._gatherings.setdefault(loop, {}).setdefault(organization_id, _Gathering())
         if gathering.members > MAX_GATHERED:
             message = f"{gathering.members} measurements are waiting to be read; nothing of this request was kept"
@@ -108,18 +120,18 @@ class Intake:
         self._go_on(organization_id, gathering)
         return await request.answer
 
-    def take(self, organization_id: str, members: Sequence[bytes], *, record: bool = True) -> Reply:
+    def take(self, organization_id: str, members: Sequence[Member], *, record: bool = True) -> Reply:
         """The same for a caller that may block and has the members already. Without `record`, what does not count
-        is only told."""
+        is only told. Members that name an identity get its account, or wait."""
         reply, notes = self._taken(organization_id, members)
-        if record and notes is not None:
+        if record and notes:
             self._recorder.record_in_thread(organization_id, notes)
         return reply if record else reply.untold()
 
     def take_along(
         self,
         organization_id: str,
-        members: Sequence[bytes],
+        members: Sequence[Member],
         keep: Callable[[Transaction, Reply], None],
         *,
         once: bool = False,
@@ -130,10 +142,16 @@ class Intake:
         the same uid before is not written again: for what is read again and again."""
         reply, notes = self._taken(organization_id, members, once=once)
         with self._records.organization(organization_id).transaction() as write:
-            if notes is not None:
-                write_within(write, [notes])
+            if notes:
+                write_within(write, notes)
             keep(write, reply)
         return reply
+
+    def set_aside(self, organization_id: str, failed: Sequence[Failed]) -> Mapping[int, FailedMeasurement]:
+        """Write down what became no measurement, in the failed queue: by place what waits there."""
+        notes = self._scribe(organization_id, self._clock.now()).note([NotCounted(list(failed), [])])
+        self._recorder.record_in_thread(organization_id, [notes])
+        return notes.queue
 
     def correct(self, organization_id: str, members: Sequence[bytes], withdrawals: Sequence[bytes]) -> None:
         """Append withdrawals (entries of the journal) with the measurements that go with them: all or nothing. Members
@@ -154,20 +172,56 @@ class Intake:
         return self._sorted_out(organization_id, members, self._clock.now())[0]
 
     def _taken(
-        self, organization_id: str, members: Sequence[bytes], *, once: bool = False
-    ) -> tuple[Reply, Notes | None]:
-        """What became of the members, and what is to be written down of it."""
+        self, organization_id: str, members: Sequence[Member], *, once: bool = False
+    ) -> tuple[Reply, Sequence[Notes]]:
+        """What became of the members, and what is to be written down of it. What waits is on disk already."""
+        if not any(MARK in each for each in map(bytes, members)):
+            return self._counted(organization_id, members, self._clock.now(), once=once)
+        while (taken := self._attributed(organization_id, members, once=once)) is None:
+            pass
+        return taken
+
+    def _attributed(
+        self, organization_id: str, members: Sequence[Member], *, once: bool
+    ) -> tuple[Reply, Sequence[Notes]] | None:
+        """The same of members some of which name an identity; None where that became somebody's meanwhile."""
         received = self._clock.now()
+        known = self._directory.refresh(organization_id)
+        sorter = Sorter(organization_id, known, received, self._new_id)
+        found = self._attributor.attribute(organization_id, members, known.schemas, sorter.content_of, received)
+        waits = self._attributor.keep(organization_id, found.waiters)
+        if waits is None:
+            return None
+        failed = [*found.bad, *(each.conflict for each in found.waiters if not waits[each.place])]
+        not_written = self._unwritten(organization_id, NotCounted(failed, []), once=once)
+        own = self._scribe(organization_id, received).note([not_written])
+        others, notes = self._counted(organization_id, found.members, received, once=once)
+        told = {
+            place: replace(each, index=place) for place, each in zip(found.places, others.measurements, strict=True)
+        }
+        told |= {each.place: set_aside(each, waits=waits[each.place]) for each in found.waiters}
+        for each in found.bad:
+            generated = each.place in found.generated
+            told[each.place] = rejected(each, own.queue.get(each.place), each.place, generated=generated)
+        return Reply(measurements=[told[place] for place in range(len(members))]), [*([own] if failed else ()), *notes]
+
+    def _counted(
+        self, organization_id: str, members: Sequence[Member], received: Instant, *, once: bool
+    ) -> tuple[Reply, Sequence[Notes]]:
+        """The same of members that name their accounts."""
         batch, known = self._sorted_out(organization_id, members, received)
         outcomes: list[Outcome] = []
         if batch.places:
             outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
-        found = not_counted(batch, members, known, outcomes)
-        if once:
-            found = unwritten(self._records.organization(organization_id), found)
+        found = self._unwritten(organization_id, not_counted(batch, members, known, outcomes), once=once)
         notes = self._scribe(organization_id, received).note([found]) if found else None
         queue: Mapping[int, FailedMeasurement] = notes.queue if notes is not None else {}
-        return Reply(measurements=verdicts(batch, outcomes, queue, range(len(members)))), notes
+        reply = Reply(measurements=verdicts(batch, outcomes, queue, range(len(members))))
+        return reply, () if notes is None else (notes,)
+
+    def _unwritten(self, organization_id: str, found: NotCounted, *, once: bool) -> NotCounted:
+        """What of it is to be written down: with `once` only what was not before."""
+        return unwritten(self._records.organization(organization_id), found) if once and found else found
 
     # ------------------------------------------------------------------------------------------------ gathering
 
@@ -227,7 +281,7 @@ class Intake:
     def _scribe(self, organization_id: str, received: Instant) -> Scribe:
         return Scribe(organization_id, received, self._new_id)
 
-    def _sorted_out(self, organization_id: str, members: Sequence[bytes], received: Instant) -> tuple[Batch, Known]:
+    def _sorted_out(self, organization_id: str, members: Sequence[Member], received: Instant) -> tuple[Batch, Known]:
         known = self._directory.refresh(organization_id)
         batch = self._sort_out(organization_id, members, known, received)
         while batch.strangers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -37,9 +38,9 @@ class Recorder:
             waiting.writing = loop.create_task(self._write_all(organization_id, waiting))
         await kept
 
-    def record_in_thread(self, organization_id: str, notes: Notes) -> None:
+    def record_in_thread(self, organization_id: str, notes: Sequence[Notes]) -> None:
         """The same for a caller that may block."""
-        write(self._records.organization(organization_id), [notes])
+        write(self._records.organization(organization_id), notes)
 
     async def _write_all(self, organization_id: str, waiting: _Waiting) -> None:
         while waiting.notes:

@@ -99,6 +99,13 @@ class Sorter:
             batch.places, batch.uids, batch.candidates = _joined(parts)
         return batch
 
+    def content_of(self, measurement: Measurement) -> str | Rejection:
+        """The digest of what a measurement says, or why it could not count, whosever it is."""
+        checked = self._check(measurement)
+        if isinstance(checked, _Stranger):
+            checked = self._held(measurement)
+        return checked if isinstance(checked, Rejection) else checked.hex()
+
     # ------------------------------------------------------------------------------------------- many at once
 
     def _part(self, form: Form, rows: Sequence[Row], places: list[int], members: Sequence[Member]) -> _Part | None:
@@ -165,13 +172,18 @@ class Sorter:
             return Rejection("undefined_meter", reason, "meter")
         if not measurement.uid and known.config.require_measurement_uid:
             return Rejection("uid_required", "uid: is missing; this organization requires one", "uid")
-        checked = validate(measurement, schema, self.received, self._tolerance)
-        if isinstance(checked, Rejection):
-            return checked
+        held = self._held(measurement)
+        if isinstance(held, Rejection):
+            return held
         if measurement.account not in known.accounts:
             code = measurement.account
             return known.refused.get(code) or account_code_fault(code) or _Stranger(code)
-        return checked.content
+        return held
+
+    def _held(self, measurement: Measurement) -> bytes | Rejection:
+        """The same of a measurement of a meter there is, whatever its account."""
+        checked = validate(measurement, self.known.schemas[measurement.meter], self.received, self._tolerance)
+        return checked if isinstance(checked, Rejection) else checked.content
 
     def _give_uid(self, batch: Batch, place: int) -> str:
         batch.generated.add(place)

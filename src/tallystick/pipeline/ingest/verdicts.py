@@ -12,6 +12,8 @@ from tallystick.core.measurement_reading import read_measurement
 from tallystick.errors import Rejection
 from tallystick.pipeline.ingest.claim import Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Repeated
+from tallystick.pipeline.ingest.identities import CODE as UNMAPPED
+from tallystick.pipeline.ingest.identities import WAITING, Waiter, describe
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.sorting import Batch, Member
 from tallystick.pipeline.ingest.tally import meter_named
@@ -21,7 +23,8 @@ CONFLICT_REASON = "uid: counted before with other content; the first stays and t
 
 
 class Verdict(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
-    """What became of one measurement: accepted, duplicate, conflict or rejected (then `code` and `reason` say why).
+    """What became of one measurement: accepted, duplicate, conflict or rejected (then `code` and `reason` say
+    why); or waiting, for an account that has its identity.
 
     `uid_generated`: the measurement had none and was given this one. `failed_measurement_id`: where it waits.
     """
@@ -84,22 +87,40 @@ def verdicts(
                 told[at] = replace(told[at], uid_generated=True)
     if not batch.bad:
         return told
-    rejected = [_rejected(bad, batch, queue.get(bad.place), indices[bad.place]) for bad in batch.bad]
-    by_place = dict(zip(batch.places, told, strict=True)) | dict(
-        zip((bad.place for bad in batch.bad), rejected, strict=True)
-    )
+    by_place = dict(zip(batch.places, told, strict=True)) | {
+        bad.place: rejected(bad, queue.get(bad.place), indices[bad.place], generated=bad.place in batch.generated)
+        for bad in batch.bad
+    }
     return [by_place[place] for place in range(len(indices))]
 
 
-def _rejected(bad: Failed, batch: Batch, waits: FailedMeasurement | None, index: int) -> Verdict:
+def rejected(bad: Failed, waits: FailedMeasurement | None, index: int, *, generated: bool) -> Verdict:
+    """The verdict on a member that was rejected; `generated`: its uid is one that it was given."""
     assert bad.rejection is not None
     return Verdict(
         index=index,
         uid=bad.uid,
         verdict=REJECTED,
-        uid_generated=bad.place in batch.generated,
+        uid_generated=generated,
         code=bad.rejection.code,
         reason=bad.rejection.reason,
         field=bad.rejection.field,
         failed_measurement_id=None if waits is None else waits.id,
+    )
+
+
+def set_aside(waiter: Waiter, *, waits: bool) -> Verdict:
+    """The verdict on a member whose identity is nobody's: it waits, or conflicts with what waits under its uid."""
+    uid = waiter.usage.uid
+    if not waits:
+        reason = "uid: waits already with other content; the first stays and this one is not counted"
+        return Verdict(waiter.place, uid, Outcome.CONFLICT, code=Outcome.CONFLICT.value, reason=reason, field="uid")
+    return Verdict(
+        waiter.place,
+        uid,
+        WAITING,
+        uid_generated=waiter.generated,
+        code=UNMAPPED,
+        reason=describe(waiter),
+        field="identity",
     )

@@ -54,6 +54,8 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "event": ("event_name", "event_type", "account_id", "resource_id", "uid"),
     "failedmeasurement": ("status", "code", "meter", "uid", "grouped"),
     "failedgroup": ("code", "meter"),
+    "unmappedusage": ("identity", "meter"),
+    "unmappedidentity": ("type",),
     "replayjob": ("group_id", "active"),
     "statement": ("bill_id",),
     "statementjob": ("bill_id", "status", "active"),
