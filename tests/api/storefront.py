@@ -193,6 +193,21 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "columns": {"ts": "ts"},
         "measures": [{"meter": "traffic", "field": "bytes"}],
     },
+    "/eventmappings": lambda ids: {
+        "name": "Files stored",
+        "code": "files-stored",
+        "type": "file.stored",
+        "meterId": ids["/meters"],
+        "account": "customer",
+        "fields": {"bytes": "size", "region": "region", "file": "name"},
+    },
+    "/eventsources": lambda _: {"name": "Gateway", "code": "gateway", "form": "CLOUDEVENTS"},
+    "/identities": lambda ids: {
+        "type": "workspace",
+        "value": "w-17",
+        "sensitive": False,
+        "accountId": ids["/accounts"],
+    },
     "/latepolicies": lambda ids: {"meterId": ids["/meters"], "allowanceMinutes": 60},
     "/bespokenotes": lambda ids: {
         "termKind": "DISCOUNT",

@@ -322,6 +322,7 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         "/bills/{id}/hold": b'{"note":"look at it"}',
         "/bills/{id}/release": b'{"reason":"GROWTH"}',
         "/failedmeasurements/{id}/replay": b"{}",
+        "/eventsources/{id}/secret": b"{}",
         "/reconciliationruns/{id}/correction": b'{"reason":"To agree with the log"}',
         "/accounts/{id}/enddatebillingentities": ENDED,
         "/contracts/{id}/enddatebillingentities": ENDED,

@@ -119,9 +119,19 @@ def renew(call: Call, body: SecretRequest) -> SecretReply:
 
 
 def _past_the_routes(*_: object) -> object:
-    raise AssertionError("the server takes events past the routes")
+    raise Refusal("not_found", "path: events are sent to it as it is published")
 
 
+# What each form is called, and the answer to it where that is ours to choose.
+RECEIVED: tuple[tuple[EventForm, str, type | None], ...] = (
+    (EventForm.CLOUDEVENTS, "CloudEvents 1.0: structured, batched or binary", EventsReply),
+    (EventForm.PLAIN, "plain JSON: an object, an array or one on each line", EventsReply),
+    (EventForm.SEGMENT, "calls of Segment", EventsReply),
+    (EventForm.RUDDERSTACK, "calls of RudderStack", EventsReply),
+    (EventForm.POSTHOG, "events of PostHog", EventsReply),
+    (EventForm.DATADOG, "series of Datadog, v1 or v2; the address may go on as Datadog's own does", None),
+    (EventForm.OTLP, "metrics of OpenTelemetry (OTLP/HTTP JSON); the address may go on with /v1/metrics", None),
+)
 _TAG = "Usage events"
 _FILTERS = {"ids": BY_IDS, "codes": BY_CODES}
 ROUTES = (
@@ -147,14 +157,17 @@ ROUTES = (
         reply=SecretReply,
     ),
     *Crud(noun=EVENT_SOURCES, path="/eventsources", tag=_TAG, where=by_ids_and_codes, filters=_FILTERS).routes(),
-    Route(
-        method="POST",
-        path="/receive/{form}",
-        run=_past_the_routes,
-        summary="Send usage events of a form, such as cloudevents, plain, segment, posthog, datadog or otlp",
-        tag=_TAG,
-        scope=SCOPE,
-        reply=EventsReply,
+    *(
+        Route(
+            method="POST",
+            path=f"/receive/{form.lower()}",
+            run=_past_the_routes,
+            summary=f"Send usage events as {told}",
+            tag=_TAG,
+            scope=SCOPE,
+            reply=reply,
+        )
+        for form, told, reply in RECEIVED
     ),
     Route(
         method="POST",

@@ -8,7 +8,6 @@ import msgspec
 
 from tallystick.api.crud import IDS, PAGING, Crud, where_of
 from tallystick.api.routing import Call, Paged, Route, struct_page
-from tallystick.control.desk import ID
 from tallystick.control.identities import IDENTITIES, get_unmapped, list_unmapped, list_waiting
 from tallystick.core.entity import EntityCode, Id, Name, Value
 from tallystick.core.identity import (
@@ -85,12 +84,12 @@ def identity_hash(call: Call, type: str, value: str) -> str:
 
 def _known_by(call: Call, body: IdentityRequest) -> tuple[str, str | None, str | None]:
     """The hash, and what is known of the value in words."""
+    before = _before(call)
     if body.value is not None:
         found = identity_hash(call, body.type, body.value)
         if body.hash not in {None, found}:
             raise Refusal("invalid_request", "hash: is not that of the value; send one of them", field="hash")
         return found, body.value, hint_of(body.value)
-    before = _before(call)
     if before is not None and body.type == before.type and body.hash in {None, before.hash}:
         if not body.sensitive and before.value is None:
             raise Refusal("invalid_request", "value: is not kept of a secret; send it to have it shown", field="value")
@@ -110,9 +109,8 @@ def _of_what_waits(records: OrganizationRecords, type: str, hash: str) -> tuple[
 
 
 def _before(call: Call) -> Identity | None:
-    named = call.path.get("id", "")
-    found = call.records.get(Identity, named) if ID.fullmatch(named) else None
-    return None if found is None else found.value
+    """The identity that an update is of; Refusal `not_found`."""
+    return IDENTITIES.retrieve(call.records, call.path["id"]).value if "id" in call.path else None
 
 
 def _where(call: Call) -> Where:

@@ -18,15 +18,14 @@ from tallystick.api.dispatch import failure
 from tallystick.api.door import Door
 from tallystick.api.event_mappings import SCOPE, EventsReply
 from tallystick.app import App
-from tallystick.control.desk import ID
-from tallystick.control.event_sources import live_secrets
+from tallystick.control.event_sources import EVENT_SOURCES, live_secrets
 from tallystick.core import wire
-from tallystick.core.event_source import EventSource, presented, proven
+from tallystick.core.event_source import presented, proven
 from tallystick.core.usage_event import EventForm
 from tallystick.errors import Refusal
 from tallystick.pipeline.usage_events import REJECTED, EventVerdict
 
-RECEIVE = re.compile(r"/organizations/([^/]+)/(?:receive/([a-z]+)|eventsources/([^/]+)/receive)(/[a-z0-9/]+)?/?")
+RECEIVE = re.compile(r"/organizations/([^/]+)/(?:receive/([^/]+)|eventsources/([^/]+)/receive)(/.+?)?/?")
 MAX_UNPACKED = 5_242_880  # bytes: what Datadog's own intake takes unpacked
 # What senders put behind the address that they are given.
 BEHIND: Mapping[EventForm, tuple[str, ...]] = {
@@ -133,18 +132,14 @@ def _admit(app: App, door: Door, delivery: Delivery, body: bytes) -> EventForm:
 
 
 def _admit_source(app: App, delivery: Delivery, body: bytes) -> EventForm:
-    """One message for every way it can be wrong, so that nobody finds out which sources there are."""
-    assert delivery.source_id is not None, "it names its source"
-    wrong = Refusal("forbidden", "there is no such event source, or its secret is another, or it is not enabled")
-    if app.records.find_organization(delivery.organization_id) is None or not ID.fullmatch(delivery.source_id):
-        raise wrong
+    """The form that a source sends, once it is proven to be that source."""
+    if app.records.find_organization(delivery.organization_id) is None:
+        raise Refusal("forbidden", f"there is no access to the organization {delivery.organization_id[:40]!r}")
     records = app.records.organization(delivery.organization_id)
-    source = records.get(EventSource, delivery.source_id)
-    if source is None or not source.value.enabled:
-        raise wrong
-    secrets = live_secrets(records, app.vault, source.id, app.clock.now())
+    source = EVENT_SOURCES.retrieve(records, delivery.source_id or "")
+    secrets = live_secrets(records, app.vault, source.id, app.clock.now()) if source.value.enabled else []
     if not proven(secrets, delivery.headers, presented(delivery.headers, _basic(delivery.headers)), body):
-        raise wrong
+        raise Refusal("forbidden", "the event source has another secret, or none, or is not enabled")
     return source.value.form
 
 

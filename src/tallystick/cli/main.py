@@ -19,10 +19,12 @@ from tallystick.cli import (
     correction,
     demo,
     doctor,
+    event_mapping,
     exceptions,
     explain,
     forecast,
     hold,
+    identity,
     insight,
     job,
     late,
@@ -56,6 +58,9 @@ app.add_typer(user.app, name="user")
 app.command("import")(measurements.import_)
 app.command("measurement")(measurement.measurement)
 app.add_typer(account.app, name="account")
+app.add_typer(identity.app, name="identity")
+app.add_typer(event_mapping.app, name="event-mapping")
+app.add_typer(event_mapping.sources, name="event-source")
 app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")
 bill_proofs.add_to(bill.app)
