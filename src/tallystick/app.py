@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from tallystick.core.integration import Destination
 from tallystick.core.period import Instant
 from tallystick.core.public_address import read_allowed
+from tallystick.integrations.export_stores import ExportStores
 from tallystick.integrations.guarded_http import GuardedHttp, Limits
 from tallystick.integrations.usage_feeds import OutsideFeeds
 from tallystick.integrations.webhook import Webhooks
@@ -19,6 +20,7 @@ from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.pipeline.usage_events import EventIntake
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
+from tallystick.ports.exports import Snapshots, Targets
 from tallystick.ports.feeds import Feeds
 from tallystick.ports.handover import Performer, Vault
 from tallystick.ports.outside import Outside
@@ -78,6 +80,8 @@ class App:
     outside: Outside
     webhooks: WebhookSender
     performers: Mapping[Destination, Performer]
+    snapshots: Snapshots
+    targets: Targets
     jobs: SimpleQueue[JobToRun] = field(default_factory=SimpleQueue)
 
     def close(self) -> None:
@@ -144,4 +148,6 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         outside=outside,
         webhooks=webhooks,
         performers={Destination.WEBHOOK: webhooks},
+        snapshots=records,
+        targets=ExportStores(vault=vault, outside=outside, directory=settings.export_folder),
     )

@@ -14,6 +14,7 @@ VARIABLE = "TALLYSTICK_FAILPOINT"
 
 BILLS = "bills: "  # before the steps of a bill job
 HAND_OVER = ("outbox.", "handover.")  # before the steps of handing over
+EXPORTS = "exports."  # before the steps of an export
 
 POINTS = {
     "journal.written": "An append is in the file and not yet synced.",
@@ -39,6 +40,10 @@ POINTS = {
     "handover.started": "A run is kept as started; nothing has left the house.",
     "handover.performed": "What a run hands over is there; how it went is not kept.",
     "handover.kept": "How a run went is kept.",
+    "exports.part written": "A file of an export is on disk; the job does not know of it.",
+    "exports.part kept": "The job knows of its files so far, and where to go on.",
+    "exports.part delivered": "A file is at its destination; the job does not know.",
+    "exports.manifest delivered": "A destination has all of an export; the job does not know.",
 }
 
 _armed: dict[str, int] = {}  # the place → how many times it is yet to be reached

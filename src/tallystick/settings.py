@@ -36,6 +36,7 @@ MEANINGS = {
     "source_dir": "Directory of files that are read as sources, a folder for each organisation by its id; or empty.",
     "sql_sources": "JSON file, for its owner only, of databases that sources may ask; or empty.",
     "source_hosts": "Hosts that sources of usage may connect to, such as kafka.example:9092,*.store.example; or empty.",
+    "export_dir": "Directory that exports may be put into, a folder for each organisation by its id; or empty.",
     "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
     "delivery_days": "How long attempts to deliver to webhooks are kept, in days.",
     "webhook_failure_days": "After how many days without any success a webhook is switched off.",
@@ -71,6 +72,7 @@ class Settings:
     source_dir: str = ""
     sql_sources: str = ""
     source_hosts: str = ""
+    export_dir: str = ""
     outgoing_allow: str = ""
     delivery_days: int = 28
     webhook_failure_days: int = 5
@@ -90,6 +92,11 @@ class Settings:
     def source_folder(self) -> Path | None:
         """The operator's directory of files that are read as second sources, if there is one."""
         return Path(self.source_dir).absolute() if self.source_dir else None
+
+    @property
+    def export_folder(self) -> Path | None:
+        """The operator's directory for LOCAL destinations of exports, if there is one."""
+        return Path(self.export_dir).absolute() if self.export_dir else None
 
     @property
     def databases(self) -> Path | None:

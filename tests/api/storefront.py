@@ -232,6 +232,16 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "externalId": "cus_1",
         "integrationConfigId": ids["/integrationconfigs"],
     },
+    "/dataexports/destinations": lambda _: {
+        "bucketName": "acme-exports",
+        "iamRoleArn": "arn:aws:iam::922609978421:role/exports",
+    },
+    "/dataexports/schedules": lambda ids: {
+        "sourceType": "USAGE",
+        "timePeriod": "PREVIOUS_YEAR",
+        "cronExpression": "0 0 1 1 *",
+        "destinationIds": [ids["/dataexports/destinations"]],
+    },
     "/serviceusers": lambda _: {"name": "reader", "scopes": ["config:retrieve"]},
 }
 

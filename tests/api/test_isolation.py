@@ -86,6 +86,7 @@ class Estate:
             "/failedmeasurementgroups": read(http.get("/failedmeasurementgroups"))["data"][0]["id"],
             "/replayjobs": self.replay_job(),
             "/simulations": self.simulation(),
+            "/dataexports/jobs": self.export_job(),
             **self.catalog_versions(),
             **rollouts(http, store.ids),
             **self.correction(store),
@@ -157,6 +158,12 @@ class Estate:
         email = f"ann@{self.tenant.id}.example"
         wanted = {"email": email, "firstName": "Ann", "lastName": "Lee"}
         return str(read(send(self.http, "POST", "/invitations", wanted))["id"])
+
+    def export_job(self) -> str:
+        """An export of accounts, made."""
+        body = {"sourceType": "OPERATIONAL", "operationalDataTypes": ["ACCOUNTS"]}
+        id_ = read(send(self.http, "POST", "/dataexports/adhoc", body))["jobId"]
+        return str(finished(self.http, {"id": id_, "status": "PENDING"}, "/dataexports/jobs")["id"])
 
     def simulation(self) -> str:
         """What January would come to as things are."""
@@ -258,7 +265,7 @@ def measurement(uid: str, quantity: int, ts: str = DAY) -> dict[str, object]:
 
 def finished(http: httpx.Client, job: dict[str, Any], noun: str = "/billjobs") -> dict[str, Any]:
     until = time.monotonic() + 30
-    while job["status"] not in {"COMPLETE", "CANCELLED"}:
+    while job["status"] not in {"COMPLETE", "CANCELLED", "SUCCEEDED"}:
         assert time.monotonic() < until, job
         time.sleep(0.05)
         job = read(http.get(f"{noun}/{job['id']}"))

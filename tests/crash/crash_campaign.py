@@ -22,7 +22,7 @@ from crash_oracle import BILLED_MONTH, PRICE, Expected, Reader, compare, read_lo
 from crash_sender import Address, Pace, Sender
 
 from tallystick.cli.launch import HOST, free_port
-from tallystick.failpoints import BILLS, HAND_OVER, POINTS, VARIABLE
+from tallystick.failpoints import BILLS, EXPORTS, HAND_OVER, POINTS, VARIABLE
 from tenant import Tenant, new_tenant
 
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ START_SECONDS = 180  # on a machine that does much else, starts are slow
 STEADY = Pace()
 ALIVE_SECONDS = 0.4  # how long a server lives at most that is killed at a random time
 # The places on the way of measurements and bills; those of the hand-over have a test of their own.
-PLACES = [name for name in POINTS if not name.startswith(HAND_OVER)]
+PLACES = [name for name in POINTS if not name.startswith((*HAND_OVER, EXPORTS))]
 SETTINGS = {
     "TALLYSTICK_SEGMENT_BYTES": "100000",
     "TALLYSTICK_PROJECT_ROWS": "2000",

@@ -255,3 +255,25 @@ def test_two_processes_on_postgresql_write_one_after_the_other(records_url: str,
         taken = sorted(number for numbers in pool.map(take, range(4)) for number in numbers)
     other.close()
     assert taken == list(range(1, 81))
+
+
+def test_what_is_held_still_is_as_it_was_and_keeps_nobody_from_writing(
+    records: SqlRecords, organization: SqlOrganization
+) -> None:
+    (old,) = keep(organization, account("old"))
+    with organization.transaction() as write:
+        write.put_documents("bill", [bill("a")])
+    with records.still(organization.organization_id) as held:
+        with organization.transaction() as write:
+            write.replace(changed(old, account("renamed")))
+            write.insert(entity(account("new")))
+            write.put_documents("bill", [bill("b")])
+        assert list(held.every(Account)) == [old]
+        assert held.by_code(Account, "new") is None
+        assert held.documents("bill", DocumentWhere(), Page()).rows == (bill("a"),)
+        assert held.remembered("accounts", lambda read: len(list(read.every(Account)))) == 1
+        with pytest.raises(AssertionError, match="only read"):
+            held.transaction()
+    assert len(list(organization.every(Account))) == 2
+    with records.still(organization.organization_id) as held:
+        assert len(list(held.every(Account))) == 2, "what is held next is as it is then"

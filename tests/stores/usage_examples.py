@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+import pyarrow as pa
+
 from tallystick.core.aggregation import Correlation, EventBounds, Measured, Method, Question
 from tallystick.core.period import Instant, stretch
 from tallystick.ports import (
@@ -20,6 +22,7 @@ from tallystick.ports import (
     UsageRow,
     UsageStore,
 )
+from tallystick.ports.usage import UsageRun
 
 EVERYTHING = 2**63  # a journal position above all
 D = Decimal
@@ -124,6 +127,12 @@ class Tenant:
 
     def count(self, query: UsageQuery) -> int:
         return self.store.organization(self.id).count(query)
+
+    def meters(self) -> list[str]:
+        return self.store.organization(self.id).meters()
+
+    def columns(self, run: UsageRun) -> pa.Table:
+        return self.store.organization(self.id).columns(run)
 
 
 ACCOUNT = UsageGroup(by="ACCOUNT")

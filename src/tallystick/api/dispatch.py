@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +13,14 @@ from litestar import Request
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
-from litestar.response import Response
+from litestar.response import Response, Stream
 from litestar.types import Empty
 
 from tallystick.api.door import Door
 from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OpenCall, OpenRoute
-from tallystick.api.routing import SIGNED_IN, Call, Raw, Route
+from tallystick.api.routing import SIGNED_IN, Call, Raw, Route, Streamed
 from tallystick.control.organization_config import OPERATOR
 from tallystick.core import wire
 from tallystick.errors import CODES, Code, Family, Refusal
@@ -43,12 +43,13 @@ INTERNAL = ErrorReply(
 )
 
 Answer = tuple[int, dict[str, str], bytes]
+Sent = Answer | tuple[int, dict[str, str], Iterator[bytes]]
 
 
 def organization_handler(app: App, door: Door, route: Route) -> HTTPRouteHandler:
     """The Litestar handler of a route under /organizations/{orgId}."""
 
-    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
         raw = await request.body()
         return await answered(partial(_run, app, door, route, request, raw))
 
@@ -58,10 +59,10 @@ def organization_handler(app: App, door: Door, route: Route) -> HTTPRouteHandler
 def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
     """The Litestar handler of a route outside the organisations."""
 
-    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
         body = await request.body()
 
-        def run() -> Answer:
+        def run() -> Sent:
             call = OpenCall(
                 app, app.clock.now(), dict(request.headers), body, query_string(request.scope["query_string"])
             )
@@ -74,7 +75,7 @@ def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
     return _handler(route.method, route.path, handle, None)
 
 
-def guarded(work: Callable[[], Answer]) -> Answer:
+def guarded(work: Callable[[], Sent]) -> Sent:
     """Run, and turn every way it can fail into an answer."""
     try:
         return work()
@@ -117,14 +118,16 @@ def _handler(method: str, path: str, handle: Callable[..., Any], most: int | Non
     return handler
 
 
-async def answered(work: Callable[[], Answer]) -> Response[bytes]:
+async def answered(work: Callable[[], Sent]) -> Response[Any]:
     """The response to a request, whose work is done in a thread."""
     status, headers, body = await asyncio.get_running_loop().run_in_executor(THREADS, guarded, work)
     media_type = headers.pop("content-type", JSON)
+    if not isinstance(body, bytes):
+        return Stream(body, status_code=status, headers=headers, media_type=media_type)
     return Response(body, status_code=status, headers=headers, media_type=media_type)
 
 
-def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], raw: bytes) -> Answer:
+def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], raw: bytes) -> Sent:
     path: Mapping[str, str] = request.path_params
     query = query_string(request.scope["query_string"])
     now = app.clock.now()
@@ -154,11 +157,12 @@ def _run(app: App, door: Door, route: Route, request: Request[Any, Any, Any], ra
     request_id = request_id_of(request.headers)
     with acting(Origin(actor=actor, at=now, request_id=request_id)):
         result = route.run(call) if route.body is None else route.run(call, wire.decode_sent(route.body, raw))
-    status, headers, body = _success(result)
-    return status, {**headers, REQUEST_ID: request_id}, body
+    sent = _success(result)
+    sent[1][REQUEST_ID] = request_id
+    return sent
 
 
-def _success(result: object) -> Answer:
+def _success(result: object) -> Sent:
     if isinstance(result, Raw):
         headers = {"content-type": result.media_type}
         if result.file_name is not None:
@@ -166,4 +170,7 @@ def _success(result: object) -> Answer:
         if result.warning is not None:
             headers["tallystick-warning"] = result.warning
         return 200, headers, result.body
+    if isinstance(result, Streamed):
+        disposition = f'attachment; filename="{result.file_name}"'
+        return 200, {"content-type": result.media_type, "content-disposition": disposition}, result.parts
     return 200, {}, wire.encode(result)

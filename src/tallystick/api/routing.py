@@ -6,7 +6,7 @@ into Litestar handlers that run them in a thread; `openapi.py` turns them into t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,15 @@ class Raw:
     media_type: str
     file_name: str | None = None
     warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A download that is sent as it is read; nothing can be refused once it has begun."""
+
+    parts: Iterator[bytes]
+    media_type: str
+    file_name: str
 
 
 def entity_reply(entity: Entity[Any]) -> dict[str, object]:

@@ -219,8 +219,11 @@ class Front:
                 await _turn_away(scope, send, problem)
                 return
 
+            left = [body]
+
             async def whole() -> MutableMapping[str, Any]:
-                return {"type": "http.request", "body": body, "more_body": False}
+                """The body, once; then what comes is that the client goes away, which ends what is streamed."""
+                return {"type": "http.request", "body": left.pop(), "more_body": False} if left else await receive()
 
             await self._routed(scope, whole, send)  # type: ignore[arg-type]  # Litestar's own ASGI types are narrower
 

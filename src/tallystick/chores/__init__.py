@@ -8,6 +8,7 @@ from tallystick.chores.anomalies import anomalies
 from tallystick.chores.asked_for import CORRECTIONS, REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
+from tallystick.chores.exports import exports
 from tallystick.chores.feeding import feeding
 from tallystick.chores.files import measurement_files_chore
 from tallystick.chores.handing_over import handing_over
@@ -33,6 +34,7 @@ def every_chore() -> tuple[Chore, ...]:
         spend_alerts(),
         anomalies(),
         reconciliations(),
+        exports(),
         measurement_files_chore(),
         feeding(),
         SEALS,

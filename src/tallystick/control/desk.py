@@ -20,6 +20,7 @@ from tallystick.core.contract import Contract
 from tallystick.core.counter_types import Counter
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity, Value, wire_name
+from tallystick.core.export_types import ExportDestination
 from tallystick.core.lookup_types import LookupTable
 from tallystick.core.meter import Meter
 from tallystick.core.period import Instant
@@ -74,6 +75,7 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "plan_ids": Plan,
     "revenue_product_ids": Product,
     "funding_type_ids": TransactionType,
+    "destination_ids": ExportDestination,
 }
 
 # What else a reference may name.
@@ -148,6 +150,8 @@ LABELS: Mapping[str, str] = {
     "identity": "identity",
     "eventmapping": "event mapping",
     "eventsource": "event source",
+    "exportdestination": "export destination",
+    "exportschedule": "export schedule",
 }
 
 

@@ -12,6 +12,7 @@ from tallystick.core import wire
 from tallystick.core.anomaly import FOUND as ANOMALY_FOUND
 from tallystick.core.bill_hold import HELD, RELEASED
 from tallystick.core.event import Event
+from tallystick.core.export_job import EVENT_NAME as EXPORT_FAILED
 from tallystick.core.ingest_failure import EVENT_NAME
 from tallystick.core.paid_state import EVENT_FIELDS as PAYMENT_FIELDS
 from tallystick.core.paid_state import EVENT_NAMES as PAYMENT_EVENTS
@@ -65,6 +66,13 @@ EVENT_FIELDS: dict[str, dict[str, str]] = {
         "new.webhookId": "String",
         "new.name": "String",
         "new.url": "String",
+        "new.reason": "String",
+    },
+    EXPORT_FAILED: {
+        "new.jobId": "String",
+        "new.scheduleId": "String",
+        "new.sourceType": "String",
+        "new.exportFileFormat": "String",
         "new.reason": "String",
     },
     HELD: {"new.billId": "String", "new.accountId": "String", "new.heldBy": "String", "new.reason": "String"},

@@ -68,7 +68,7 @@ def query_usage(records: OrganizationRecords, usage: OrganizationUsage, request:
         found, token = page_of_rows(usage, query)
         return UsageResult(raw_rows(records, found), token is not None, token)
     answers = usage.query(query)
-    return UsageResult(_grouped_rows(records, meters, query, answers[: request.limit]), len(answers) > request.limit)
+    return UsageResult(grouped_rows(records, meters, query, answers[: request.limit]), len(answers) > request.limit)
 
 
 def checked_query(records: OrganizationRecords, request: UsageRequest) -> tuple[UsageQuery, dict[str, Entity[Meter]]]:
@@ -237,18 +237,12 @@ def _require_all(records: OrganizationRecords, of: type[V], named: dict[str, str
     return found
 
 
-def _grouped_rows(
+def grouped_rows(
     records: OrganizationRecords, meters: dict[str, Entity[Meter]], query: UsageQuery, answers: list[UsageAnswer]
 ) -> list[dict[str, object]]:
+    """Answers of a query with columns as rows under the keys of `row_keys`; accounts have their codes too."""
     codes = _account_codes(records, answers, query)
-    group_keys = _group_keys(meters, query.groups)
-    several = len({column.meter_id for column in query.columns}) > 1
-    keys = [
-        f"{meters[column.meter_id].value.code}.{column.field}.{column.function}"
-        if several
-        else f"{column.field}.{column.function}"
-        for column in query.columns
-    ]
+    group_keys, keys = row_keys(meters, query)
     rows: list[dict[str, object]] = []
     for answer in answers:
         row: dict[str, object] = {}
@@ -260,6 +254,18 @@ def _grouped_rows(
             row[key] = None if measured is None else _number(column, *measured)
         rows.append(row)
     return rows
+
+
+def row_keys(meters: dict[str, Entity[Meter]], query: UsageQuery) -> tuple[list[str], list[str]]:
+    """What rows call the groups and the columns of a query."""
+    several = len({column.meter_id for column in query.columns}) > 1
+    keys = [
+        f"{meters[column.meter_id].value.code}.{column.field}.{column.function}"
+        if several
+        else f"{column.field}.{column.function}"
+        for column in query.columns
+    ]
+    return _group_keys(meters, query.groups), keys
 
 
 def _group_keys(meters: dict[str, Entity[Meter]], groups: tuple[UsageGroup, ...]) -> list[str]:

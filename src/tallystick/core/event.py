@@ -35,6 +35,7 @@ def sort_stamp(moment: Instant) -> str:
 # The events whose name does not say what they are about: the noun of the entity that `resource_id` names.
 _ABOUT: Mapping[str, str] = {
     "billing.bill.failed": "billjob",
+    "dataexport.job.failure": "exportjob",
     "ingest.validation.failure": "measurement",
     "reconciliation.run.failed": "reconciliationrun",
 }

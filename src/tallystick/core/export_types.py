@@ -155,6 +155,11 @@ class ExportDestination(Value, frozen=True, kw_only=True):
             raise ValueError("prefix: must be names joined by single slashes, none of them '.' or '..'")
 
 
+def sealed_for(destination_id: str) -> str:
+    """What the secret of a destination is sealed for."""
+    return f"exportdestination/{destination_id}"
+
+
 class ExportSelection(Value, frozen=True, kw_only=True):
     """What both schedules and single exports say of what is exported, and how."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+import pyarrow as pa
+
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.period import Instant
 from tallystick.core.running import Collected
@@ -17,6 +19,7 @@ from tallystick.ports.usage import (
     UsageAnswer,
     UsageQuery,
     UsageRow,
+    UsageRun,
 )
 
 
@@ -63,3 +66,9 @@ class PassedOn:
 
     def count(self, query: UsageQuery) -> int:
         return self._usage.count(query)
+
+    def meters(self) -> list[str]:
+        return self._usage.meters()
+
+    def columns(self, run: UsageRun) -> pa.Table:
+        return self._usage.columns(run)

@@ -172,6 +172,8 @@ class UsageQuery:
     before: UsagePlace | None = None
     greatest_first: bool = False  # by the total of the first column, not by the groups
     withdrawn: bool | None = False  # only what counts; True for only what was withdrawn, None for both
+    accounts_from: str | None = None  # only accounts with ids at or above it …
+    accounts_until: str | None = None  # … and below it
 
 
 def at_positions(positions: tuple[int, ...]) -> UsageQuery:
@@ -189,6 +191,19 @@ def at_positions(positions: tuple[int, ...]) -> UsageQuery:
         positions=positions,
         withdrawn=None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRun:
+    """Measurements of one meter in the order of account, time and position: at most `most` after a place, if any.
+
+    `query` says which, its limit and what it says of lists aside. With `as_text` numbers are plain text."""
+
+    query: UsageQuery
+    meter_id: str
+    most: int
+    after: tuple[str, Instant, int] | None = None
+    as_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +328,14 @@ class OrganizationUsage(Protocol):
 
     def count(self, query: UsageQuery) -> int:
         """How many measurements a query finds, whatever its columns, groups and limit."""
+
+    def meters(self) -> list[str]:
+        """The ids of the meters that measurements with fields have come for, in order."""
+
+    def columns(self, run: UsageRun) -> pa.Table:
+        """Measurements as columns: `account`, `uid`, `position`, `ts`, `ets`, `received`, `extra`, and `n.` or `t.` and
+        the code for each field that any measurement of the meter had as a number or a text. Numbers are
+        decimal128(38, 18), times are in microseconds and in UTC."""
 
 
 class UsageStore(Protocol):

@@ -10,10 +10,13 @@ from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
 
+import pyarrow as pa
+
 from tallystick.core import wire
 from tallystick.core.aggregation import Measured, Method, Question
 from tallystick.core.field_condition import holds
 from tallystick.core.period import Instant, stretch
+from tallystick.core.quantity import plain
 from tallystick.core.running import VALUE_BYTES, Collected
 from tallystick.core.set_hash import SetHash
 from tallystick.core.time_group import TimeFrequency, group_start
@@ -28,10 +31,14 @@ from tallystick.ports import (
     UsageRow,
     Withdrawn,
 )
-from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared, UsageRun
 from tallystick.stores import plain_aggregation, plain_lineage
 
 GroupValue = str | Instant | None
+
+
+_TIME = pa.timestamp("us", "UTC")
+_NUMBER = pa.decimal128(38, 18)
 
 
 class MemoryUsage:
@@ -181,6 +188,32 @@ class MemoryOrganizationUsage:
         """See ports.OrganizationUsage."""
         return sum(1 for _ in self._found(query))
 
+    def meters(self) -> list[str]:
+        """See ports.OrganizationUsage."""
+        return sorted({row.meter_id for row in self._store.rows(self._organization_id) if row.numbers or row.texts})
+
+    def columns(self, run: UsageRun) -> pa.Table:
+        """See ports.OrganizationUsage."""
+        own = [row for row in self._store.rows(self._organization_id) if row.meter_id == run.meter_id]
+        found = sorted((row for row in self._found(run.query) if row.meter_id == run.meter_id), key=_in_order)
+        rows = [row for row in found if run.after is None or _in_order(row) > run.after][: run.most]
+        table: dict[str, pa.Array] = {
+            "account": pa.array([row.account_id for row in rows], pa.string()),
+            "uid": pa.array([row.uid for row in rows], pa.string()),
+            "position": pa.array([row.position for row in rows], pa.uint64()),
+            "ts": pa.array([row.ts for row in rows], _TIME),
+            "ets": pa.array([row.ets for row in rows], _TIME),
+            "received": pa.array([row.received for row in rows], _TIME),
+            "extra": pa.array([row.extra for row in rows], pa.string()),
+        }
+        for code in dict.fromkeys(code for row in own for code in row.numbers):
+            numbers = [row.numbers.get(code) for row in rows]
+            texts = [None if number is None else plain(number) for number in numbers]
+            table[f"n.{code}"] = pa.array(texts, pa.string()) if run.as_text else pa.array(numbers, _NUMBER)
+        for code in dict.fromkeys(code for row in own for code in row.texts):
+            table[f"t.{code}"] = pa.array([row.texts.get(code) for row in rows], pa.string())
+        return pa.table(table)
+
     def _found(self, query: UsageQuery) -> Iterator[UsageRow]:
         period = stretch(query.start, query.end)
         return (
@@ -189,6 +222,8 @@ class MemoryOrganizationUsage:
             if period.start <= row.ts < period.end
             and (query.meter_ids is None or row.meter_id in query.meter_ids)
             and (query.account_ids is None or row.account_id in query.account_ids)
+            and (query.accounts_from is None or row.account_id >= query.accounts_from)
+            and (query.accounts_until is None or row.account_id < query.accounts_until)
             and (query.up_to is None or row.position <= query.up_to)
             and query.withdrawn in {None, _is_out(row, query.up_to)}
             and (query.positions is None or row.position in query.positions)
@@ -196,6 +231,10 @@ class MemoryOrganizationUsage:
             and all(row.texts.get(each.field) in each.values for each in query.filters if each.meter_id == row.meter_id)
             and all(_meets(row, each) for each in query.conditions if each.meter_id == row.meter_id)
         )
+
+
+def _in_order(row: UsageRow) -> tuple[str, Instant, int]:
+    return (row.account_id, row.ts, row.position)
 
 
 def _is_out(row: UsageRow, up_to: int | None) -> bool:

@@ -13,9 +13,10 @@ from usage_examples import ACCOUNT, D, Tenant, ask, column, dimension, time_grou
 
 from effort import drawing
 from tallystick.core.aggregation import Correlation, Method, Question
-from tallystick.core.period import stretch
+from tallystick.core.period import Instant, stretch
 from tallystick.core.time_group import TimeFrequency
 from tallystick.ports import UsageFilter, UsageGroup, UsageQuery, UsageRow
+from tallystick.ports.usage import UsageRun
 from tallystick.stores.memory import MemoryUsage
 from tallystick.stores.usage_clickhouse import ClickHouseUsage
 
@@ -198,3 +199,28 @@ def test_any_usage_query(columns: ClickHouseUsage, rows: list[UsageRow], query: 
     here = both(columns, rows)
     assert here.columns.query(query) == here.reference.query(query)
     assert here.columns.raw(query) == here.reference.raw(query)
+
+
+@SETTINGS
+@given(
+    rows=measurements(),
+    query=queries(),
+    bounds=st.lists(st.none() | st.sampled_from(ACCOUNTS), min_size=2, max_size=2),
+    most=st.integers(1, 5),
+    as_text=st.booleans(),
+    cut=st.integers(0, 3),
+)
+def test_any_run_of_columns(  # type: ignore[no-untyped-def]  # Hypothesis passes what `given` says
+    columns, rows, query, bounds, most, as_text, cut
+) -> None:
+    here = both(columns, rows)
+    assert here.columns.meters() == here.reference.meters()
+    asked = replace(query, meter_ids=None, accounts_from=bounds[0], accounts_until=bounds[1], up_to=columns.mark - cut)
+    for meter_id in ("storage", "api", "nothing"):
+        run = UsageRun(query=asked, meter_id=meter_id, most=most, as_text=as_text)
+        while True:
+            expected, found = here.reference.columns(run).to_pylist(), here.columns.columns(run).to_pylist()
+            assert found == expected
+            if not found:
+                break
+            run = replace(run, after=(found[-1]["account"], Instant.of(found[-1]["ts"]), found[-1]["position"]))

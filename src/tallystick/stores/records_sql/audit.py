@@ -36,7 +36,7 @@ AUDITED = frozenset(
             "portalsession",
         ),
         *("usagecorrection", "correctionmemo"),
-        *("sourceupload", "reconciliationrun", "measurementfile"),
+        *("sourceupload", "reconciliationrun", "measurementfile", "exportjob"),
     }
 )
 # Of these, changes by the server itself too, many at once as one entry.

@@ -74,6 +74,24 @@ class Database:
             return connection.execute(statement, parameters).all()
 
     @contextmanager
+    def still(self) -> Iterator[Connection]:
+        """A connection whose statements all see what was committed when the block began, and keep nobody from writing.
+        Not to be held for hours: meanwhile SQLite's log grows, and PostgreSQL keeps what was deleted."""
+        with self._readers.connect() as connection:
+            if self.dialect == "postgresql":
+                held = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+                with held.begin():
+                    held.exec_driver_sql("SELECT 1")
+                    yield held
+                return
+            connection.exec_driver_sql("BEGIN")
+            try:
+                connection.exec_driver_sql("SELECT count(*) FROM organization")  # SQLite begins with the first table
+                yield connection
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+    @contextmanager
     def writing(self, organization_id: str) -> Iterator[Connection]:
         """A transaction: committed at the end of the block, rolled back when it raises. Never nested.
 

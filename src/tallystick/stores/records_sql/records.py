@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select
 
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, Credential, Organization, ServiceUser
@@ -16,6 +17,7 @@ from tallystick.stores.records_sql import credentials
 from tallystick.stores.records_sql import organizations as statements
 from tallystick.stores.records_sql.audit import Trail
 from tallystick.stores.records_sql.engine import Database, connect
+from tallystick.stores.records_sql.entities import Parameters
 from tallystick.stores.records_sql.migrate import migrate
 from tallystick.stores.records_sql.remembered import ENTITIES, Memory
 from tallystick.stores.records_sql.texts import storable
@@ -53,6 +55,16 @@ class SqlRecords:
         return SqlOrganization(
             id, self._database.read, lambda: self._revisions.get(id, 0), lambda: self._transaction(id), self._memory
         )
+
+    @contextmanager
+    def still(self, id: str) -> Iterator[SqlOrganization]:
+        """See ports.exports.Snapshots."""
+        with self._database.still() as connection:
+
+            def run(statement: Select[Any], parameters: Parameters) -> Sequence[Any]:
+                return connection.execute(statement, parameters).all()
+
+            yield SqlOrganization(id, run, lambda: 0, _only_reading, Memory())
 
     def organizations(self) -> list[Organization]:
         """All organisations, oldest first."""
@@ -129,6 +141,10 @@ class SqlRecords:
                 with self._guard:
                     self._revisions[organization_id] += 1
             self._memory.forget(organization_id, written)  # last, for the revision may be remembered as well
+
+
+def _only_reading() -> AbstractContextManager[SqlTransaction]:
+    raise AssertionError("what is held still is only read")
 
 
 OPERATOR = Actor(id="operator", kind="OPERATOR")

@@ -51,6 +51,8 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "emptybill": ("account_id", "billing_frequency", "end_date"),
     "invoicenumber": (),
     "billrevisit": ("awaits",),
+    "exportjob": ("status", "active", "schedule_id", "created", "kept"),
+    "exportpart": ("job_id",),
     "event": ("event_name", "event_type", "account_id", "resource_id", "uid"),
     "failedmeasurement": ("status", "code", "meter", "uid", "grouped"),
     "failedgroup": ("code", "meter"),

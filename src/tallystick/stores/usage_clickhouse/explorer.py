@@ -33,7 +33,7 @@ def query(
     searched = {meter for meter in asked & meters.keys() if query.meter_ids is None or meter in query.meter_ids}
     if not searched:
         return []
-    where = " AND ".join(_where(organization, meters, query, searched, up_to, bindings))
+    where = " AND ".join(conditions_of(organization, meters, query, searched, up_to, bindings))
     columns = [
         _column(column, meters, alone=searched == {column.meter_id}, bindings=bindings) for column in query.columns
     ]
@@ -61,7 +61,7 @@ def raw(
 ) -> list[UsageRow]:
     """The measurements of a query without columns, up to a journal position: latest first."""
     bindings = Bindings()
-    where = " AND ".join(_where(organization, meters, query, query.meter_ids, up_to, bindings))
+    where = " AND ".join(conditions_of(organization, meters, query, query.meter_ids, up_to, bindings))
     tail = f"ORDER BY ts DESC, position DESC LIMIT {bindings.bind(query.limit + 1, 'UInt64')}"
     asked = meters if query.meter_ids is None else {each: meters[each] for each in query.meter_ids if each in meters}
     statement = reading.select(asked.values(), where, tail)
@@ -74,12 +74,12 @@ def count(
 ) -> int:
     """How many measurements a query finds, up to a journal position."""
     bindings = Bindings()
-    where = " AND ".join(_where(organization, meters, query, query.meter_ids, up_to, bindings))
+    where = " AND ".join(conditions_of(organization, meters, query, query.meter_ids, up_to, bindings))
     ((found,),) = connection.rows(f"SELECT count() FROM {DATABASE}.measurement WHERE {where}", bindings)
     return int(found)
 
 
-def _where(
+def conditions_of(
     organization: str,
     meters: Mapping[str, Fields],
     query: UsageQuery,
@@ -87,6 +87,7 @@ def _where(
     up_to: int,
     bindings: Bindings,
 ) -> Iterator[str]:
+    """What a query asks for, up to a journal position, as conditions that must all hold; `searched` are its meters."""
     yield f"organization = {bindings.text(organization)}"
     yield f"position <= {bindings.bind(up_to, 'UInt64')}"
     if searched is not None:
@@ -99,6 +100,10 @@ def _where(
         yield f"ts < {bindings.instant(query.end)}"
     if query.account_ids is not None:
         yield f"account IN {bindings.texts(query.account_ids)}"
+    if query.accounts_from is not None:
+        yield f"account >= {bindings.text(query.accounts_from)}"
+    if query.accounts_until is not None:
+        yield f"account < {bindings.text(query.accounts_until)}"
     yield from _at_positions(query, bindings)
     for each in query.filters:
         yield _filter(each, meters, bindings)

@@ -14,8 +14,8 @@ from tallystick.core.running import Collected
 from tallystick.core.set_hash import SetHash
 from tallystick.failpoints import reached
 from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow, Withdrawn
-from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared
-from tallystick.stores.usage_clickhouse import arrivals, collecting, explorer, lineage, questions, supposing
+from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared, UsageRun
+from tallystick.stores.usage_clickhouse import arrivals, collecting, explorer, exporting, lineage, questions, supposing
 from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks, withdrawals
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
@@ -196,6 +196,14 @@ class ClickHouseOrganizationUsage:
     def count(self, query: UsageQuery) -> int:
         """See ports.OrganizationUsage."""
         return explorer.count(self._connection, self._organization_id, self._meters(), query, self._mark())
+
+    def meters(self) -> list[str]:
+        """See ports.OrganizationUsage."""
+        return sorted(self._meters())
+
+    def columns(self, run: UsageRun) -> pa.Table:
+        """See ports.OrganizationUsage."""
+        return exporting.columns(self._connection, self._organization_id, self._meters(), run, self._mark())
 
     def _meters(self) -> dict[str, Fields]:
         return self._schema.meters(self._organization_id)

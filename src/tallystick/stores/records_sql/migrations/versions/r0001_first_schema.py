@@ -72,6 +72,8 @@ DOCUMENTS = {
     "reconciliationfinding": ("run_id", "type", "cause", "account_id"),
     "sourceupload": (),
     "measurementfile": ("status",),
+    "exportjob": ("status", "active", "schedule_id", "created", "kept"),
+    "exportpart": ("job_id",),
     "usagesourcestate": (),
     "usagesourcesecret": (),
     "sourcefile": ("source_id", "status"),
