@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from queue import SimpleQueue
 
 from tallystick.core.integration import Destination
@@ -16,6 +17,7 @@ from tallystick.integrations.guarded_http import GuardedHttp, Limits
 from tallystick.integrations.usage_feeds import OutsideFeeds
 from tallystick.integrations.webhook import Webhooks
 from tallystick.invoice.pdf import Printer
+from tallystick.pipeline.gate import Gate
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.pipeline.usage_events import EventIntake
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
@@ -72,6 +74,7 @@ class App:
     intake: Intake
     events: EventIntake
     identity_key: bytes  # what identities are hashed with
+    gate: Gate
     printer: Printer
     signer: Signer
     sources: Sources
@@ -87,6 +90,7 @@ class App:
     def close(self) -> None:
         """Commit what is waiting for the journal, then close every store."""
         self.outside.close()
+        self.gate.close()
         self.printer.close()
         self.claimer.close()
         self.usage.close()
@@ -140,6 +144,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         intake=intake,
         events=EventIntake(records, intake),
         identity_key=identity_key,
+        gate=Gate(clock, Decimal(settings.entitlement_millis) / 1_000),
         printer=Printer(settings.invoices),
         signer=KeyFileSigner(directory),
         sources=sources,

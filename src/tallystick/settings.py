@@ -37,6 +37,7 @@ MEANINGS = {
     "sql_sources": "JSON file, for its owner only, of databases that sources may ask; or empty.",
     "source_hosts": "Hosts that sources of usage may connect to, such as kafka.example:9092,*.store.example; or empty.",
     "export_dir": "Directory that exports may be put into, a folder for each organisation by its id; or empty.",
+    "entitlement_millis": "How old an answer on what an account may use can be, in milliseconds.",
     "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
     "delivery_days": "How long attempts to deliver to webhooks are kept, in days.",
     "webhook_failure_days": "After how many days without any success a webhook is switched off.",
@@ -73,6 +74,7 @@ class Settings:
     sql_sources: str = ""
     source_hosts: str = ""
     export_dir: str = ""
+    entitlement_millis: int = 1_000
     outgoing_allow: str = ""
     delivery_days: int = 28
     webhook_failure_days: int = 5

@@ -179,6 +179,14 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "startDate": "2090-01-01T00:00:00Z",
         "endDate": "2091-01-01T00:00:00Z",
     },
+    "/features": lambda ids: {"name": "Traffic", "code": "traffic", "aggregationId": ids["/aggregations"]},
+    "/entitlements": lambda ids: {
+        "featureId": ids["/features"],
+        "accountId": ids["/accounts"],
+        "softLimit": 80,
+        "hardLimit": Decimal("100.5"),
+        "burst": [{"per": "MINUTE", "limit": 10}],
+    },
     "/spendalerts": lambda ids: {
         "accountId": ids["/accounts"],
         "type": "BALANCE_BELOW",

@@ -200,13 +200,20 @@ def test_one_that_is_refused_by_itself_does_not_hold_up_the_others(server: Stand
 def test_what_was_not_counted_is_told_and_a_callback_that_fails_ends_nothing(
     server: Stand, setup: EmitterSettings
 ) -> None:
-    def judged(method: str, path: str, body: bytes) -> Answer:
-        answer = accept(method, path, body)
-        for each, verdict in zip(answer.body["measurements"], ["accepted", "rejected", "conflict", "duplicate"]):  # type: ignore[index]  # noqa: B905  what `accept` made, and fewer where fewer were sent
-            each["verdict"] = verdict
-            if verdict in {"rejected", "conflict"}:
-                each |= {"code": "missing_field", "reason": "measure.calls: is missing"}
-        return answer
+    def judged(_: str, __: str, body: bytes) -> Answer:
+        members = json.loads(body)["measurements"]
+        why = {"code": "missing_field", "reason": "measure.calls: is missing"}
+        verdicts = ["accepted", "rejected", "conflict", "duplicate"][: len(members)]
+        said = [
+            {
+                "index": at,
+                "uid": members[at]["uid"],
+                "verdict": each,
+                **(why if each in {"rejected", "conflict"} else {}),
+            }
+            for at, each in enumerate(verdicts)
+        ]
+        return Answer(body={"result": "accepted", "measurements": said})
 
     told: list[Rejected] = []
 

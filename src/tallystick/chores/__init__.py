@@ -13,6 +13,7 @@ from tallystick.chores.feeding import feeding
 from tallystick.chores.files import measurement_files_chore
 from tallystick.chores.handing_over import handing_over
 from tallystick.chores.identities import IDENTITIES
+from tallystick.chores.limits import limits
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
@@ -33,6 +34,7 @@ def every_chore() -> tuple[Chore, ...]:
         ASSIGNMENTS,
         spend_alerts(),
         anomalies(),
+        limits(),
         reconciliations(),
         exports(),
         measurement_files_chore(),

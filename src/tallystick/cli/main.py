@@ -19,6 +19,7 @@ from tallystick.cli import (
     correction,
     demo,
     doctor,
+    entitlement,
     event_mapping,
     exceptions,
     explain,
@@ -64,6 +65,7 @@ app.add_typer(event_mapping.sources, name="event-source")
 app.command("usage")(usage.usage)
 app.add_typer(bill.app, name="bill")
 bill_proofs.add_to(bill.app)
+app.add_typer(entitlement.app, name="entitlement")
 app.command("forecast")(forecast.forecast)
 app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")

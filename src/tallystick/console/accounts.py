@@ -27,6 +27,7 @@ from tallystick.core.quantity import subtract
 from tallystick.core.spend_alert import charged
 from tallystick.core.user import May
 from tallystick.errors import Refusal
+from tallystick.pipeline.entitlements import Shown, shown, standings
 from tallystick.pipeline.forecast import PACE, forecast_bills
 from tallystick.pipeline.spend import present_bills
 from tallystick.pipeline.watch import LiveValue, live_values
@@ -104,12 +105,19 @@ def _show(visit: Visit) -> Html:
         "attached": sorted(attached, key=lambda each: each.value.start_date, reverse=True),
         "plan_names": _names_of_plans(visit, attached),
         **agreements(visit, account.id),
+        "allowed": _allowed(visit, account.id),
         "credits": _credits(visit, account.id),
         "bills": list_bills(visit.records, BillsWanted(account_id=account.id), ListPage(size=SHOWN_BILLS)).rows,
         "charts": usage_charts(visit, account.id),
         **_present(visit, account.id),
     }
     return Html("account.html", values)
+
+
+def _allowed(visit: Visit, account_id: str) -> list[Shown]:
+    """What it may use, as of now."""
+    up_to = visit.app.usage.mark
+    return shown(standings(visit.records, visit.usage, (account_id,), now=visit.now, up_to=up_to)[account_id])
 
 
 def _present(visit: Visit, account_id: str) -> dict[str, object]:

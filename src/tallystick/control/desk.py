@@ -19,6 +19,7 @@ from tallystick.core.compound import CompoundAggregation
 from tallystick.core.contract import Contract
 from tallystick.core.counter_types import Counter
 from tallystick.core.credit_types import Balance, Commitment
+from tallystick.core.entitlement import Feature
 from tallystick.core.entity import Entity, Value, wire_name
 from tallystick.core.export_types import ExportDestination
 from tallystick.core.lookup_types import LookupTable
@@ -76,6 +77,7 @@ REFERENCED: Mapping[str, type[Value] | None] = {
     "revenue_product_ids": Product,
     "funding_type_ids": TransactionType,
     "destination_ids": ExportDestination,
+    "feature_id": Feature,
 }
 
 # What else a reference may name.
@@ -152,6 +154,8 @@ LABELS: Mapping[str, str] = {
     "eventsource": "event source",
     "exportdestination": "export destination",
     "exportschedule": "export schedule",
+    "feature": "feature",
+    "entitlement": "entitlement",
 }
 
 

@@ -11,6 +11,7 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.anomaly import FOUND as ANOMALY_FOUND
 from tallystick.core.bill_hold import HELD, RELEASED
+from tallystick.core.entitlement import EVENT_NAME as LIMIT_REACHED
 from tallystick.core.event import Event
 from tallystick.core.export_job import EVENT_NAME as EXPORT_FAILED
 from tallystick.core.ingest_failure import EVENT_NAME
@@ -49,6 +50,18 @@ EVENT_FIELDS: dict[str, dict[str, str]] = {
         "new.method": "String",
         "new.name": "String",
         "new.email": "String",
+    },
+    LIMIT_REACHED: {
+        "new.accountId": "String",
+        "new.accountCode": "String",
+        "new.feature": "String",
+        "new.entitlementId": "String",
+        "new.kind": "String",
+        "new.limit": "Number",
+        "new.used": "Number",
+        "new.periodStart": "String",
+        "new.resetsAt": "String",
+        "new.reason": "String",
     },
     ANOMALY_FOUND: {
         "new.anomalyId": "String",

@@ -24,6 +24,7 @@ def _overview(visit: PortalVisit, _: Asked) -> Html:
     values = {
         "estimates": [_estimate(visit, each, ahead.get(each.bill.id)) for each in records],
         "unknown": len(made) - len(records),
+        "allowed": visit.allowed(),
         "last": next(iter(shown), None),
     }
     return Html("portal/overview.html", values)

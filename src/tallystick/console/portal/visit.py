@@ -37,6 +37,7 @@ from tallystick.errors import Refusal
 from tallystick.invoice.html import html_of
 from tallystick.invoice.pdf import Printer
 from tallystick.invoice.view import InvoiceView
+from tallystick.pipeline.entitlements import Shown, shown, standings
 from tallystick.pipeline.forecast import forecast_bills
 from tallystick.pipeline.lineage import line_usage
 from tallystick.pipeline.spend import present_bills
@@ -245,6 +246,12 @@ class PortalVisit:
 
     def __credits(self, of: type[V]) -> list[Entity[V]]:
         return list(self.__records.every(of, Where(equal={"account_id": (self.__account.id,)})))
+
+    def allowed(self) -> list[Shown]:
+        """What the account may use, and what is left of it, as of now."""
+        account_id = self.__account.id
+        found = standings(self.__records, self.__usage, (account_id,), now=self.now, up_to=self.__up_to)
+        return shown(found[account_id])
 
     # ------------------------------------------------------------------------------------------------------ alerts
 

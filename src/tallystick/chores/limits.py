@@ -1,0 +1,54 @@
+"""Limits: told of, once in a period, when usage reaches them."""
+
+from __future__ import annotations
+
+import logging
+
+from tallystick.app import App
+from tallystick.chores.chore import Chore, Left
+from tallystick.control.desk import Desk
+from tallystick.control.entitlements import tell_reached
+from tallystick.pipeline.bill_clock import SCHEDULER
+from tallystick.pipeline.entitled import entitled_accounts
+from tallystick.pipeline.entitlements import standings
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 500  # accounts that are looked at in one round
+
+
+class LimitWatch:
+    """Goes through the accounts of each organisation in turns; remembers with what it began a turn that found
+    everything as it was, and how far it has come in one that is not over."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int, str]] = {}
+        self._turn: dict[str, tuple[tuple[int, int, str], list[str]]] = {}
+
+    def look(self, app: App, organization_id: str) -> Left:
+        """Tell of the limits of some accounts that are reached."""
+        records, now, up_to = app.records.organization(organization_id), app.clock.now(), app.usage.mark
+        seen, left = self._turn.pop(organization_id, ((up_to, records.revision, f"{now:%Y-%m-%dT%H}"), []))
+        if not left:
+            seen = (up_to, records.revision, f"{now:%Y-%m-%dT%H}")  # a period begins at a full hour somewhere
+            if self._seen.get(organization_id) == seen:
+                return Left.LATER
+            left = entitled_accounts(records)
+            if not left:
+                return Left.NOTHING
+        desk = Desk(records=records, actor=SCHEDULER, now=now)
+        usage = app.usage.organization(organization_id)
+        stand = standings(records, usage, left[:AT_ONCE], now=now, up_to=up_to)
+        told = sum(tell_reached(desk, each, each.grants.values()) for each in stand.values())
+        if told:
+            log.info("%d limits of organization %s were reached", told, organization_id)
+        if left[AT_ONCE:]:
+            self._turn[organization_id] = (seen, left[AT_ONCE:])
+        else:
+            self._seen[organization_id] = seen
+        return Left.LATER
+
+
+def limits() -> Chore:
+    """The chore, which remembers what it has seen."""
+    return Chore(name="limits", seconds=2.0, do=LimitWatch().look, problem="looking at limits failed")

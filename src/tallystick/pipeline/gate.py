@@ -1,0 +1,245 @@
+"""The gate: whether an account may use a feature, answered from memory.
+
+How an account stands is computed from its bills (`entitlements`) and kept. Nothing that came since can be missing from
+an answer for longer than the bound it states: while no usage was projected and nothing was written since, what is kept
+is still true; else it is computed anew, beside the answers while it is young, before the answer once it is too old or
+something was configured.
+
+Burst limits, and what was let pass a moment ago and is not counted yet, are known to this process alone
+(docs/decisions/0542-the-gate.md).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from tallystick.core.account import Account
+from tallystick.core.entitlement import (
+    Allowance,
+    BurstLeft,
+    BurstUnit,
+    Grant,
+    judge,
+    remaining,
+    whole_seconds,
+    window_of,
+)
+from tallystick.core.entity import Entity
+from tallystick.core.period import Instant
+from tallystick.core.quantity import ZERO, add, subtract, total
+from tallystick.errors import Refusal
+from tallystick.pipeline.entitlements import Standing, standings
+from tallystick.ports import Clock, OrganizationRecords, OrganizationUsage
+
+MOST = 20_000  # accounts that are kept
+HELD = timedelta(seconds=3)  # how long what was let pass counts before it is surely measured
+
+READ = ("bill", "ledgerentry")  # the kinds of documents that have a say in a bill
+Stamp = tuple[int, ...]  # of what an answer is made from: while it is the same, nothing of it was written
+Ask = Callable[[], tuple[OrganizationRecords, OrganizationUsage, int]]
+
+
+class _Kept(NamedTuple):
+    standing: Standing
+    stamp: Stamp
+    looked: Instant  # when it was last known to be true
+
+
+class Gate:
+    """Answers for all organisations. Safe to use from several threads; `seconds` is how old an answer may be."""
+
+    def __init__(self, clock: Clock, seconds: Decimal) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._bound = timedelta(microseconds=int(seconds * 1_000_000))
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._refreshing: set[tuple[str, str]] = set()
+        self._bursts: dict[tuple[str, str, BurstUnit], tuple[int, Decimal]] = {}
+        self._passed: dict[tuple[str, str], deque[tuple[Instant, Decimal]]] = {}
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="entitlements")
+
+    def close(self) -> None:
+        """End what is under way."""
+        self._threads.shutdown(cancel_futures=True)
+
+    def allowances(self, ask: Ask, account_id: str) -> list[Allowance]:
+        """What an account may use, feature by feature in order of their codes. Refusal `not_found`."""
+        kept, now = self._current(ask, account_id)
+        with self._lock:
+            return [self._answer(kept, kept.standing.grants[code], ZERO, now) for code in sorted(kept.standing.grants)]
+
+    def check(self, ask: Ask, account_id: str, feature: str, quantity: Decimal) -> Allowance:
+        """Whether so much more of a feature (code or id) may be used; of 0, whether any more. Refusal `not_found`."""
+        return self._decide(ask, account_id, feature, quantity, take=False)
+
+    def consume(self, ask: Ask, account_id: str, feature: str, quantity: Decimal) -> Allowance:
+        """The same; where it may, it is taken from the burst limits, and counts until it is measured."""
+        return self._decide(ask, account_id, feature, quantity, take=True)
+
+    def _decide(self, ask: Ask, account_id: str, feature: str, quantity: Decimal, *, take: bool) -> Allowance:
+        kept, now = self._current(ask, account_id)
+        grants = kept.standing.grants
+        grant = grants.get(feature) or next((each for each in grants.values() if each.feature_id == feature), None)
+        if grant is None:
+            raise Refusal("not_found", f"feature: there is no feature {feature[:80]!r}", field="feature")
+        with self._lock:
+            answer = self._answer(kept, grant, quantity, now)
+            if not (take and answer.allowed and grant.entitlement is not None):
+                return answer
+            if len(self._bursts) > MOST:
+                past = [key for key, found in self._bursts.items() if found[0] != window_of(key[2], now)[0]]
+                for key in past:
+                    del self._bursts[key]
+            for each in grant.entitlement.burst:
+                key, number = (grant.entitlement_id, account_id, each.per), window_of(each.per, now)[0]
+                self._bursts[key] = (number, add(self._used_of(key, number), quantity))
+            if grant.entitlement.counts:
+                self._passed.setdefault((account_id, grant.feature_id), deque()).append((now, quantity))
+            return self._answer(kept, grant, ZERO, now, taken=answer)
+
+    def _answer(
+        self, kept: _Kept, grant: Grant, quantity: Decimal, now: Instant, taken: Allowance | None = None
+    ) -> Allowance:
+        """The answer, with the lock held. `taken`: what was decided before so much was taken."""
+        standing, given = kept.standing, grant.entitlement
+        reserved = self._reserved((standing.account_id, grant.feature_id), kept.looked)
+        burst = tuple(self._burst(standing.account_id, grant, now)) if given is not None and given.allowed else ()
+        judged = judge(grant, quantity, reserved, burst) if taken is None else taken
+        limit, left = remaining(grant, reserved)
+        until = _until(judged.reason, quantity, grant, burst)
+        return Allowance(
+            feature=grant.feature.code,
+            name=grant.feature.name,
+            allowed=judged.allowed,
+            reason=judged.reason,
+            why=judged.why,
+            as_of=kept.looked,
+            up_to=standing.up_to,
+            stale_seconds_at_most=self._seconds,
+            entitlement_id=grant.entitlement_id or None,
+            level=None if given is None else given.level,
+            unit=grant.unit or None,
+            used=None if grant.used is None else add(grant.used, reserved),
+            limit=limit,
+            soft_limit=None if given is None else given.soft_limit,
+            hard_limit=None if given is None else given.hard_limit,
+            grace=None if given is None else given.grace,
+            remaining=left,
+            period_start=None if grant.period is None else grant.period.start,
+            resets_at=None if grant.period is None else grant.period.end,
+            burst=burst,
+            credit=grant.credit,
+            retry_after=None if until is None else whole_seconds(now, until),
+        )
+
+    # ---------------------------------------------------------------------------------------------- counting here
+
+    def _burst(self, account_id: str, grant: Grant, now: Instant) -> Iterable[BurstLeft]:
+        assert grant.entitlement is not None, "asked of what is given only"
+        for each in grant.entitlement.burst:
+            number, ends = window_of(each.per, now)
+            used = self._used_of((grant.entitlement_id, account_id, each.per), number)
+            yield BurstLeft(per=each.per, limit=each.limit, remaining=subtract(each.limit, used), resets_at=ends)
+
+    def _used_of(self, key: tuple[str, str, BurstUnit], number: int) -> Decimal:
+        found = self._bursts.get(key)
+        return ZERO if found is None or found[0] != number else found[1]
+
+    def _reserved(self, key: tuple[str, str], looked: Instant) -> Decimal:
+        """What was let pass too short a time before a look to be surely in it."""
+        passed = self._passed.get(key)
+        if not passed:
+            return ZERO
+        while passed and passed[0][0] < looked - HELD:
+            passed.popleft()
+        if not passed:
+            del self._passed[key]
+        return total(quantity for _, quantity in passed)
+
+    # ---------------------------------------------------------------------------------------------- keeping
+
+    def _current(self, ask: Ask, account_id: str) -> tuple[_Kept, Instant]:
+        records, usage, up_to = ask()
+        key, now = (records.organization_id, account_id), self._clock.now()
+        with self._lock:
+            kept = self._kept.get(key)
+        stamp = _stamp(records)
+        if kept is not None and self._holds(kept, stamp, up_to, now):
+            kept = kept._replace(looked=now)
+            self._keep(key, kept)
+            return kept, now
+        if kept is None or not self._young(kept, stamp, now):
+            kept = self._look(key, records, usage, up_to)
+        elif now - kept.looked >= self._bound / 2:
+            self._refresh(key, ask)
+        return kept, now
+
+    def _young(self, kept: _Kept, stamp: Stamp, now: Instant) -> bool:
+        """Whether it may still be answered by, though usage has come: what people configure is seen at once."""
+        return stamp[0] == kept.stamp[0] and now - kept.looked < self._bound and now < kept.standing.changes
+
+    @staticmethod
+    def _holds(kept: _Kept, stamp: Stamp, up_to: int, now: Instant) -> bool:
+        """Whether nothing has happened since."""
+        same = kept.stamp == stamp and kept.standing.up_to == up_to
+        return same and kept.standing.as_of <= now < kept.standing.changes
+
+    def _look(self, key: tuple[str, str], records: OrganizationRecords, usage: OrganizationUsage, up_to: int) -> _Kept:
+        now, stamp = self._clock.now(), _stamp(records)  # before the look, which may then only know more
+        found = standings(records, usage, (key[1],), now=now, up_to=up_to)
+        if key[1] not in found:
+            raise Refusal("not_found", f"id: there is no account {key[1][:80]!r}", field="id")
+        kept = _Kept(found[key[1]], stamp, now)
+        self._keep(key, kept)
+        return kept
+
+    def _keep(self, key: tuple[str, str], kept: _Kept) -> None:
+        with self._lock:
+            there = self._kept.get(key)
+            if there is None or there.looked <= kept.looked:
+                self._kept[key] = kept
+                self._kept.move_to_end(key)
+            if len(self._kept) > MOST:
+                self._kept.popitem(last=False)
+
+    def _refresh(self, key: tuple[str, str], ask: Ask) -> None:
+        with self._lock:
+            if key in self._refreshing:
+                return
+            self._refreshing.add(key)
+
+        def refresh() -> None:
+            try:
+                self._look(key, *ask())
+            finally:
+                with self._lock:
+                    self._refreshing.discard(key)
+
+        self._threads.submit(refresh)
+
+
+def _stamp(records: OrganizationRecords) -> Stamp:
+    return (records.revision, *(records.documents_written(each) for each in READ))
+
+
+def find_account(records: OrganizationRecords, named: str) -> Entity[Account]:
+    """An account by its code, or else by its id; Refusal `not_found`."""
+    found = records.by_code(Account, named) or (records.get(Account, named) if len(named) == 36 else None)
+    if found is None:
+        raise Refusal("not_found", f"id: there is no account {named[:80]!r} in this organisation", field="id")
+    return found
+
+
+def _until(reason: str, quantity: Decimal, grant: Grant, burst: Iterable[BurstLeft]) -> Instant | None:
+    """When what is refused may be tried again."""
+    if reason == "BURST_LIMIT":
+        passed = [each.resets_at for each in burst if quantity > each.remaining or each.remaining <= 0]
+        return max(passed, default=None)
+    return grant.period.end if reason == "HARD_LIMIT" and grant.period is not None else None
