@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from queue import SimpleQueue
 
+from tallystick.control.emails import SignedLinks
+from tallystick.control.mailed_bills import PrintedBills
 from tallystick.core.integration import Destination
 from tallystick.core.period import Instant
 from tallystick.core.public_address import read_allowed
+from tallystick.integrations.email import Email, MailServer
 from tallystick.integrations.export_stores import ExportStores
 from tallystick.integrations.guarded_http import GuardedHttp, Limits
 from tallystick.integrations.usage_feeds import OutsideFeeds
@@ -107,6 +110,18 @@ def _way_out(settings: Settings) -> GuardedHttp:
     return GuardedHttp(allowed, Limits(seconds=settings.handover_seconds))
 
 
+def _mail_server(settings: Settings) -> MailServer:
+    return MailServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        security=settings.smtp_security,
+        sender=settings.smtp_from,
+        user=settings.smtp_user,
+        password_file=settings.smtp_password_file,
+        seconds=settings.handover_seconds,
+    )
+
+
 def build(settings: Settings, clock: Clock | None = None) -> App:
     """Open the stores of the data directory. The journal goes first: its lock keeps a second server out."""
     outside = _way_out(settings)
@@ -131,10 +146,12 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     vault = KeyFileVault(directory)
     webhooks = Webhooks(vault, outside, settings.webhook_failure_days)
     sources = LocalSources(directory / "uploads", settings.source_folder, settings.databases)
+    printer, key = Printer(settings.invoices), signing_key(directory)
+    email = Email(_mail_server(settings), PrintedBills(records, printer), SignedLinks(key, settings.public_url))
     return App(
         settings=settings,
         clock=clock,
-        key=signing_key(directory),
+        key=key,
         records=records,
         journal=journal,
         uids=uids,
@@ -145,14 +162,14 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         events=EventIntake(records, intake),
         identity_key=identity_key,
         gate=Gate(clock, Decimal(settings.entitlement_millis) / 1_000),
-        printer=Printer(settings.invoices),
+        printer=printer,
         signer=KeyFileSigner(directory),
         sources=sources,
         feeds=OutsideFeeds(settings.hosts_of_sources, sources.folder),
         vault=vault,
         outside=outside,
         webhooks=webhooks,
-        performers={Destination.WEBHOOK: webhooks},
         snapshots=records,
         targets=ExportStores(vault=vault, outside=outside, directory=settings.export_folder),
+        performers={Destination.WEBHOOK: webhooks, Destination.EMAIL: email},
     )

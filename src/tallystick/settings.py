@@ -10,6 +10,8 @@ from pathlib import Path
 
 PREFIX = "TALLYSTICK_"
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_SECURITIES = ("starttls", "tls", "none")
+_MAILBOX = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 MEANINGS = {
     "data": "Directory that holds the journal, the usage store, the records and the keys.",
@@ -38,6 +40,12 @@ MEANINGS = {
     "source_hosts": "Hosts that sources of usage may connect to, such as kafka.example:9092,*.store.example; or empty.",
     "export_dir": "Directory that exports may be put into, a folder for each organisation by its id; or empty.",
     "entitlement_millis": "How old an answer on what an account may use can be, in milliseconds.",
+    "smtp_host": "Mail server that messages are handed to; empty: none are sent.",
+    "smtp_port": "Port of the mail server.",
+    "smtp_security": "How the mail server is spoken to: starttls, tls or none.",
+    "smtp_user": "User that signs in to the mail server; empty: nobody signs in.",
+    "smtp_password_file": "File with that user's password, for its owner only.",
+    "smtp_from": "Address that messages come from, such as billing@your.example.",
     "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
     "delivery_days": "How long attempts to deliver to webhooks are kept, in days.",
     "webhook_failure_days": "After how many days without any success a webhook is switched off.",
@@ -75,6 +83,12 @@ class Settings:
     source_hosts: str = ""
     export_dir: str = ""
     entitlement_millis: int = 1_000
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_security: str = "starttls"
+    smtp_user: str = ""
+    smtp_password_file: str = ""
+    smtp_from: str = ""
     outgoing_allow: str = ""
     delivery_days: int = 28
     webhook_failure_days: int = 5
@@ -138,6 +152,10 @@ def _parse(name: str, text: str, *, whole_number: bool) -> object:
     if name == "public_url" and text and not _ORIGIN.fullmatch(text):
         rule = "must be a scheme and a host in small letters, such as https://billing.example, without a path"
         raise ValueError(f"{PREFIX}PUBLIC_URL: {rule}, got {text!r}")
+    if name == "smtp_security" and text not in _SECURITIES:
+        raise ValueError(f"{PREFIX}SMTP_SECURITY: must be {', '.join(_SECURITIES)}, got {text!r}")
+    if name == "smtp_from" and text and not _MAILBOX.fullmatch(text):
+        raise ValueError(f"{PREFIX}SMTP_FROM: must be an address such as billing@your.example, got {text!r}")
     if not whole_number:
         return text
     if not (text.isascii() and text.isdigit()):

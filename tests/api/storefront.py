@@ -250,6 +250,8 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "cronExpression": "0 0 1 1 *",
         "destinationIds": [ids["/dataexports/destinations"]],
     },
+    "/emailtemplates": lambda _: {"messageKind": "BILL", "language": "en", "subject": "{{ bill.number }}", "text": "-"},
+    "/emailoptouts": lambda _: {"address": "ap@acme.example", "messageKind": "ALERT"},
     "/serviceusers": lambda _: {"name": "reader", "scopes": ["config:retrieve"]},
 }
 

@@ -47,6 +47,7 @@ from tallystick.console import (
     scorecard,
     settings,
     sign_in,
+    unsubscribe,
     upload,
     users,
     verifications,
@@ -106,4 +107,5 @@ PAGES: tuple[Page, ...] = (
 OPEN_PAGES: tuple[OpenPage, ...] = (
     *sign_in.OPEN_PAGES,
     *portal.OPEN_PAGES,
+    *unsubscribe.OPEN_PAGES,
 )

@@ -156,6 +156,9 @@ LABELS: Mapping[str, str] = {
     "exportschedule": "export schedule",
     "feature": "feature",
     "entitlement": "entitlement",
+    "emailsettings": "e-mail settings",
+    "emailtemplate": "e-mail template",
+    "emailoptout": "e-mail opt-out",
 }
 
 
