@@ -17,6 +17,7 @@ from tallystick.cli import (
     bill_proofs,
     catalog,
     correction,
+    crm,
     demo,
     doctor,
     entitlement,
@@ -81,6 +82,7 @@ app.add_typer(proof.app, name="proof")
 app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(exceptions.disputes, name="dispute")
 app.add_typer(accounting.app, name="accounting")
+app.add_typer(crm.app, name="crm")
 app.add_typer(insight.app, name="insight")
 app.command("simulate")(simulate.simulate)
 app.add_typer(catalog.app, name="catalog")

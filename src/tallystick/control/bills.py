@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import msgspec
 
 from tallystick.control.bill_holds import held_ids, require_none_held
+from tallystick.control.crm_summaries import tell_crm
 from tallystick.control.desk import Desk, Noun
 from tallystick.control.journal_orders import order_bills
 from tallystick.control.late_policies import in_time, read_late_policies
@@ -263,7 +264,7 @@ def _change_all(
 
 def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[BillRecord, Bill]]) -> None:
     """Order the statements and the seals of bills that were just approved or locked, and keep that they are owed; order
-    the journal entries of all whose status changed."""
+    the journal entries of all whose status changed, and tell CRMs of them."""
     closed = [
         (before, after)
         for before, after in moved
@@ -274,6 +275,7 @@ def _state_changed(write: Transaction, desk: Desk, moved: Sequence[tuple[BillRec
     order_seals(write, [before for before, _ in closed])
     note_owed(write, [after for _, after in closed])
     order_bills(write, [after for before, after in moved if after.status is not before.bill.status])
+    tell_crm(write, [after for before, after in moved if after.status is not before.bill.status], desk.now)
 
 
 def _put(write: Transaction, changed: Sequence[BillRecord]) -> None:

@@ -11,6 +11,8 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.anomaly import FOUND as ANOMALY_FOUND
 from tallystick.core.bill_hold import HELD, RELEASED
+from tallystick.core.crm_summary import EVENT_FIELDS as CRM_FIELDS
+from tallystick.core.crm_summary import EVENT_NAME as CRM_SUMMARY
 from tallystick.core.entitlement import EVENT_NAME as LIMIT_REACHED
 from tallystick.core.event import Event
 from tallystick.core.export_job import EVENT_NAME as EXPORT_FAILED
@@ -75,6 +77,7 @@ EVENT_FIELDS: dict[str, dict[str, str]] = {
         "new.usual": "Number",
         "new.reason": "String",
     },
+    CRM_SUMMARY: CRM_FIELDS,
     WEBHOOK_DISABLED: {
         "new.webhookId": "String",
         "new.name": "String",
