@@ -23,6 +23,7 @@ from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.gate import Gate
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
 from tallystick.pipeline.usage_events import EventIntake
+from tallystick.pipeline.telling import Telling
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
 from tallystick.ports.exports import Snapshots, Targets
@@ -129,7 +130,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     directory = settings.directory
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     journal = FileJournal(directory / "journal", segment_bytes=settings.segment_bytes)
-    records = open_records(settings.records)
+    records = open_records(settings.records, Telling())
     uids = SortedUidIndex(directory / "uids", gather=settings.gathered_uids)
     usage = RunningUsage(ClickHouseUsage(directory / "usage"))
     tail = Tail()

@@ -3,13 +3,14 @@ hand-over if anybody wants it (docs/decisions/0470-handover.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tallystick.core import wire
 from tallystick.core.event import Event, noun, noun_of
-from tallystick.core.integration import NOTIFICATION, IntegrationConfig, Waiting, wants
+from tallystick.core.integration import IntegrationConfig, Waiting, wants
+from tallystick.core.notification import EVENT_TYPE, FAILED_TYPE, NotificationConfiguration
 from tallystick.failpoints import reached
-from tallystick.ports import Document, Transaction
+from tallystick.ports import Document, Transaction, Where
 
 EVENT = "event"
 OUTBOX = "outbox"  # the kind of document that says that an event waits
@@ -62,24 +63,36 @@ def put_events(write: Transaction, events: Sequence[Document]) -> None:
 
 
 class Listeners:
-    """Who wants to be told of what, as it stands in a transaction."""
+    """Who wants to be told of what, as it stands in a transaction: enabled integrations, and active rules."""
 
     def __init__(self, write: Transaction) -> None:
         self._configs = [each for each in write.every(IntegrationConfig) if each.value.enabled]
+        active = Where(equal={"active": ("true",)})
+        self._rules: dict[str, list[tuple[str, int]]] = {}
+        for rule in write.every(NotificationConfiguration, active):
+            self._rules.setdefault(rule.value.event_name, []).append((rule.id, rule.version))
 
     def __bool__(self) -> bool:
-        return bool(self._configs)
+        return bool(self._configs or self._rules)
+
+    def want(self, about: str, names: Collection[str]) -> bool:
+        """Whether anybody wants any event of these names, which are about a noun."""
+        return any(name in self._rules for name in names) or any(
+            wants(each.value, name, about, each.value.entity_id) for each in self._configs for name in names
+        )
 
     def waiting(self, event: Document) -> Waiting | None:
         """An event with those who want it; None where nobody does."""
         of_type, resource = event.keys["event_type"], event.keys.get("resource_id")
+        name = event.keys["event_name"]
         if of_type == INTEGRATION_EVENT:
             # What tells of a hand-over that failed is looked up here; handed over itself, it could fail for ever.
             return None
-        name = event.keys["event_name"]
-        about = noun(NOTIFICATION) if of_type == NOTIFICATION else noun_of(name)
+        about = noun(EVENT_TYPE) if of_type == EVENT_TYPE else noun_of(name)
         configs = tuple(each.id for each in self._configs if wants(each.value, name, about, resource))
-        if not configs:
+        # Rules are about what happened, not about what other rules made of it: those could go round in circles.
+        rules = () if of_type in {EVENT_TYPE, FAILED_TYPE} else tuple(self._rules.get(name, ()))
+        if not configs and not rules:
             return None
         return Waiting(
             event_id=event.id,
@@ -88,4 +101,5 @@ class Listeners:
             entity_id=resource,
             account_id=event.keys.get("account_id"),
             configs=configs,
+            rules=rules,
         )

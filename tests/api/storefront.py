@@ -231,6 +231,13 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "measures": [{"name": "bytes", "aggregations": ["SUM"]}],
         "dimensions": [{"name": "region", "filter": ["*"]}],
     },
+    "/notifications/configurations": lambda _: {
+        "name": "Renamed",
+        "code": "renamed",
+        "description": "An account has another name",
+        "eventName": "configuration.account.updated",
+        "calculation": "new.name != old.name",
+    },
     "/integrationconfigs": lambda _: {"entityType": "measurement", "destination": "WEBHOOK", "name": "To the ERP"},
     "/externalmappings": lambda ids: {
         "m3terEntity": "Account",

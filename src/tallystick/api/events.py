@@ -8,8 +8,9 @@ import msgspec
 
 from tallystick.api.crud import IDS, PAGING
 from tallystick.api.routing import Call, Paged, Route, struct_page
-from tallystick.control.events import EVENT_FIELDS, EventFilter, event_fields, get_event, list_events
+from tallystick.control.events import EventFilter, all_event_fields, event_fields, get_event, list_events
 from tallystick.core.event import Event
+from tallystick.core.notification import NotificationConfiguration
 from tallystick.core.period import Instant
 
 MAX_PAGE = 100
@@ -45,14 +46,19 @@ def find(call: Call) -> dict[str, object]:
     """A page of events, newest first."""
     query = call.query
     page = query.page(highest=MAX_PAGE)
-    if query.text("notificationCode") or query.text("notificationId"):
-        return struct_page([], None)  # no event comes from a notification
+    notification_id, code = query.text("notificationId"), query.text("notificationCode")
+    if code is not None:
+        rule = call.records.by_code(NotificationConfiguration, code)
+        if rule is None or notification_id not in {None, rule.id}:
+            return struct_page([], None)
+        notification_id = rule.id
     wanted = EventFilter(
         ids=query.texts("ids"),
         event_name=query.text("eventName"),
         event_type=query.text("eventType"),
         account_id=query.text("accountId"),
         resource_id=query.text("resourceId"),
+        notification_id=notification_id,
         include_actioned=query.flag("includeActioned"),
     )
     found = list_events(call.records, wanted, page)
@@ -66,7 +72,7 @@ def retrieve(call: Call) -> EventReply:
 
 def types(_: Call) -> EventTypesReply:
     """The kinds of event there are."""
-    return EventTypesReply(events=sorted(EVENT_FIELDS))
+    return EventTypesReply(events=sorted(all_event_fields()))
 
 
 def fields(call: Call) -> EventFieldsReply:

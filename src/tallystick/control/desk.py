@@ -159,6 +159,8 @@ LABELS: Mapping[str, str] = {
     "emailsettings": "e-mail settings",
     "emailtemplate": "e-mail template",
     "emailoptout": "e-mail opt-out",
+    "notificationconfiguration": "notification rule",
+    "scheduledeventconfiguration": "scheduled event",
 }
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 
 import msgspec
 
-from tallystick.core import wire
+from tallystick.core import bill_event, configuration_event, wire
 from tallystick.core.anomaly import FOUND as ANOMALY_FOUND
 from tallystick.core.bill_hold import HELD, RELEASED
 from tallystick.core.crm_summary import EVENT_FIELDS as CRM_FIELDS
 from tallystick.core.crm_summary import EVENT_NAME as CRM_SUMMARY
 from tallystick.core.entitlement import EVENT_NAME as LIMIT_REACHED
-from tallystick.core.event import Event
 from tallystick.core.export_job import EVENT_NAME as EXPORT_FAILED
+from tallystick.core.entity import Value
+from tallystick.core.event import Event
+from tallystick.core.event_fields import fields_of
 from tallystick.core.ingest_failure import EVENT_NAME
+from tallystick.core.notification import EVENT_TYPE as NOTIFICATION_TYPE
 from tallystick.core.paid_state import EVENT_FIELDS as PAYMENT_FIELDS
 from tallystick.core.paid_state import EVENT_NAMES as PAYMENT_EVENTS
 from tallystick.core.period import Instant
@@ -26,8 +30,8 @@ from tallystick.errors import Refusal
 from tallystick.outbox import EVENT
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
 
-# What rules over events may refer to: event name → field → type.
-EVENT_FIELDS: dict[str, dict[str, str]] = {
+# What rules over events may refer to, of the events that are not made of configuration: event name → field → type.
+_OWN_FIELDS: dict[str, dict[str, str]] = {
     EVENT_NAME: {
         "new.failureType": "String",
         "new.code": "String",
@@ -113,6 +117,7 @@ class EventFilter:
     account_id: str | None = None
     resource_id: str | None = None
     uid: str | None = None
+    notification_id: str | None = None
     include_actioned: bool | None = None
 
     def where(self) -> DocumentWhere:
@@ -124,6 +129,8 @@ class EventFilter:
             "resource_id": self.resource_id,
             "uid": self.uid,
         }
+        if self.notification_id is not None:
+            texts |= {"event_type": NOTIFICATION_TYPE, "resource_id": self.notification_id}
         equal: dict[str, Collection[str]] = {name: (text,) for name, text in texts.items() if text is not None}
         if self.ids is not None:
             equal["id"] = self.ids
@@ -150,11 +157,44 @@ def get_event(records: OrganizationRecords, id: str) -> Event:
     return read_event(document)
 
 
+@cache
+def all_event_fields() -> dict[str, dict[str, str]]:
+    """What rules over events may refer to, of every kind of event: event name → field → type."""
+    found = dict(_OWN_FIELDS)
+    told = [(configuration_event.event_name, each.kind, configuration_event.told_fields(each)) for each in _kinds()]
+    for name_of, kind, fields in told:
+        for action, sides in _SIDES.items():
+            found[name_of(kind, action)] = _on(sides, fields)
+    for action, sides in _SIDES.items():
+        found[bill_event.event_name(action)] = _on(sides, fields_of(bill_event.BillHead))
+    return dict(sorted(found.items()))
+
+
 def event_fields(event_name: str | None) -> dict[str, dict[str, str]]:
     """The fields of one kind of event, or of every kind; nothing for a name that there is not."""
+    every = all_event_fields()
     if event_name is None:
-        return EVENT_FIELDS
-    return {event_name: EVENT_FIELDS[event_name]} if event_name in EVENT_FIELDS else {}
+        return every
+    return {event_name: every[event_name]} if event_name in every else {}
+
+
+_SIDES = {"created": ("new",), "updated": ("new", "old"), "deleted": ("old",)}
+
+
+def _on(sides: tuple[str, ...], fields: dict[str, str]) -> dict[str, str]:
+    return {f"{side}.{name}": kind for side in sides for name, kind in fields.items()}
+
+
+def _kinds() -> list[type[Value]]:
+    """Every kind of entity, found by its type, so that none can be forgotten."""
+    found: dict[str, type[Value]] = {}
+    waiting = list(Value.__subclasses__())
+    while waiting:
+        each = waiting.pop()
+        waiting += each.__subclasses__()
+        if each.__dict__.get("kind"):
+            found[each.kind] = each
+    return list(found.values())
 
 
 def mark_all_actioned(write: Transaction, ids: Collection[str], at: Instant) -> None:

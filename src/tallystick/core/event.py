@@ -37,6 +37,7 @@ _ABOUT: Mapping[str, str] = {
     "billing.bill.failed": "billjob",
     "dataexport.job.failure": "exportjob",
     "ingest.validation.failure": "measurement",
+    "notification.evaluation.error": "notificationfailure",
     "reconciliation.run.failed": "reconciliationrun",
 }
 

@@ -19,6 +19,7 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.entity import Entity
 from tallystick.core.event import Event
+from tallystick.core.expression import CalculationError
 from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.ids import named_id
 from tallystick.core.integration import (
@@ -32,6 +33,14 @@ from tallystick.core.integration import (
     first_run,
     lane_of,
     pause_after,
+)
+from tallystick.core.notification import (
+    EVENT_TYPE,
+    FAILED_TYPE,
+    NotificationConfiguration,
+    failure,
+    fires,
+    notification,
 )
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
@@ -71,10 +80,33 @@ def dispatch(records: OrganizationRecords, now: Instant, most: int = AT_ONCE) ->
             if id_ in configs  # whoever has gone in the meantime wants nothing
         ]
         _queue(write, runs)
+        put_events(write, _notifications(write, waiting))
         write.remove_documents(OUTBOX, [each.id for each in found])
         reached("outbox.dispatched, not committed")
     reached("outbox.dispatched")
     return len(found)
+
+
+def _notifications(write: Transaction, waiting: Sequence[Waiting]) -> list[Document]:
+    """What the rules that looked at the events make of them, each as it stood when its event happened. A formula that
+    cannot be computed from an event is told by an event of its own."""
+    looked_at = [each for each in waiting if each.rules]
+    events = {each.id: wire.decode(Event, each.body) for each in _by_ids(write, EVENT, [e.event_id for e in looked_at])}
+    made = []
+    for each in looked_at:
+        event = events[each.event_id]  # it is kept as long as it waits
+        for id_, version in each.rules:
+            rule = write.at_version(NotificationConfiguration, id_, version)
+            assert rule is not None, "every version is kept"
+            try:
+                fired = notification(id_, rule.value, event) if fires(rule.value, event) else None
+                of_type = EVENT_TYPE
+            except CalculationError as problem:
+                fired, of_type = failure(id_, rule.value, event, problem), FAILED_TYPE
+            if fired is not None:
+                about = {"account_id": each.account_id, "resource_id": id_}
+                made.append(event_document(fired, event_type=of_type, **about))
+    return made
 
 
 def _waiting(records: OrganizationRecords, most: int) -> Sequence[Document]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select
 
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, Credential, Organization, ServiceUser
+from tallystick.ports.changes import Witness
 from tallystick.stores.records_sql import credentials
 from tallystick.stores.records_sql import organizations as statements
 from tallystick.stores.records_sql.audit import Trail
@@ -24,17 +25,17 @@ from tallystick.stores.records_sql.texts import storable
 from tallystick.stores.records_sql.view import SqlOrganization, SqlTransaction
 
 
-def open_records(url: str) -> SqlRecords:
+def open_records(url: str, witness: Witness | None = None) -> SqlRecords:
     """Open the records at `sqlite:////absolute/path` or `postgresql+psycopg://…`, and bring them to the present
-    schema. Raises ValueError for another URL, Refusal `busy` when another process has the SQLite file open, and
-    RuntimeError when a newer version of the program wrote them."""
+    schema; `witness` sees every change. Raises ValueError for another URL, Refusal `busy` when another process has the
+    SQLite file open, and RuntimeError when a newer version of the program wrote them."""
     database = connect(url)
     try:
         migrate(database)
     except BaseException:
         database.close()
         raise
-    return SqlRecords(database)
+    return SqlRecords(database, witness)
 
 
 class SqlRecords:
@@ -44,8 +45,9 @@ class SqlRecords:
     need to tell each other, which is left to the day when they exist.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, witness: Witness | None = None) -> None:
         self._database = database
+        self._witness = witness
         self._revisions: defaultdict[str, int] = defaultdict(int)
         self._guard = threading.Lock()
         self._memory = Memory()
@@ -128,7 +130,7 @@ class SqlRecords:
         try:
             with self._database.writing(organization_id) as connection:
                 revision = self._revisions.get(organization_id, 0)
-                transaction = SqlTransaction(organization_id, connection, revision, self._memory)
+                transaction = SqlTransaction(organization_id, connection, revision, self._memory, self._witness)
                 try:
                     yield transaction
                     transaction.finish()

@@ -27,6 +27,7 @@ from tallystick.ports import (
     Page,
     Where,
 )
+from tallystick.ports.changes import Action, Change, Witness
 from tallystick.stores.records_sql import audit, credentials, documents, entities, entity_writes
 from tallystick.stores.records_sql.entities import Parameters, Run
 from tallystick.stores.records_sql.remembered import ENTITIES, Memory, Reading, of_documents
@@ -166,9 +167,18 @@ class SqlTransaction(SqlOrganization):
     It is a kind of view because the port says so: whatever reads an organisation can be handed a transaction.
     """
 
-    def __init__(self, organization_id: str, connection: Connection, revision: int, memory: Memory) -> None:
+    def __init__(
+        self,
+        organization_id: str,
+        connection: Connection,
+        revision: int,
+        memory: Memory,
+        witness: Witness | None = None,
+    ) -> None:
         super().__init__(organization_id, self._read, lambda: revision, _never_nested, memory)
         self._connection: Connection | None = connection
+        self._witness = witness
+        self._changes: list[Change] = []
         self.written: set[str] = set()  # kinds, see `remembered.py`
         self._trail = audit.Trail(organization_id)
 
@@ -181,29 +191,38 @@ class SqlTransaction(SqlOrganization):
     def insert(self, entity: Entity[Any]) -> None:
         entity_writes.insert_entity(self._open(), self._organization_id, entity)
         self._trail.entity("CREATE", entity, entity.version, entity.modified, entity.modified_by)
+        self._changes.append(Change(action=Action.CREATED, entity=entity, at=entity.modified))
         self.written |= {ENTITIES, type(entity.value).kind}
 
     def replace(self, entity: Entity[Any]) -> None:
         entity_writes.replace_entity(self._open(), self._organization_id, entity)
         self._trail.entity("UPDATE", entity, entity.version, entity.modified, entity.modified_by)
+        self._changes.append(Change(action=Action.UPDATED, entity=entity, at=entity.modified))
         self.written |= {ENTITIES, type(entity.value).kind}
 
     def remove(self, entity: Entity[Any], *, at: datetime, by: str) -> None:
         entity_writes.remove_entity(self._open(), self._organization_id, entity, at=at, by=by)
         self._trail.entity("DELETE", entity, entity.version + 1, at, by)
+        self._changes.append(Change(action=Action.DELETED, entity=entity, at=at))
         self.written |= {ENTITIES, type(entity.value).kind}
 
     def put_documents(self, kind: str, documents: Sequence[Document]) -> None:
+        if self._witness is not None:
+            self._witness.documents(self, kind, documents)
         self.written.add(of_documents(kind))
         self._trail.documents(self._open(), kind, documents)
         _put(self._open(), self._organization_id, kind, documents)
 
     def remove_document(self, kind: str, id: str) -> None:
+        if self._witness is not None:
+            self._witness.removal(self, kind, (id,))
         self.written.add(of_documents(kind))
         self._trail.removed_documents(kind, (id,))
         _remove(self._open(), self._organization_id, kind, id)
 
     def remove_documents(self, kind: str, ids: Collection[str]) -> None:
+        if self._witness is not None:
+            self._witness.removal(self, kind, ids)
         self.written.add(of_documents(kind))
         self._trail.removed_documents(kind, tuple(ids))
         _remove_all(self._open(), self._organization_id, kind, ids)
@@ -212,7 +231,9 @@ class SqlTransaction(SqlOrganization):
         self._trail.act(action, kind, id, at, by)
 
     def finish(self) -> None:
-        """Write who did what, as the last of the transaction."""
+        """Have the changes told, and write who did what, as the last of the transaction."""
+        if self._witness is not None and self._changes:
+            self._witness.entities(self, tuple(self._changes))
         self._trail.write(self._open())
 
     def put_credential(self, credential: Credential) -> None:
