@@ -144,7 +144,7 @@ def test_external_mappings_live_through_the_client(client: M3ter, http: httpx.Cl
         ({"m3ter_ids": [account, NOWHERE]}, [mapping]),
         ({"integration_config_id": NOWHERE}, []),
     ):
-        assert [each.id for each in client.external_mappings.list(**filters)] == found  # type: ignore[arg-type]  # a table
+        assert [each.id for each in client.external_mappings.list(**filters)] == found  # type: ignore[arg-type]  # filters by name, as a table has them
     parent = store.make("/accounts", code="other")["id"]
     body: Any = {"external_system": "ERP", "external_table": "Customer", "m3ter_entity": "Account"}
     with pytest.raises(BadRequestError, match=f"externalId: 'cus_1' is mapped to the Account {account}"):

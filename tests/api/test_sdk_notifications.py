@@ -40,7 +40,7 @@ def test_a_rule_lives_through_the_client(client: M3ter) -> None:
         ({"event_name": "configuration.account.created"}, []),
         ({"ids": [made.id]}, [made.id]),
     ):
-        assert [each.id for each in rules.list(**filters)] == found  # type: ignore[arg-type]  # a table
+        assert [each.id for each in rules.list(**filters)] == found  # type: ignore[arg-type]  # filters by name, as a table has them
     assert rules.delete(id=made.id).id == made.id
     with pytest.raises(NotFoundError):
         rules.retrieve(id=made.id)

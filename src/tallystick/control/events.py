@@ -20,7 +20,9 @@ from tallystick.core.entity import Value
 from tallystick.core.event import Event
 from tallystick.core.event_fields import fields_of
 from tallystick.core.ingest_failure import EVENT_NAME
+from tallystick.core.notification import EVENT_NAME as NOTIFICATION
 from tallystick.core.notification import EVENT_TYPE as NOTIFICATION_TYPE
+from tallystick.core.notification import FAILED as NOTIFICATION_FAILED
 from tallystick.core.paid_state import EVENT_FIELDS as PAYMENT_FIELDS
 from tallystick.core.paid_state import EVENT_NAMES as PAYMENT_EVENTS
 from tallystick.core.period import Instant
@@ -32,6 +34,35 @@ from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords
 
 # What rules over events may refer to, of the events that are not made of configuration: event name → field → type.
 _OWN_FIELDS: dict[str, dict[str, str]] = {
+    "billing.bill.failed": {
+        **dict.fromkeys(("new.billJobId", "new.accountId", "new.code", "new.reason", "new.periodKey"), "String"),
+    },
+    "billing.billjob.completed": {
+        "new.billJobId": "String",
+        "new.type": "String",
+        "new.total": "Number",
+        "new.failures": "Number",
+    },
+    "measurements.file.failed": dict.fromkeys(("new.jobId", "new.fileName", "new.reason"), "String"),
+    "reconciliation.differs": {
+        **dict.fromkeys(("new.reconciliationId", "new.reconciliationRunId", "new.name", "new.level"), "String"),
+        **dict.fromkeys(("new.startDate", "new.endDate", "new.reason"), "String"),
+        "new.accuracy": "Number",
+    },
+    "webhook.disabled": dict.fromkeys(("new.webhookId", "new.name", "new.url", "new.reason"), "String"),
+    NOTIFICATION: dict.fromkeys(("new.eventId", "new.notificationId", "new.notificationCode"), "String"),
+    NOTIFICATION_FAILED: {
+        **dict.fromkeys(("new.eventId", "new.notificationId", "new.notificationCode", "new.reason"), "String"),
+    },
+    **{
+        f"integration.{what}.error": {
+            **dict.fromkeys(("new.integrationRunId", "new.integrationConfigId", "new.eventId"), "String"),
+            **dict.fromkeys(("new.destination", "new.destinationId", "new.status", "new.error"), "String"),
+            **dict.fromkeys(("new.entityType", "new.entityId", "new.accountId"), "String"),
+            "new.attempts": "Number",
+        }
+        for what in ("authentication", "disabled", "missingaccountmapping", "perform", "validation")
+    },
     EVENT_NAME: {
         "new.failureType": "String",
         "new.code": "String",

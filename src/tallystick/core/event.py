@@ -38,7 +38,8 @@ _ABOUT: Mapping[str, str] = {
     "dataexport.job.failure": "exportjob",
     "ingest.validation.failure": "measurement",
     "notification.evaluation.error": "notificationfailure",
-    "reconciliation.run.failed": "reconciliationrun",
+    "measurements.file.failed": "measurementfile",
+    "reconciliation.differs": "reconciliationrun",
 }
 
 

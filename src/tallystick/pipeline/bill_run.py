@@ -46,6 +46,8 @@ from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 CHUNK = 2_000  # account periods that are settled in one transaction, in some tenths of a second
 EVENT_NAME = "billing.bill.failed"
 EVENT_TYPE = "BillingFailure"
+COMPLETED = "billing.billjob.completed"
+JOB_TYPE = "BillJob"
 
 Failpoint = Callable[[str], None]  # told each step by name; a test raises in it
 
@@ -97,6 +99,7 @@ def _initialise(records: OrganizationRecords, kept: KeptJob, failpoint: Failpoin
         kept = msgspec.structs.replace(kept, chunks=len(chunks), failures=tuple(failures))
         status = BillJobStatus.RUNNING if chunks else BillJobStatus.COMPLETE
         kept = put_job(write, kept, status=status, total=len(periods), pending=len(periods))
+        _tell_of_end(write, kept.job, len(failures))
         failpoint("initialised, not committed")
     failpoint("initialised")
     return kept
@@ -130,6 +133,8 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
         kept = msgspec.structs.replace(now, done=now.done + 1)
         status = BillJobStatus.COMPLETE if kept.done == kept.chunks else BillJobStatus.RUNNING
         kept = put_job(write, kept, status=status, pending=kept.job.pending - len(chunk.periods))
+        if not kept.job.status.active:
+            _tell_of_end(write, kept.job, len(whole_job(write, kept).failures))
         failpoint("progress written, not committed")
     failpoint("committed")
     return kept
@@ -214,6 +219,21 @@ def _in_vain(account_id: str, request: BillJobRequest, as_of: Instant) -> BillFa
         when = f"was the latest to end by {request.bill_date or as_of.wire()}"
     message = f"account {account_id} has no plan in force in a {what} that {when}"
     return BillFailure(account_id=account_id, code="no_billing_period", message=message, period_key="")
+
+
+def _tell_of_end(write: Transaction, job: BillJob, failures: int) -> None:
+    """Tell that a job has done all that it covers."""
+    if job.status is not BillJobStatus.COMPLETE:
+        return
+    details = {
+        "eventName": COMPLETED,
+        "billJobId": job.id,
+        "type": job.type,
+        "total": job.total,
+        "failures": failures,
+    }
+    event = Event(id=named_id(job.id, "completed"), event_name=COMPLETED, event_time=job.as_of, m3ter_event=details)
+    put_events(write, [event_document(event, event_type=JOB_TYPE, resource_id=job.id)])
 
 
 def _put_events(write: Transaction, job: BillJob, failures: Sequence[BillFailure]) -> None:
