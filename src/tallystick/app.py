@@ -22,8 +22,8 @@ from tallystick.integrations.webhook import Webhooks
 from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.gate import Gate
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
-from tallystick.pipeline.usage_events import EventIntake
 from tallystick.pipeline.telling import Telling
+from tallystick.pipeline.usage_events import EventIntake
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
 from tallystick.ports.audit import Signer
 from tallystick.ports.exports import Snapshots, Targets

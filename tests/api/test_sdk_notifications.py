@@ -17,6 +17,7 @@ RULE: dict[str, Any] = {
     "event_name": "configuration.account.updated",
     "calculation": "new.name != old.name",
 }
+PYTHON: dict[str, tuple[type, ...]] = {"String": (str,), "Number": (int, float), "Boolean": (bool,)}
 ACME: Any = {"code": "acme", "email_address": "ap@acme.example"}
 
 
@@ -114,5 +115,7 @@ def test_everything_that_people_make_is_told(client: M3ter, http: httpx.Client) 
         assert made[-1].event_name in types, path
         told: Any = made[-1].m3ter_event
         assert told["new"]["id"] == store.ids[path]
-        named = {name.partition(".")[2] for name in fields[made[-1].event_name]}
-        assert {name for name, each in told["new"].items() if isinstance(each, str | bool | int | float)} <= named
+        kinds = {name.partition(".")[2]: kind for name, kind in fields[made[-1].event_name].items()}
+        assert {"id", "version", "createdBy"} <= kinds.keys(), path
+        for name in told["new"].keys() & kinds.keys():
+            assert isinstance(told["new"][name], PYTHON[kinds[name]]), (path, name)
