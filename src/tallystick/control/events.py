@@ -15,10 +15,10 @@ from tallystick.core.bill_hold import HELD, RELEASED
 from tallystick.core.crm_summary import EVENT_FIELDS as CRM_FIELDS
 from tallystick.core.crm_summary import EVENT_NAME as CRM_SUMMARY
 from tallystick.core.entitlement import EVENT_NAME as LIMIT_REACHED
-from tallystick.core.export_job import EVENT_NAME as EXPORT_FAILED
 from tallystick.core.entity import Value
 from tallystick.core.event import Event
 from tallystick.core.event_fields import fields_of
+from tallystick.core.export_job import EVENT_NAME as EXPORT_FAILED
 from tallystick.core.ingest_failure import EVENT_NAME
 from tallystick.core.notification import EVENT_NAME as NOTIFICATION
 from tallystick.core.notification import EVENT_TYPE as NOTIFICATION_TYPE
@@ -49,7 +49,6 @@ _OWN_FIELDS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("new.startDate", "new.endDate", "new.reason"), "String"),
         "new.accuracy": "Number",
     },
-    "webhook.disabled": dict.fromkeys(("new.webhookId", "new.name", "new.url", "new.reason"), "String"),
     NOTIFICATION: dict.fromkeys(("new.eventId", "new.notificationId", "new.notificationCode"), "String"),
     NOTIFICATION_FAILED: {
         **dict.fromkeys(("new.eventId", "new.notificationId", "new.notificationCode", "new.reason"), "String"),
