@@ -106,13 +106,12 @@ class _Row:
 
     def account(self) -> PulledRow:
         """The account of a row: that which is mapped, else that with the code, else a new one."""
-        fields, before = dict(self._record.fields), self._mapped()
-        if self._record.parent_id is not None:
-            fields["parentAccountId"] = self._account_id(self._record.parent_id, "parentId")
-        if before is None and "code" not in fields:
-            fields["code"] = code_of(fields.get("name", ""), self._record.external_id)
-        if before is None:
-            before = self._write.by_code(Account, fields["code"])
+        before, record = self._mapped(), self._record
+        code = record.fresh.get("code") or code_of(record.fresh.get("name", ""), record.external_id)
+        before = before or self._write.by_code(Account, code)
+        fields = {"code": code, **record.fresh} if before is None else dict(record.fields)
+        if record.parent_id is not None:
+            fields["parentAccountId"] = self._account_id(record.parent_id, "parentId")
         if before is None and "emailAddress" not in fields:
             raise ValueError(
                 "emailAddress: the row has none; name its column with columns.emailAddress, or a default for all"
@@ -121,7 +120,8 @@ class _Row:
 
     def contract(self) -> PulledRow:
         """The contract of a row, of the account that the row names."""
-        fields, before = dict(self._record.fields), self._mapped()
+        before = self._mapped()
+        fields = dict(self._record.fresh if before is None else self._record.fields)
         if self._record.account_id is not None:
             fields["accountId"] = self._account_id(self._record.account_id, "accountId")
         elif self._record.account_code is not None:

@@ -127,7 +127,8 @@ ACCOUNTS_OF = {CrmSystem.SALESFORCE: CrmTable.ACCOUNT, CrmSystem.HUBSPOT: CrmTab
 
 class CrmPull(Value, frozen=True, kw_only=True):
     """Rows to pull. `columns` says for a field of ours which columns it stands in, instead of the usual ones (a field
-    `customFields.NAME` for a custom field); `defaults` what holds where a row says nothing; `statuses` which rows
+    `customFields.NAME` for a custom field); `defaults` what new
+    ones have where a row says nothing; `statuses` which rows
     count. With `dry_run` nothing is kept."""
 
     system: CrmSystem
@@ -155,10 +156,12 @@ class CrmPull(Value, frozen=True, kw_only=True):
 
 
 class CrmRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a row says: `fields` are those of an account or a contract, as on the wire. The ids are the CRM's."""
+    """What a row says: `fields` are those of an account or a contract, as on the wire; `fresh` are those of a new one,
+    with what holds where a row says nothing. The ids are the CRM's."""
 
     external_id: str
     fields: dict[str, Any]
+    fresh: dict[str, Any]
     account_id: str | None = None
     account_code: str | None = None
     parent_id: str | None = None
@@ -173,8 +176,8 @@ class Passed(msgspec.Struct, frozen=True):
 
 def read_record(row: Mapping[str, Any], pull: CrmPull) -> CrmRecord | Passed:
     """What a row says. ValueError, naming the field, where it cannot be read."""
-    cells = flat(row)
-    said = _said(cells, pull)
+    own = _said(flat(row), pull)
+    said = {**pull.defaults, **own}
     external_id = said.pop("externalId", None)
     if external_id is None:
         raise ValueError("externalId: the row has no id; name its column with columns.externalId")
@@ -187,10 +190,11 @@ def read_record(row: Mapping[str, Any], pull: CrmPull) -> CrmRecord | Passed:
         ids |= {name: full_id(id_) for name in ("accountId", "parentId") if (id_ := ids[name])}
     elif ids["accountId"]:
         ids["accountId"] = ids["accountId"].split(";")[0].strip()  # the first is the primary one
-    fields = _account(said, external_id) if pull.is_account else _contract(said)
+    made = _account if pull.is_account else _contract
     return CrmRecord(
         external_id=external_id,
-        fields=fields,
+        fields=made(own),
+        fresh=made(said),
         account_id=ids["accountId"],
         account_code=ids["accountCode"],
         parent_id=ids["parentId"],
@@ -234,14 +238,14 @@ def full_id(id: str) -> str:
 def _said(cells: Mapping[str, str], pull: CrmPull) -> dict[str, str]:
     columns = {**DEFAULTS[pull.table], **pull.columns}
     said: dict[str, str] = {}
-    for field in {**columns, **pull.defaults}:
-        text = next((cells[each] for each in columns.get(field, ()) if each in cells), pull.defaults.get(field))
-        if text:
+    for field, names in columns.items():
+        text = next((cells[each] for each in names if each in cells), None)
+        if text is not None:
             said[field] = text
     return said
 
 
-def _account(said: Mapping[str, str], external_id: str) -> dict[str, Any]:
+def _account(said: Mapping[str, str]) -> dict[str, Any]:
     fields = _plain(said)
     address = {name.removeprefix("address."): text for name, text in said.items() if name in _ADDRESS}
     if street := said.get("address.street"):
