@@ -123,6 +123,15 @@ def _mail_server(settings: Settings) -> MailServer:
     )
 
 
+def _require_whole(journal: Journal, usage: UsageStore) -> None:
+    """Refuse to start on a journal that lacks what was projected from it."""
+    if usage.mark > journal.last:
+        raise JournalCutShort(
+            f"the journal ends at position {journal.last}, but the usage store holds what was at {usage.mark}: "
+            "measurements are missing; restore the journal from a backup"
+        )
+
+
 def build(settings: Settings, clock: Clock | None = None) -> App:
     """Open the stores of the data directory. The journal goes first: its lock keeps a second server out."""
     outside = _way_out(settings)
@@ -136,11 +145,7 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     tail = Tail()
     claimer = Claimer(journal, uids, tail, max_waiting=settings.waiting_measurements)
     claimer.start()
-    if usage.mark > journal.last:
-        raise JournalCutShort(
-            f"the journal ends at position {journal.last}, but the usage store holds what was at {usage.mark}: "
-            "measurements are missing; restore the journal from a backup"
-        )
+    _require_whole(journal, usage)
     identity_key = random_key(directory, "identities.key")
     intake = Intake(records, claimer, clock, identity_key=identity_key)
     log.info("journal at %d, uid index at %d, usage at %d", journal.last, uids.mark, usage.mark)
