@@ -77,7 +77,7 @@ class S3Shelf:
             path = Path(folder) / f"file{ending_of(file.name)}"
             try:
                 with (
-                    self._files.open_input_stream(f"{self._source.bucket}/{file.name}") as inside,
+                    self._files.open_input_stream(f"{self._source.bucket}/{file.name}", compression=None) as inside,
                     path.open("wb") as out,
                 ):
                     shutil.copyfileobj(inside, out, PART)
