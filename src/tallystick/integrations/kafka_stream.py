@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 ANSWER_SECONDS = 10.0  # for brokers to answer
 # The time between two reads after which the group goes on without us: as long as the journal may be busy.
 IDLE_MILLISECONDS = 3_600_000
+SESSION_MILLISECONDS = 10_000  # after which a group takes partitions from who is gone
 _BEGUN = "begun"  # the place that says that a source which starts with the latest has started
 
 
@@ -145,6 +146,7 @@ def _settings(source: KafkaFrom, group: str, credentials: Mapping[str, str], not
     settings: dict[str, Any] = {
         "bootstrap.servers": ",".join(source.brokers),
         "group.id": group,
+        "session.timeout.ms": SESSION_MILLISECONDS,
         "client.id": "tallystick",
         "enable.auto.commit": False,
         "enable.auto.offset.store": False,
