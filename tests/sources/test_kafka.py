@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from confluent_kafka import Producer
 from kafka_topics import kafka_from, topic_of
-from source_world import ROWS, House, member
+from source_world import DAY, ROWS, House, member
+from storefront import read, send
 
 
 def test_messages_count_once_each(house: House, kafka: Producer) -> None:
@@ -49,3 +50,30 @@ def test_rows_are_mapped(house: House, kafka: Producer) -> None:
     assert (state["accepted"], state["failed"]) == (2, 1)
     assert house.tokens(10) == 10
     assert [each["code"] for each in house.failed()] == ["invalid_number"]
+
+
+def test_events_become_measurements_by_the_mappings_of_the_organisation(house: House, kafka: Producer) -> None:
+    body = {
+        "name": "Calls",
+        "code": "calls",
+        "form": "CLOUDEVENTS",
+        "type": "llm.call",
+        "meterId": house.meter,
+        "account": "subject",
+        "fields": {"tokens": "data.tokens"},
+    }
+    read(send(house.http, "POST", "/eventmappings", body))
+    event = {"specversion": "1.0", "source": "/gateway", "type": "llm.call", "subject": "acorn", "time": DAY}
+    topic = topic_of(
+        kafka,
+        {**event, "id": "1", "data": {"tokens": 1}},
+        {**event, "id": "2", "data": {"tokens": 20}},
+        {**event, "id": "1", "data": {"tokens": 1}},
+        {**event, "id": "3", "type": "unheard.of"},
+        b"no json",
+    )
+    source = house.source(kafka_from(kafka, topic), mapping={"type": "EVENTS", "form": "CLOUDEVENTS"})
+    state = house.received(source, 5)
+    assert (state["accepted"], state["duplicates"], state["failed"]) == (2, 1, 2)
+    assert house.tokens(21) == 21
+    assert sorted(each["code"] for each in house.failed()) == ["invalid_event", "unmapped_event"]

@@ -21,6 +21,7 @@ from tallystick.core.measurement_file import FileStatus, FileType, MeasurementFi
 from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.core.usage_source import FileProgress, KafkaFrom, SourceFile, UsageSource
 from tallystick.pipeline import measurement_files, usage_sources
+from tallystick.pipeline.usage_events import EventIntake
 from tallystick.pipeline.usage_sources import Reach
 from tallystick.ports import Actor, DocumentWhere, Page
 from tallystick.ports.feeds import Batch, Message
@@ -45,7 +46,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def reach_of(world: World) -> Reach:
     id_ = f"20000000-0000-4000-8000-{next(NUMBERS):012d}"
     source = Entity(id=id_, version=1, value=SOURCE, created=NOW, created_by="t", modified=NOW, modified_by="t")
-    return Reach(world.organization(), world.intake, source, world.clock.now)
+    return Reach(world.organization(), world.intake, EventIntake(world.records, world.intake), source, world.clock.now)
 
 
 def text(kind: str, uid: str) -> bytes:

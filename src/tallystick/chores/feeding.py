@@ -99,7 +99,7 @@ class Feeding:
             if not puller.thread.is_alive():
                 del pullers[id_]
         for id_, source in sources.items():
-            reach = Reach(records, app.intake, source, app.clock.now)
+            reach = Reach(records, app.intake, app.events, source, app.clock.now)
             if id_ not in pullers and source.value.paused:
                 note_state(reach, status=SourceStatus.PAUSED, error=None, error_since=None)
             elif id_ not in pullers:

@@ -16,6 +16,7 @@ from tallystick.core.event import sort_stamp
 from tallystick.core.period import Instant
 from tallystick.core.reconciliation import LONGEST_QUERY
 from tallystick.core.row_mapping import BadPart, ColumnMap, TimeUnit, columns_of
+from tallystick.core.usage_event import EventForm
 
 _ONE_SELECT = re.compile(r"\s*(select|with)\b", re.IGNORECASE)
 _WATERMARK = re.compile(r"(?<![:\w]):watermark\b")
@@ -161,8 +162,14 @@ class AsRows(Value, frozen=True, kw_only=True, tag="ROWS", tag_field="type"):
         return columns_of(parts, meter=self.meter, account=self.account, time_unit=self.time_unit, source=source)
 
 
+class AsEvents(Value, frozen=True, kw_only=True, tag="EVENTS", tag_field="type"):
+    """Each message or line is a usage event of a form; the organisation's event mappings make measurements of it."""
+
+    form: EventForm
+
+
 From = KafkaFrom | KinesisFrom | FolderFrom | S3From | SqlFrom
-As = AsMeasurements | AsRows
+As = AsMeasurements | AsRows | AsEvents
 
 # Which credentials a type takes.
 CREDENTIALS: dict[type, tuple[str, ...]] = {

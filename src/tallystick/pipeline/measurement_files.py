@@ -157,7 +157,7 @@ def _take(
             processed_rows=job.processed_rows + len(members),
             accepted_rows=job.accepted_rows + verdicts["accepted"],
             duplicate_rows=job.duplicate_rows + verdicts["duplicate"],
-            failed_rows=job.failed_rows + verdicts["rejected"] + verdicts["conflict"],
+            failed_rows=job.failed_rows + verdicts.total() - verdicts["accepted"] - verdicts["duplicate"],
             status=FileStatus.SUCCEEDED if ended else FileStatus.RUNNING,
         )
         kept.append(moved)

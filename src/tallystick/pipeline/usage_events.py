@@ -91,11 +91,7 @@ class EventIntake:
         read = [_read(mapper, form, text) for text in texts]
         members = [member for each in read for member in each.mapped.members]
         told = self._intake.take(organization_id, members, record=record).measurements if members else []
-        failed = [
-            Failed(place, each.text, given_event_uid(each.event, each.text), each.mapped.faults[0], form=form)
-            for place, each in enumerate(read)
-            if each.mapped.faults
-        ]
+        failed = _failed(form, read)
         queue = self._intake.set_aside(organization_id, failed) if failed and record else {}
         verdicts, at = [], 0
         for place, each in enumerate(read):
@@ -103,6 +99,12 @@ class EventIntake:
             waits = queue.get(place)
             verdicts.append(_verdict(place, each, own, None if waits is None else waits.id))
         return verdicts
+
+    def mapped(self, organization_id: str, form: EventForm, texts: Sequence[bytes]) -> tuple[list[bytes], list[Failed]]:
+        """What events make, for a caller that takes it: measurements, and what becomes none (`Intake.take_along`)."""
+        mapper = self._mapper(organization_id)
+        read = [_read(mapper, form, text) for text in texts]
+        return [member for each in read for member in each.mapped.members], _failed(form, read)
 
     def send_again(self, organization_id: str, sent: Sequence[Resent]) -> list[Verdict | EventVerdict]:
         """Measurements and events of the failed queue once more; what fails again is in the queue already."""
@@ -135,6 +137,15 @@ class EventIntake:
 def _read(mapper: Mapper, form: EventForm, text: bytes) -> _Read:
     event = read_event(form, text)
     return _Read(text, event, Mapped(faults=(event,)) if isinstance(event, Rejection) else mapper.map(event))
+
+
+def _failed(form: EventForm, read: Sequence[_Read]) -> list[Failed]:
+    """Events that make no measurement, or not all that they should."""
+    return [
+        Failed(place, each.text, given_event_uid(each.event, each.text), each.mapped.faults[0], form=form)
+        for place, each in enumerate(read)
+        if each.mapped.faults
+    ]
 
 
 def _verdict(index: int, read: _Read, told: Sequence[Verdict], failed_id: str | None) -> EventVerdict:

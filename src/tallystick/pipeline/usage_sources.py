@@ -20,7 +20,10 @@ from tallystick.core.event import Event
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
 from tallystick.core.row_mapping import Cells, ColumnMap, Counts, parts_of, uid
+from tallystick.core.usage_event import EventForm
+from tallystick.core.usage_event_forms import STRUCTURED, documents
 from tallystick.core.usage_source import (
+    AsEvents,
     AsRows,
     FileProgress,
     SourceFile,
@@ -30,8 +33,10 @@ from tallystick.core.usage_source import (
 )
 from tallystick.outbox import event_document, put_events
 from tallystick.pipeline.ingest import Intake
+from tallystick.pipeline.ingest.failures import Failed
 from tallystick.pipeline.ingest.members import with_uid
-from tallystick.pipeline.ingest.verdicts import Reply
+from tallystick.pipeline.ingest.verdicts import REJECTED, Reply, Verdict
+from tallystick.pipeline.usage_events import EventIntake
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
 from tallystick.ports.feeds import Batch, FileThere
 
@@ -49,6 +54,7 @@ class Reach:
 
     records: OrganizationRecords
     intake: Intake
+    events: EventIntake
     source: Entity[UsageSource]
     now: Callable[[], Instant]
 
@@ -131,11 +137,21 @@ def members_of(mapping: object, name: str, value: bytes) -> Members:
             return (value,)
         made = parts_of(cells, mapping.map_of(""))
         return (wire.encode({"uid": named_id(NAMES, name), **made}),)
+    if isinstance(mapping, AsEvents):
+        return _events(mapping.form, value)
     if b'"measurements"' in value:
         several = _several(value)
         if several is not None:
             return tuple(with_uid(each, named_id(NAMES, f"{name}/{at}")) for at, each in enumerate(several))
     return (with_uid(value, named_id(NAMES, name)),)
+
+
+def _events(form: EventForm, value: bytes) -> Members:
+    """The events of a message, which may have several as the body of a request has."""
+    try:
+        return tuple(documents(form, {"content-type": STRUCTURED}, value))
+    except ValueError:
+        return (value,)  # its verdict says what is wrong
 
 
 def _several(value: bytes) -> list[bytes] | None:
@@ -147,6 +163,8 @@ def _several(value: bytes) -> list[bytes] | None:
 
 def member_of_row(mapping: object, columns: ColumnMap, cells: Cells, met: Counts) -> bytes:
     """The measurement of a row of a file; its uid is its own, or one of its file and content."""
+    if isinstance(mapping, AsEvents):
+        return wire.encode(dict(cells))
     made = dict(cells) if not isinstance(mapping, AsRows) else parts_of(cells, columns)
     if not made.get("uid"):
         made = {**made, "uid": uid(cells, columns, met)}
@@ -164,12 +182,13 @@ def member_of_problem(name: str, number: int, problem: str, cells: Cells) -> byt
 
 def take_batch(reach: Reach, batch: Batch) -> None:
     """Take the messages of a stream and keep how far it is read. Refusal `busy`: send all of it again."""
-    mapping, organization_id = reach.source.value.mapping, reach.records.organization_id
+    mapping = reach.source.value.mapping
     fresh = [each for each in batch.messages if not each.again]
     members = [member for each in fresh for member in members_of(mapping, each.name, each.value)]
-    again = [member for each in batch.messages if each.again for member in members_of(mapping, each.name, each.value)]
+    before = [each for each in batch.messages if each.again]
+    again = [member for each in before for member in members_of(mapping, each.name, each.value)]
     if again:  # what failed of these is written down already, unless it counts now
-        reach.intake.take(organization_id, again, record=False)
+        reach.intake.take(reach.records.organization_id, _measured(reach, again)[0], record=False)
 
     def keep(write: Transaction, reply: Reply) -> None:
         _count(write, reach, reply, received=len(fresh), places=batch.places)
@@ -206,7 +225,7 @@ def take_file(reach: Reach, file: SourceFile, members: Sequence[bytes], *, ended
             rows=file.rows + len(members),
             accepted=file.accepted + counts["accepted"],
             duplicates=file.duplicates + counts["duplicate"],
-            failed=file.failed + counts["rejected"] + counts["conflict"],
+            failed=file.failed + _lost(counts),
             status=FileProgress.DONE if ended else FileProgress.TAKING,
             done=reach.now() if ended else None,
         )
@@ -228,12 +247,26 @@ def fail_file(reach: Reach, file: SourceFile, reason: str) -> SourceFile:
 def _take(
     reach: Reach, members: Sequence[bytes], keep: Callable[[Transaction, Reply], None], *, once: bool = False
 ) -> None:
-    if members:
-        reach.intake.take_along(reach.records.organization_id, members, keep, once=once)
+    measured, aside = _measured(reach, members)
+
+    def keep_all(write: Transaction, reply: Reply) -> None:
+        lost = [Verdict(index=0, uid=each.uid, verdict=REJECTED) for each in aside]
+        keep(write, Reply(measurements=[*reply.measurements, *lost]))
+
+    if measured or aside:
+        reach.intake.take_along(reach.records.organization_id, measured, keep_all, aside=aside, once=once)
     else:
         with reach.records.transaction() as write:
             keep(write, Reply(measurements=[]))
     failpoints.reached("feed.kept")
+
+
+def _measured(reach: Reach, members: Sequence[bytes]) -> tuple[Sequence[bytes], Sequence[Failed]]:
+    """Measurements as they are; of events what the organisation's mappings make of them, and what they cannot."""
+    mapping = reach.source.value.mapping
+    if not isinstance(mapping, AsEvents):
+        return members, ()
+    return reach.events.mapped(reach.records.organization_id, mapping.form, members)
 
 
 def _count(
@@ -249,11 +282,16 @@ def _count(
         received=before.received + received,
         accepted=before.accepted + counts["accepted"],
         duplicates=before.duplicates + counts["duplicate"],
-        failed=before.failed + counts["rejected"] + counts["conflict"],
+        failed=before.failed + _lost(counts),
         last_received=reach.now() if received else before.last_received,
     )
     _put_state(write, state)
     return counts
+
+
+def _lost(counts: Counter[str]) -> int:
+    """How many did not count, or wait for an account."""
+    return counts.total() - counts["accepted"] - counts["duplicate"]
 
 
 def _tell(

@@ -134,13 +134,17 @@ class Intake:
         members: Sequence[Member],
         keep: Callable[[Transaction, Reply], None],
         *,
+        aside: Sequence[Failed] = (),
         once: bool = False,
     ) -> Reply:
         """The same for a caller that reads from somewhere and remembers how far it has come: `keep` writes that, in the
         transaction that writes what does not count. A caller that was stopped before it and sends the same again thus
         finds nothing counted twice (by the uids) and nothing written down twice. With `once`, what was written down of
-        the same uid before is not written again: for what is read again and again."""
+        the same uid before is not written again: for what is read again and again. `aside` is what became no
+        measurement; it is written down with the rest."""
         reply, notes = self._taken(organization_id, members, once=once)
+        if aside:
+            notes = [*notes, self._scribe(organization_id, self._clock.now()).note([NotCounted(list(aside), [])])]
         with self._records.organization(organization_id).transaction() as write:
             if notes:
                 write_within(write, notes)
