@@ -144,6 +144,9 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
     )
     lost = [{"uid": f"lost-{each}", "meter": "nowhere", "account": "lost", "ts": _now()} for each in range(FAILED)]
     client.post("/measurements", {"measurements": [{**each, "measure": {"calls": 1}} for each in lost]})
+    waits = {"uid": "waits", "meter": "usage", "ts": _now(), "measure": {each.field: 1 for each in PRICES}}
+    nobodys = {"type": "workspace", "value": "workspace-7", "sensitive": False}
+    client.post("/measurements", {"measurements": [{**waits, "identity": nobodys}]})
     settings: dict[str, Any] = {"frameOrigins": ["https://app.example"], "shownBills": "APPROVED"}
     client.put("/portalsettings", {**settings, "version": client.get("/portalsettings")["version"]})
     logo = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><path d="M0 0h8v8z"/></svg>'
@@ -161,6 +164,7 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
         "pricing": str(client.get("/pricings")["data"][0]["id"]),
         "job": str(client.get("/billjobs")["data"][0]["id"]),
         "group": str(client.get("/failedmeasurementgroups")["data"][0]["id"]),
+        "unmapped": str(client.get("/unmappedidentities")["data"][0]["id"]),
         "failed": str(client.get("/failedmeasurements")["data"][0]["id"]),
         "invitation": _user(tenant, "colleague@company.example", None)["link"].rpartition("/")[2],
         "line": _line_of(tenant, aggregation),

@@ -224,12 +224,15 @@ def _plan(http: httpx.Client, name: str, **more: object) -> tuple[dict[str, Any]
 
 
 def _trouble(http: httpx.Client, shop: Shop) -> None:
-    """Measurements that did not count: an unknown account, and a number that is none."""
+    """Measurements that did not count: an unknown account, a number that is none, an identity that nobody has."""
     said = {"what": {"model": "gpt-x"}, "where": {"region": "eu"}, "who": {"user": "user-1"}}
     common = {"meter": "llm", "ts": f"{shop.months[2]}T00:00:00Z", **said}
     wrong = {"uid": f"{shop.mark}wrong-1", "account": f"{shop.mark}nobody", "measure": {"tokens": 5}, **common}
     worse = {"uid": f"{shop.mark}wrong-2", "account": "acme", "measure": {"tokens": f"{shop.mark}x"}, **common}
-    send(http, "POST", "/measurements", {"measurements": [wrong, worse]})
+    nobodys = {"uid": f"{shop.mark}waits", "identity": {"type": "key", "value": f"{shop.mark}key", "sensitive": False}}
+    waits = {**nobodys, "measure": {"tokens": 5}, **common}
+    send(http, "POST", "/measurements", {"measurements": [wrong, worse, waits]})
+    shop.ids["unmappedidentities"] = read(http.get("/unmappedidentities"))["data"][0]["id"]
     shop.ids["failedmeasurements"] = read(http.get("/failedmeasurements"))["data"][0]["id"]
     shop.ids["failedmeasurementgroups"] = read(http.get("/failedmeasurementgroups"))["data"][0]["id"]
 

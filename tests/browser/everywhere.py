@@ -77,6 +77,7 @@ def _address(shop: Shop, path: str) -> str:
         "/reconciliations/{id}": ids["reconciliations"],
         "/reconciliationruns/{id}": ids["reconciliationruns"],
         "/corrections/{id}": ids["corrections"],
+        "/unmappedusage/{id}": ids["unmappedidentities"],
         "/failed/groups/{id}": ids["failedmeasurementgroups"],
         "/failed/measurements/{id}": ids["failedmeasurements"],
     }

@@ -36,11 +36,25 @@ def ids_of(seller: Seller) -> dict[str, str]:
         **catalog_of(http),
         "reconciliationruns": reconciled(http, store.ids["/reconciliations"]),
         **corrected(http, store.ids["/accounts"]),
+        "unmappedusage": unmapped(http),
         "disputes": http.post("/disputes", json={"billId": bill, **DISPUTED}).json()["id"],
         "{session}": seller.link("acme")["id"],
         "{line}": line,
         "{kind}": "creditreasons",
     }
+
+
+def unmapped(http: httpx.Client) -> str:
+    """An identity that usage waits for."""
+    member = {
+        "uid": "waits",
+        "meter": "traffic",
+        "identity": {"type": "key", "value": "k"},
+        "ts": "2025-01-10T00:00:00Z",
+    }
+    fields = {"measure": {"bytes": 1}, "where": {"region": "eu"}, "metadata": {"file": "a"}}
+    assert http.post("/measurements", json={"measurements": [{**member, **fields}]}).status_code == 200
+    return str(http.get("/unmappedidentities").json()["data"][0]["id"])
 
 
 def catalog_of(http: httpx.Client) -> dict[str, str]:

@@ -25,6 +25,7 @@ ACTIONS = (
     "INVITE",
     "SIGN_IN",
     "SET_PASSWORD",
+    "RENEW_SECRET",
     "PLAN",
     "APPROVE",
     "REJECT",

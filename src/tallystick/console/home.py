@@ -10,6 +10,7 @@ from tallystick.console.page import Html, Page, Visit
 from tallystick.control.bill_holds import held_ids
 from tallystick.control.failed_measurements import list_groups
 from tallystick.control.getting_started import steps
+from tallystick.control.identities import unmapped_usage
 from tallystick.control.overview import (
     billed_by_month,
     expiring_credit,
@@ -53,6 +54,7 @@ def _home(visit: Visit) -> Html:
         {
             "starting": _starting(visit) if visit.may(May.CONFIGURE) else (),
             "failed": sum(group.open for group in groups),
+            "unmapped": unmapped_usage(visit.records),
             "pending": pending_bills(visit.records),
             "held": len(held_ids(visit.records)),
             "spikes": [each for each in usage.meters if each.spike is not None],

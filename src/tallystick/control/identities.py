@@ -17,6 +17,7 @@ from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords
 
 CHUNK = 500
 CHUNKS = 20  # of what waits that are sent in one turn
+MOST_ADDED = 100  # identities whose waiting usage is added up
 WAITING = "waiting"  # the verdict on what is still nobody's
 
 
@@ -47,6 +48,11 @@ def get_unmapped(records: OrganizationRecords, id: str) -> UnmappedIdentity:
     if document is None:
         raise Refusal("not_found", f"id: no usage waits for an identity {id[:40]!r} in this organisation", field="id")
     return wire.decode(UnmappedIdentity, document.body)
+
+
+def unmapped_usage(records: OrganizationRecords) -> int:
+    """How many measurements wait, of the identities that most wait for."""
+    return sum(each.count for each in list_unmapped(records, Page(size=MOST_ADDED)).rows)
 
 
 def list_waiting(
