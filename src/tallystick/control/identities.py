@@ -11,7 +11,6 @@ from tallystick.control.desk import Draft, Noun, rule_broken
 from tallystick.control.failed_measurements import Verdicted
 from tallystick.core import wire
 from tallystick.core.identity import GROUP, KIND, Identity, UnmappedIdentity, UnmappedUsage, decisive, group_id
-from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction, Where
 
@@ -103,7 +102,7 @@ def attribute_waiting(records: OrganizationRecords, take: TakeMany, chunks: int 
         while True:
             page = list_waiting(records, Page(size=CHUNK, token=token), hash=known_by)
             identities = list(records.every(Identity, Where(equal={"hash": (known_by,)})))
-            ready = [each for each in page.rows if decisive(identities, Instant.parse(each.ts)) is not None]
+            ready = [each for each in page.rows if decisive(identities, each.ts) is not None]
             if ready:
                 if done == chunks:
                     return True

@@ -97,7 +97,7 @@ class UnmappedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     identity_type: str
     identity_hash: str
     meter: str
-    ts: str
+    ts: Instant
     received: Instant
     original: str
     content: str  # the digest of what it says
@@ -122,8 +122,8 @@ class UnmappedIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     value: str | None = None
     hint: str | None = None
     count: int
-    first_ts: str
-    last_ts: str
+    first_ts: Instant
+    last_ts: Instant
     first_received: Instant
     last_received: Instant
 

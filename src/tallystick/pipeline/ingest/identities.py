@@ -140,7 +140,7 @@ class Attributor:
             hashes = {each.usage.identity_hash for each in waiters}
             identities = _by_hash(write, hashes)
             for each in waiters:
-                moment = Instant.parse(each.usage.ts)
+                moment = each.usage.ts
                 if decisive(identities.get(each.usage.identity_hash, ()), moment) is not None:
                     return None
             return _keep(write, waiters)
@@ -194,7 +194,7 @@ class Attributor:
             identity_type=named.sent.type,
             identity_hash=named.sent.hash or "",
             meter=measurement.meter,
-            ts=named.ts.stamp(),
+            ts=named.ts,
             received=received,
             original=msgspec.json.encode({**named.parts, "uid": uid}).decode(),
             content=told,
@@ -222,7 +222,7 @@ def describe(waiter: Waiter) -> str:
     sent = waiter.sent
     shown = repr(sent.value) if sent.value else f"with the fingerprint {fingerprint(sent.hash or '')}"
     return (
-        f"identity: nobody has the {sent.type} {shown} at {waiter.usage.ts}; the measurement waits and counts as soon "
+        f"identity: nobody has the {sent.type} {shown} at {waiter.usage.ts.wire()}; the measurement waits and counts as soon "
         "as an account has it"
     )
 
