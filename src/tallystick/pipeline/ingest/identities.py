@@ -222,8 +222,8 @@ def describe(waiter: Waiter) -> str:
     sent = waiter.sent
     shown = repr(sent.value) if sent.value else f"with the fingerprint {fingerprint(sent.hash or '')}"
     return (
-        f"identity: nobody has the {sent.type} {shown} at {waiter.usage.ts.wire()}; the measurement waits and counts as soon "
-        "as an account has it"
+        f"identity: nobody has the {sent.type} {shown} at {waiter.usage.ts.wire()}; the measurement waits and "
+        "counts as soon as an account has it"
     )
 
 
