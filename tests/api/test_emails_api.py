@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from mail_server import Mailbox, mail_server
-from storefront import read, refused, send
+from storefront import Storefront, read, refused, send
 
 from tallystick.cli.launch import Server, free_port, launched
 from tenant import Tenant, new_tenant
@@ -101,3 +101,28 @@ def test_an_alert_is_sent_and_its_link_ends_alerts(http: httpx.Client, organizat
     assert (kept["messageKind"], kept["createdBy"]) == ("ALERT", "recipient")
     assert httpx.post(organization.url + link.path + "x").status_code in {400, 403}
     assert httpx.get(organization.url + "/unsubscribe/nonsense").status_code in {400, 403}
+
+
+def test_an_approved_bill_is_sent_as_pdf(http: httpx.Client, organization: Tenant, box: Mailbox) -> None:
+    store = Storefront(http)
+    address = f"books@{organization.id}.example"
+    account = read(http.get(f"/accounts/{store.ids['/accounts']}"))
+    read(send(http, "PUT", f"/accounts/{account['id']}", {**account, "customFields": {"billingEmails": address}}))
+    read(send(http, "PUT", "/emailsettings", {"sendBills": "APPROVED", "senderName": "North Billing"}))
+    job = read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"}))
+    wait(lambda: read(http.get(f"/billjobs/{job['id']}"))["status"] == "COMPLETE")
+    bill = read(http.get("/bills"))["data"][0]
+    assert address not in box.to(), "a bill that nobody has approved is not sent"
+    read(send(http, "PUT", f"/bills/{bill['id']}/status", {"status": "APPROVED"}))
+    wait(lambda: address in box.to())
+    message = next(each for to, each in box.came if to == address)
+    assert message["Subject"].startswith(f"Invoice {bill['accountCode']} from North Billing: ")
+    (attached,) = message.iter_attachments()
+    assert attached.get_content().startswith(b"%PDF-")
+
+
+def wait(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.1)

@@ -208,3 +208,18 @@ def test_deliveries_come_in_pages(http: httpx.Client) -> None:
     rest = read(http.get(f"{PATH}/{webhook['id']}/deliveries?pageSize=2&nextToken={first['nextToken']}"))
     assert [each["id"] for each in first["data"] + rest["data"]] == told[::-1]
     assert "nextToken" not in rest
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (None, "configData.eventNames: must be a list of 1 to 50 names"),
+        ([], "configData.eventNames: must be a list of 1 to 50 names"),
+        (["bill*"], "configData.eventNames: 'bill*' has * elsewhere than at the end, behind a dot"),
+        ([7], "configData.eventNames: must be the name of an event"),
+    ],
+)
+def test_names_of_events_that_are_none_are_refused(http: httpx.Client, names: object, said: str) -> None:
+    link = {"entityType": "Event", "destination": "EMAIL", "configData": {"eventNames": names}, "name": "to us"}
+    assert said in why(send(http, "POST", "/integrationconfigs", link))
+    read(send(http, "POST", "/integrationconfigs", {**link, "configData": {"eventNames": ["webhook.disabled"]}}))

@@ -16,7 +16,7 @@ import msgspec
 from tallystick.control.desk import Desk, Draft, Noun, rule_broken
 from tallystick.core import wire
 from tallystick.core.email import (
-    BILL_EVENTS,
+    BILL_CHANGED,
     EmailOptOut,
     EmailSettings,
     EmailTemplate,
@@ -73,7 +73,7 @@ def update_settings(desk: Desk, value: EmailSettings, version: int | None) -> En
             kept = _SETTINGS.create_within(desk, write, value, write.organization_id)
         else:
             kept = _SETTINGS.update_within(desk, write, before, value, version)
-        _manage(desk, write, "bills", BILL_EVENTS, value.send_bills is not SendBills.NEVER)
+        _manage(desk, write, "bills", BILL_CHANGED, value.send_bills is not SendBills.NEVER)
         _manage(desk, write, "alerts", ALERT_FIRED, value.send_alerts)
     return kept
 

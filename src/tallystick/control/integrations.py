@@ -9,10 +9,20 @@ from msgspec.structs import replace
 from tallystick.control.desk import Desk, Draft, Noun, require_reference, rule_broken
 from tallystick.core import wire
 from tallystick.core.entity import Entity
-from tallystick.core.integration import SYSTEMS, CredentialType, Destination, IntegrationConfig
+from tallystick.core.event import noun
+from tallystick.core.integration import (
+    EVENT,
+    EVENT_NAMES,
+    SYSTEMS,
+    CredentialType,
+    Destination,
+    IntegrationConfig,
+    why_no_pattern,
+)
 from tallystick.core.webhook import Webhook
 from tallystick.ports.handover import Vault, credentials_about
 
+MAX_PATTERNS = 50
 MAX_CREDENTIALS = 20_000  # characters: keys, certificates and their like
 
 
@@ -22,6 +32,8 @@ def _rules(draft: Draft[IntegrationConfig]) -> IntegrationConfig:
     if entities is not None and value.entity_type not in entities:
         what = f"{value.destination} takes {' and '.join(entities)}, not {value.entity_type[:80]!r}"
         raise rule_broken("entityType", what)
+    if noun(value.entity_type) == noun(EVENT):
+        _require_patterns(value.config_data.get(EVENT_NAMES))
     target = value.destination_id
     if target is not None and value.destination is Destination.WEBHOOK:
         require_reference(draft.read, Webhook, target, "destinationId")
@@ -32,6 +44,16 @@ def _rules(draft: Draft[IntegrationConfig]) -> IntegrationConfig:
             what = f"there is no integration configuration {other[:40]!r} with credentials of its own"
             raise rule_broken("integrationCredentialsId", what)
     return value
+
+
+def _require_patterns(named: object) -> None:
+    """One that is told of events by their names says which."""
+    field = f"configData.{EVENT_NAMES}"
+    if not isinstance(named, list | tuple) or not 0 < len(named) <= MAX_PATTERNS:
+        raise rule_broken(field, f'must be a list of 1 to {MAX_PATTERNS} names of events, such as ["billing.*"]')
+    wrong = next((what for each in named if (what := why_no_pattern(each)) is not None), None)
+    if wrong is not None:
+        raise rule_broken(field, wrong)
 
 
 INTEGRATIONS = Noun(of=IntegrationConfig, check=_rules)

@@ -17,7 +17,8 @@ from tallystick.core.spend_alert import EVENT_NAME as ALERT_FIRED
 MAX_ADDRESS = 254
 MAX_COPIES = 20
 MAX_SUBJECT, MAX_BODY = 500, 20_000
-BILL_EVENTS = "billing.bill.*"
+BILL_CHANGED = "billing.bill.updated"  # approving and locking change a bill
+_OF_BILLS = "billing.bill."
 # Custom fields of an account: further addresses that its bills go to, with commas, and who looks after it here.
 BILLING_FIELD, OWNER_FIELD = "billingEmails", "ownerEmail"
 # One mailbox, written plainly: no names, no quotes, no lists, nothing that a header could be broken with.
@@ -136,7 +137,7 @@ def alert_recipients(account: Account | None, own: str | None) -> tuple[str, ...
 
 def kind_of(event_name: str) -> MessageKind:
     """What a message about an event is."""
-    if event_name.startswith(BILL_EVENTS[:-1]):
+    if event_name.startswith(_OF_BILLS):
         return MessageKind.BILL
     return MessageKind.ALERT if event_name == ALERT_FIRED else MessageKind.EVENT
 

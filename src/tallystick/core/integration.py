@@ -74,7 +74,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
 SYSTEMS: dict[Destination, System] = {
     Destination.WEBHOOK: System(name="Webhook"),
-    Destination.EMAIL: System(name="Email", entities=("Bill", NOTIFICATION)),
+    Destination.EMAIL: System(name="Email", entities=(EVENT, "Bill", NOTIFICATION)),
     Destination.STRIPE: System(name="Stripe", credentials=(CredentialType.STRIPE_SIGNED_REQUEST,), entities=("Bill",)),
     Destination.STRIPE_TEST: System(
         name="Stripe (test mode)", credentials=(CredentialType.STRIPE_SIGNED_REQUEST,), entities=("Bill",)

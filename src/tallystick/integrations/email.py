@@ -141,6 +141,8 @@ class Email:
 
     def _letter(self, what: HandOver) -> _Letter | None:
         kind = kind_of(what.event.event_name)
+        if "to" in what.config.value.config_data:
+            return self._event(what)
         if kind is MessageKind.BILL:
             return self._bill(what)
         return self._alert(what) if kind is MessageKind.ALERT else self._event(what)
