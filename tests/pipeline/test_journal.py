@@ -222,6 +222,16 @@ def test_what_is_left_of_a_wallet_expires_some_days_after_its_end(open_desk: Ope
     assert post_all(desk.records, at("2023-05-08")) == 0
 
 
+def test_what_is_added_after_the_end_expires_too(open_desk: Opener) -> None:
+    world = metered("0.10")
+    balance(world, end_date=at("2023-03-01"))
+    desk = open_desk(world)
+    assert post_all(desk.records, at("2023-03-10")) == 0  # nothing has expired: nothing was there
+    transact(desk, "5", "2023-03-11")
+    post_all(desk.records, at("2023-03-11"))
+    assert closing(desk) == {"1250": "5", "4800": "-5"}
+
+
 def test_what_is_carried_over_expires_later(open_desk: Opener) -> None:
     world = metered("0.10")
     balance(world, end_date=at("2023-03-01"), rollover_end_date=at("2023-04-01"), rollover_amount=Decimal(40))

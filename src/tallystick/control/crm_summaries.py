@@ -15,16 +15,19 @@ from tallystick.core.event import Event
 from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.period import Instant
 from tallystick.outbox import event_document, put_events
-from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Transaction, Where
+from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction, Where
 
 SYSTEMS = tuple(each.value for each in CrmSystem)
 AT_ONCE = 500
 MOST_BILLS = 10_000
+_OF_CRMS = Where(equal={"m3ter_entity": ("Account",), "external_system": SYSTEMS})
 
 
 def tell_crm(write: Transaction, bills: Sequence[Bill], now: Instant) -> None:
     """Tell of bills that were just approved, in the transaction that approves them."""
     approved = [each for each in bills if each.status is BillStatus.APPROVED]
+    if not approved or not write.find(ExternalMapping, _OF_CRMS, Page(size=1)).rows:
+        return
     mapped = _mapped(write, sorted({each.account_id for each in approved}))
     told = [
         _document(_event(write, each, mapped[each.account_id], now, f"approved/{each.version}"))

@@ -34,7 +34,7 @@ def order_transactions(write: Transaction, entries: Sequence[LedgerEntry]) -> No
         for source in [breakage_source(each.credit_id, each.account_id, carried=carried)]
     }
     _order(write, fresh)
-    _order(write, [each for each in _known(write, list(ended)).values() if each.entries])
+    _order(write, list(_known(write, list(ended)).values()))
 
 
 def order_payments(write: Transaction, paid: Sequence[PaidBill]) -> None:

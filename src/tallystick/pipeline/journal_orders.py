@@ -43,7 +43,7 @@ def credit_changed(write: Transaction, credit_ids: Iterable[str]) -> None:
 
 
 def order_again(write: Transaction, ids: Iterable[str]) -> None:
-    """Look again at those of these documents of which something is posted: they were changed, or are no more."""
-    known = [each for each in read_sources(write, ids).values() if each.entries]
+    """Look again at those of these documents that were ever ordered: they were changed, or are no more."""
+    known = list(read_sources(write, ids).values())
     if known:
         write.put_documents(SOURCES, [source_document(each, active=True) for each in known])
