@@ -266,6 +266,7 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/bills/{id}/lineitems.csv": (_csv("/lineitems.csv"),),
     "/settings/anomalies": (_at("/settings/anomalies", "<form"),),
     "/late": (_at("/late", "Late usage"),),
+    "/settings/stripe": (_at("/settings/stripe", "Connect Stripe"),),
     "/settings/late": (_at("/settings/late", "<form"),),
     "/meters/health": (_at("/meters/health", "<table"),),
     "/meters/{id}/health": (_one("meters", "meter", "Complete", "/health"),),

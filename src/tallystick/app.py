@@ -17,6 +17,8 @@ from tallystick.core.public_address import read_allowed
 from tallystick.integrations.email import Email, MailServer
 from tallystick.integrations.export_stores import ExportStores
 from tallystick.integrations.guarded_http import GuardedHttp, Limits
+from tallystick.integrations.stripe import StripePerformer
+from tallystick.integrations.stripe_news import StripeService
 from tallystick.integrations.usage_feeds import OutsideFeeds
 from tallystick.integrations.webhook import Webhooks
 from tallystick.invoice.pdf import Printer
@@ -30,6 +32,7 @@ from tallystick.ports.exports import Snapshots, Targets
 from tallystick.ports.feeds import Feeds
 from tallystick.ports.handover import Performer, Vault
 from tallystick.ports.outside import Outside
+from tallystick.ports.payments import PaymentService
 from tallystick.ports.sources import Sources
 from tallystick.ports.webhook import WebhookSender
 from tallystick.settings import Settings
@@ -63,8 +66,8 @@ class JobToRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """Everything that requests and the worker use. `performers` hand over to outside services; `jobs` is how a request
-    hands a bill job to the worker."""
+    """Everything that requests and the worker use. `performers` hand over to outside services, `payments` asks one what
+    was paid; `jobs` is how a request hands a bill job to the worker."""
 
     settings: Settings
     clock: Clock
@@ -86,6 +89,7 @@ class App:
     feeds: Feeds
     outside: Outside
     webhooks: WebhookSender
+    payments: PaymentService
     performers: Mapping[Destination, Performer]
     snapshots: Snapshots
     targets: Targets
@@ -130,6 +134,11 @@ def _require_whole(journal: Journal, usage: UsageStore) -> None:
             f"the journal ends at position {journal.last}, but the usage store holds what was at {usage.mark}: "
             "measurements are missing; restore the journal from a backup"
         )
+
+
+def _stripes(settings: Settings, vault: Vault) -> dict[Destination, Performer]:
+    performer = StripePerformer(vault, settings.stripe_url, settings.handover_seconds)
+    return dict.fromkeys((Destination.STRIPE, Destination.STRIPE_TEST), performer)
 
 
 def build(settings: Settings, clock: Clock | None = None) -> App:
@@ -177,5 +186,6 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
         webhooks=webhooks,
         snapshots=records,
         targets=ExportStores(vault=vault, outside=outside, directory=settings.export_folder),
-        performers={Destination.WEBHOOK: webhooks, Destination.EMAIL: email},
+        payments=StripeService(vault, settings.stripe_url, settings.handover_seconds),
+        performers={Destination.WEBHOOK: webhooks, Destination.EMAIL: email, **_stripes(settings, vault)},
     )

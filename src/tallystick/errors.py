@@ -77,6 +77,7 @@ CODES = _table(
     Code(
         "sealed_elsewhere", Family.INVALID, "Enter the secret again; keep the keys of a data directory with its data."
     ),
+    Code("outside_failed", Family.INVALID, "Mend what the outside service says, or its key, and ask again."),
     Code("source_failed", Family.INVALID, "Mend the source, or how it is named, and start another run."),
     Code(
         "reconciliation_required",

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 VARIABLE = "TALLYSTICK_FAILPOINT"
 
 BILLS = "bills: "  # before the steps of a bill job
-HAND_OVER = ("outbox.", "handover.")  # before the steps of handing over
 EXPORTS = "exports."  # before the steps of an export
+HAND_OVER = ("outbox.", "handover.", "stripe.")  # before the steps of handing over
 
 POINTS = {
     "journal.written": "An append is in the file and not yet synced.",
@@ -44,6 +44,15 @@ POINTS = {
     "exports.part kept": "The job knows of its files so far, and where to go on.",
     "exports.part delivered": "A file is at its destination; the job does not know.",
     "exports.manifest delivered": "A destination has all of an export; the job does not know.",
+    "stripe.customer": "Stripe has a customer for an account; nobody here knows which.",
+    "stripe.dropped": "The draft of an earlier calculation is gone from Stripe; the new one is not there.",
+    "stripe.voided": "The invoice of an earlier calculation is void at Stripe; the new one is not there.",
+    "stripe.created": "Stripe has an empty draft for a bill.",
+    "stripe.lines": "Stripe has some of the lines of a bill.",
+    "stripe.noted": "Stripe has a credit note; its invoice does not say yet that it is of the new calculation.",
+    "stripe.credited": "It does.",
+    "stripe.finalized": "The invoice of a bill is final at Stripe.",
+    "stripe.metered": "Stripe has counted the usage of a line; nobody here knows.",
 }
 
 _armed: dict[str, int] = {}  # the place → how many times it is yet to be reached

@@ -49,6 +49,8 @@ MEANINGS = {
     "outgoing_allow": "Hosts, addresses and networks beside public ones that users may have things sent to, by commas.",
     "delivery_days": "How long attempts to deliver to webhooks are kept, in days.",
     "webhook_failure_days": "After how many days without any success a webhook is switched off.",
+    "stripe_url": "Address that is asked instead of Stripe's own, for tests with a stand-in; or empty.",
+    "stripe_poll_seconds": "How often Stripe is asked what became of invoices; 0: never, its webhook tells all.",
     "invoice_dir": "Directory of one's own invoice templates, words and fonts; empty: those of the product.",
 }
 
@@ -92,6 +94,8 @@ class Settings:
     outgoing_allow: str = ""
     delivery_days: int = 28
     webhook_failure_days: int = 5
+    stripe_url: str = ""
+    stripe_poll_seconds: int = 300
     invoice_dir: str = ""
 
     @property

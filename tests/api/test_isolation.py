@@ -20,6 +20,7 @@ from storefront import BODIES, NOWHERE, Storefront, read, refused, rollouts, sen
 from tallystick.api.routes import ROUTES
 from tallystick.api.routing import Paged, Route
 from tallystick.cli.launch import Server
+from tallystick.core import wire
 from tenant import Tenant, new_tenant
 
 DAY = "2025-01-10T12:00:00Z"
@@ -99,6 +100,7 @@ class Estate:
             "/billjobs": self.job["id"],
             "/bills": self.bill["id"],
             "/payments": self.payment(),
+            "/stripe": self.stripe(),
             "/anomalies": read(http.get("/anomalies"))["data"][0]["id"],
             "/lineitems": next(line["id"] for line in self.bill["lineItems"] if line["lineItemType"] == "USAGE"),
             "/statementjobs": self.statement_job(),
@@ -114,6 +116,11 @@ class Estate:
             **{f"/{kind}lineitems": self.memo(kind, store.ids) for kind in ("credit", "debit")},
             **{f"/{noun}": self.schedule(noun, body, store.ids) for noun, body in SCHEDULES.items()},
         }
+
+    def stripe(self) -> str:
+        """An integration with Stripe."""
+        body = {"entityType": "Bill", "destination": "STRIPE_TEST", "enabled": False}
+        return str(read(send(self.http, "POST", "/integrationconfigs", body))["id"])
 
     def payment(self) -> str:
         """A payment of the bill."""
@@ -324,6 +331,8 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         "/disputes/{id}/state": b'{"state":"WITHDRAWN"}',
         "/disputes/{id}/resolution": b'{"outcome":"REJECTED","note":"It was so"}',
         "/bills/{id}/status": b'{"status":"APPROVED"}',
+        "/stripe/{id}/secrets": b'{"webhookSecret":"whsec_1"}',
+        "/stripe/{id}/accounts": wire.encode({"accountId": estate.ids["/accounts"], "customerId": "cus_1"}),
         "/bills/{id}/payments": b'{"amount":1}',
         "/bills/{id}/payments/{paymentId}/reversal": b"{}",
         "/bills/{id}/hold": b'{"note":"look at it"}',

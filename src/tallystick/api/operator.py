@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from tallystick import __version__
-from tallystick.api import auth
+from tallystick.api import auth, stripe_webhook
 from tallystick.api.errors import ErrorReply
 from tallystick.api.openapi import describe
 from tallystick.api.routes import PUBLISHED
@@ -224,6 +224,7 @@ OPEN_ROUTES = (
     OpenRoute("POST", "/operator/users", add_user, "Add a user of an organisation, or make one another link"),
     OpenRoute("GET", "/operator/organizations", list_organizations, "List the organisations"),
     OpenRoute("GET", "/operator/status", status, "Say how far each store is"),
+    OpenRoute("POST", stripe_webhook.PATH, stripe_webhook.receive, "Take a signed notification of Stripe"),
 )
 _BODIES: dict[object, type] = {token: TokenRequest, add_organization: OrganizationRequest, add_user: UserRequest}
 _REPLIES: dict[object, type] = {
@@ -231,10 +232,16 @@ _REPLIES: dict[object, type] = {
     add_organization: OrganizationReply,
     add_user: UserReply,
     status: StatusReply,
+    stripe_webhook.receive: stripe_webhook.ReceivedReply,
 }
 
 
-_SECURITY: dict[object, list[dict[str, list[str]]]] = {health: [], published: [], token: [{"serviceUser": []}]}
+_SECURITY: dict[object, list[dict[str, list[str]]]] = {
+    health: [],
+    published: [],
+    token: [{"serviceUser": []}],
+    stripe_webhook.receive: [],
+}
 
 
 def _open_paths() -> dict[str, Any]:

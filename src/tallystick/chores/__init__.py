@@ -14,6 +14,7 @@ from tallystick.chores.files import measurement_files_chore
 from tallystick.chores.handing_over import handing_over
 from tallystick.chores.identities import IDENTITIES
 from tallystick.chores.limits import limits
+from tallystick.chores.payments import PAYMENTS
 from tallystick.chores.proofs import SEALS, VERIFICATIONS
 from tallystick.chores.reconciling import reconciliations
 from tallystick.chores.rollouts import ASSIGNMENTS, SHADOWS
@@ -26,6 +27,7 @@ def every_chore() -> tuple[Chore, ...]:
         CLOCK,
         TOP_UPS,
         STATEMENTS,
+        PAYMENTS,
         REPLAYS,
         IDENTITIES,
         SIMULATIONS,

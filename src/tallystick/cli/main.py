@@ -43,6 +43,7 @@ from tallystick.cli import (
     serve,
     settings_list,
     simulate,
+    stripe,
     upkeep,
     usage,
     user,
@@ -71,6 +72,7 @@ app.command("forecast")(forecast.forecast)
 app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
 app.add_typer(payment.app, name="payment")
+app.add_typer(stripe.app, name="stripe")
 app.command("late")(late.late)
 app.add_typer(meter.app, name="meter")
 app.command("anomalies")(hold.anomalies)

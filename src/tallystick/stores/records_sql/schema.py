@@ -67,6 +67,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "anomaly": ("kind", "day", "account_id", "meter_id", "aggregation_id"),
     "billhold": ("bill_id", "account_id", "state"),
     "billpayment": ("bill_id", "account_id", "state", "due_date"),
+    "paymentmark": (),
     "intaketally": ("day", "meter"),
     "simulation": ("active",),
     "simulationchunk": ("simulation_id",),

@@ -55,6 +55,7 @@ DOCUMENTS = {
     "anomaly": ("kind", "day", "account_id", "meter_id", "aggregation_id"),
     "billhold": ("bill_id", "account_id", "state"),
     "billpayment": ("bill_id", "account_id", "state", "due_date"),
+    "paymentmark": (),
     "intaketally": ("day", "meter"),
     "billseal": ("active",),
     "verificationjob": ("active",),

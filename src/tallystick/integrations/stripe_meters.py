@@ -1,0 +1,112 @@
+"""Usage as Stripe's meter events, for who has Stripe price it: each line of usage is reported once.
+
+Stripe tells repetitions by an identifier for a day or so; what was reported is kept here besides, as external mappings
+of the lines, so that a line is never reported twice (docs/decisions/0491-stripe.md).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import stripe
+
+from tallystick.core.bill import Bill, LineItem, LineItemType
+from tallystick.core.external_mapping import ExternalMapping
+from tallystick.core.integration import RunStatus
+from tallystick.core.quantity import plain
+from tallystick.failpoints import reached
+from tallystick.integrations.stripe_terms import SYSTEM, StripeTerms, Unexpressible
+from tallystick.ports import Where
+from tallystick.ports.handover import HandedOver, HandOver
+
+LINE, METER_EVENT = "BillLineItem", "meter_event"
+OLDEST = timedelta(days=35)  # usage that is older is not taken by Stripe
+USAGE = frozenset({LineItemType.USAGE, LineItemType.OVERAGE_USAGE})
+
+
+def hand_over_usage(
+    what: HandOver,
+    terms: StripeTerms,
+    bill: Bill,
+    customer: str,
+    mappings: tuple[ExternalMapping, ...],
+    client: stripe.StripeClient,
+) -> HandedOver:
+    """Report the usage of an approved bill: the lines of aggregations that have a meter event."""
+    reported = _reported(what, bill)
+    kept = list(mappings)
+    for line in bill.line_items:
+        name = _event_name(terms, line)
+        if name is None:
+            continue
+        value = plain(line.quantity)
+        if line.id in reported:
+            _require_same(line, reported[line.id], value)
+            continue
+        _report(what, bill, line, name, customer, client)
+        kept.append(
+            ExternalMapping(
+                m3ter_entity=LINE,
+                m3ter_id=line.id,
+                external_system=SYSTEM,
+                external_table=METER_EVENT,
+                external_id=f"{line.id}={value}",
+                integration_config_id=what.config.id,
+            )
+        )
+        reached("stripe.metered")
+    return HandedOver(
+        status=RunStatus.COMPLETE, mappings=tuple(kept), log=f"{len(kept) - len(mappings)} lines of usage were reported"
+    )
+
+
+def _event_name(terms: StripeTerms, line: LineItem) -> str | None:
+    measured = line.aggregation_id or line.compound_aggregation_id
+    return terms.meter_events.get(measured) if measured and line.line_item_type in USAGE else None
+
+
+def _reported(what: HandOver, bill: Bill) -> dict[str, str]:
+    """What was reported of the lines of a bill: its quantity, by line."""
+    where = Where(
+        equal={
+            "m3ter_entity": (LINE,),
+            "m3ter_id": tuple(line.id for line in bill.line_items),
+            "external_system": (SYSTEM,),
+            "external_table": (METER_EVENT,),
+        }
+    )
+    found = [each.value for each in what.records.every(ExternalMapping, where)] if bill.line_items else []
+    return {
+        each.m3ter_id: each.external_id.partition("=")[2]
+        for each in found
+        if each.integration_config_id == what.config.id
+    }
+
+
+def _require_same(line: LineItem, before: str, now: str) -> None:
+    if before != now:
+        raise Unexpressible(
+            f"the usage of {line.description} was reported to Stripe as {before} and is {now} now: correct the meter's "
+            "events in Stripe, and take the external mapping of the line out of use to have it reported again"
+        )
+
+
+def _report(what: HandOver, bill: Bill, line: LineItem, name: str, customer: str, client: stripe.StripeClient) -> None:
+    if line.quantity < 0:
+        raise Unexpressible(f"the usage of {line.description} is {plain(line.quantity)}: Stripe has none below zero")
+    end = line.service_period_end_date or bill.end_date_time_utc
+    last = end - timedelta(seconds=1)
+    if what.now - last > OLDEST:
+        raise Unexpressible(
+            f"the usage of {line.description} ended on {last.date()}: Stripe takes none older than {OLDEST.days} days"
+        )
+    moment = min(int(last.timestamp()), int(what.now.timestamp()))
+    client.v1.billing.meter_events.create(
+        {
+            "event_name": name,
+            "identifier": line.id,
+            "payload": {"stripe_customer_id": customer, "value": plain(line.quantity)},
+            "timestamp": moment,
+        },
+        {"idempotency_key": f"{what.run.id}/meter/{line.id}"},
+    )
