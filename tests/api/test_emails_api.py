@@ -116,7 +116,8 @@ def test_an_approved_bill_is_sent_as_pdf(http: httpx.Client, organization: Tenan
     read(send(http, "PUT", f"/bills/{bill['id']}/status", {"status": "APPROVED"}))
     wait(lambda: address in box.to())
     message = next(each for to, each in box.came if to == address)
-    assert message["Subject"].startswith(f"Invoice {bill['accountCode']} from North Billing: ")
+    assert message["Subject"] == bill["accountCode"], "in the words of the organisation's own template"
+    assert message["From"] == "North Billing <billing@north.example>"
     (attached,) = message.iter_attachments()
     assert attached.get_content().startswith(b"%PDF-")
 
