@@ -49,7 +49,7 @@ class ExportJobReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     date_created: Instant
     schedule_id: str | None = None
     started_at: Instant | None = None
-    export_file_format: ExportFileFormat = ExportFileFormat.CSV
+    export_file_format: ExportFileFormat
     destination_ids: tuple[str, ...] = ()
     finished_at: Instant | None = None
     start_date: Instant | None = None

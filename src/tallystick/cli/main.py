@@ -24,6 +24,7 @@ from tallystick.cli import (
     event_mapping,
     exceptions,
     explain,
+    export,
     forecast,
     hold,
     identity,
@@ -85,6 +86,7 @@ app.add_typer(exceptions.app, name="exceptions")
 app.add_typer(exceptions.disputes, name="dispute")
 app.add_typer(accounting.app, name="accounting")
 app.add_typer(crm.app, name="crm")
+app.add_typer(export.app, name="export")
 app.add_typer(insight.app, name="insight")
 app.command("simulate")(simulate.simulate)
 app.add_typer(catalog.app, name="catalog")

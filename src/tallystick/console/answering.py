@@ -50,6 +50,7 @@ NAVIGATION = (
     ("playground", "Playground", "/playground", May.SEE),
     ("rollouts", "Rollouts", "/rollouts", May.SEE),
     ("accounting", "Accounting", "/accounting", May.SEE),
+    ("exports", "Exports", "/exports", May.SEE),
     ("insights", "Insights", "/insights", May.SEE),
     ("settings", "Settings", "/settings", May.SEE),
 )
