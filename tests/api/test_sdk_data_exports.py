@@ -242,6 +242,33 @@ def test_what_is_nowhere_has_its_columns_all_the_same(sdk: M3ter, shape: str) ->
         assert exported(sdk, shape, **asked) == []
 
 
+def test_an_exports_sums_are_those_of_the_bill_and_of_the_usage_query(sdk: M3ter, shop: Storefront) -> None:
+    """A standing charge of 20.00 and 0.25 for each byte: 4 + 2.4 + 1 bytes are 1.85."""
+    for uid, ts, amount in (("a", "10", "4"), ("b", "10", "2.4"), ("c", "31", "1")):
+        shop.measure(measurement(uid, f"2025-01-{ts}T12:00:00Z", amount))
+    made = sdk.bill_jobs.create(last_date_in_billing_period="2025-01-31", account_ids=[shop.ids["/accounts"]])
+    until = time.monotonic() + WAIT_SECONDS
+    while sdk.bill_jobs.retrieve(made.id).status != "COMPLETE":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    lines = exported(sdk, "PARQUET", sourceType="OPERATIONAL", operationalDataTypes=["BILL_LINE_ITEMS"])
+    (bill,) = exported(sdk, "PARQUET", sourceType="OPERATIONAL", operationalDataTypes=["BILLS"])
+    used = exported(sdk, "PARQUET", sourceType="USAGE", **JANUARY)
+    assert bill["billTotal"] == Decimal("21.85")
+    assert sum(line["convertedSubtotal"] for line in lines) == bill["billTotal"]
+    (usage,) = [line for line in lines if line["lineItemType"] == "USAGE"]
+    assert usage["billId"] == bill["id"]
+    body = {
+        "aggregations": [
+            {"meterId": shop.ids["/meters"], "fieldCode": "bytes", "fieldType": "MEASURE", "function": "SUM"}
+        ],
+        **JANUARY,
+    }
+    (asked,) = read(send(shop.http, "POST", "/usage/query", body))["data"]
+    assert sum(row["bytes"] for row in used) == usage["quantity"] == asked["bytes.SUM"] == Decimal("7.4")
+    assert {type(row["bytes"]) for row in used} == {Decimal}
+
+
 USAGE, RECORDS = {"sourceType": "USAGE", **JANUARY}, {"sourceType": "OPERATIONAL", "operationalDataTypes": ["BILLS"]}
 WRONG: tuple[tuple[dict[str, Any], str], ...] = (
     ({}, "sourceType"),

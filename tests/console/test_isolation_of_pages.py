@@ -41,6 +41,9 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "{session}": seller.link("acme")["id"],
         "{line}": line,
         "{kind}": "creditreasons",
+        "exports": store.ids["/dataexports/schedules"],
+        "{schedule}": store.ids["/dataexports/schedules"],
+        "{destination}": store.ids["/dataexports/destinations"],
     }
 
 

@@ -134,7 +134,7 @@ def _schedule(visit: Visit) -> Redirect:
 
 
 def _end_schedule(visit: Visit) -> Redirect:
-    gone = SCHEDULES.delete(visit.desk, visit.path["id"])
+    gone = SCHEDULES.delete(visit.desk, visit.path["schedule"])
     return Redirect("/exports/schedules", notice=f"The schedule {gone.value.name} is deleted; its exports stay.")
 
 
@@ -164,7 +164,7 @@ def _keep_destination(visit: Visit) -> Redirect:
 
 
 def _end_destination(visit: Visit) -> Redirect:
-    gone = DESTINATIONS.delete(visit.desk, visit.path["id"])
+    gone = DESTINATIONS.delete(visit.desk, visit.path["destination"])
     return Redirect("/exports/destinations", notice=f"The destination {gone.value.name} is deleted.")
 
 
@@ -177,8 +177,8 @@ PAGES = (
     _act("/exports", _ask, "Export data", _jobs),
     Page(method="GET", path="/exports/schedules", run=_schedules, title="Schedules of exports", section=SECTION),
     _act("/exports/schedules", _schedule, "Make a schedule of exports", _schedules),
-    _act("/exports/schedules/{id}/delete", _end_schedule, "Delete a schedule of exports"),
+    _act("/exports/schedules/{schedule}/delete", _end_schedule, "Delete a schedule of exports"),
     Page(method="GET", path="/exports/destinations", run=_destinations, title="Where exports go", section=SECTION),
     _act("/exports/destinations", _keep_destination, "Make a destination of exports", _destinations),
-    _act("/exports/destinations/{id}/delete", _end_destination, "Delete a destination of exports"),
+    _act("/exports/destinations/{destination}/delete", _end_destination, "Delete a destination of exports"),
 )
