@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import hmac
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,6 +143,13 @@ class TestForms:
             "content-type": "application/cloudevents-batch+json"}))["events"] == []  # fmt: skip
         refused(send(http, "POST", "/receive/cloudevents", CLOUD))
 
+    def test_who_asks_first_whether_it_may_deliver_is_told_so(self, http: httpx.Client) -> None:
+        asked = bare(http).options("/receive/cloudevents", headers={"WebHook-Request-Origin": "events.example"})
+        assert asked.status_code == 200
+        told = {name: asked.headers[name] for name in ("allow", "webhook-allowed-origin", "webhook-allowed-rate")}
+        assert told == {"allow": "POST", "webhook-allowed-origin": "events.example", "webhook-allowed-rate": "*"}
+        assert "webhook-allowed-origin" not in bare(http).options("/receive/cloudevents").headers
+
     @pytest.mark.parametrize("form", ["segment", "rudderstack"])
     def test_track_calls_count_and_other_calls_are_passed_over(self, http: httpx.Client, form: str) -> None:
         calls = [TRACK, {**TRACK, "messageId": "m-2", "type": "page"}, {**TRACK, "messageId": "m-3", "event": "Other"}]
@@ -193,6 +201,9 @@ class TestForms:
         told = http.post("/receive/plain", content=bomb, headers={"content-encoding": "gzip"})
         assert refused(told, 413)["code"] == "request_too_large"
         refused(http.post("/receive/plain", content=b"{}", headers={"content-encoding": "br"}), 415)
+        deflated = zlib.compress(wire.encode({**EXAMPLE, "event_id": "deflated"}))
+        answer = http.post("/receive/plain", content=deflated, headers={"content-encoding": "deflate"})
+        assert one(answer)["verdict"] == "accepted"
         refused(http.post("/receive/plain", content=b"nothing", headers={"content-encoding": "gzip"}))
 
 

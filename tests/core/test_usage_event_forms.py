@@ -149,6 +149,7 @@ def test_batches_are_told_apart_and_a_bad_member_harms_no_other() -> None:
         (EventForm.CLOUDEVENTS, b"{}", {"content-type": "application/cloudevents-batch+json"}),
         (EventForm.DATADOG, b"{}", JSON),
         (EventForm.OTLP, b"[]", JSON),
+        (EventForm.OTLP, b"{}", {"content-type": "application/x-protobuf"}),
         (EventForm.OTLP, b'{"resourceMetrics": {}}', JSON),
     ],
 )

@@ -25,6 +25,7 @@ from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal, Rejection
 from tallystick.pipeline.ingest import Verdict
+from tallystick.pipeline.ingest.identities import any_named
 from tallystick.ports import Actor, Page
 
 ANN = Actor(id="ann", kind="SERVICE_USER")
@@ -116,6 +117,11 @@ class TestFindingTheAccount:
         give(north, account(north, "acorn"))
         assert post(north, {**named("a"), "account": "birch"}) == ["accepted"]
         assert counted(north) == [("a", "birch")]
+
+    def test_a_field_may_be_called_identity(self, north: World) -> None:
+        member = measurement("a", account="acorn", other={"identity": "mine"})
+        assert not any_named([wire.encode(member)])
+        assert post(north, member) == ["accepted"]
 
     def test_a_meter_that_asks_is_told_the_identity(self, north: World) -> None:
         field = DataField(code="identity", name="Identity", category=Category.OTHER)

@@ -55,6 +55,14 @@ def delivery_of(path: str, headers: Mapping[str, str]) -> Delivery | None:
     return None if found is None else Delivery(found[1], found[2], found[3], found[4] or "", headers)
 
 
+def welcomed(headers: Mapping[bytes, bytes]) -> Answer:
+    """The answer to who asks whether it may deliver events here: it may, as far as it can sign in when it does (source:
+    CloudEvents 1.0.2, HTTP webhooks, 4.2 "Validation response")."""
+    origin = headers.get(b"webhook-request-origin", b"").decode("latin-1")
+    allowed = {"webhook-allowed-origin": origin, "webhook-allowed-rate": "*"} if origin else {}
+    return 200, {"allow": "POST", **allowed}, b""
+
+
 def received(app: App, door: Door, delivery: Delivery, body: bytes, unpacked: bytes) -> Answer:
     """Take the events and answer as their sender expects. `body` as it was sent is what signatures are over."""
     form = said_form(delivery)

@@ -31,7 +31,7 @@ from tallystick.api.file_stream import file_request
 from tallystick.api.measurement_files import FILES as FILE_PATH
 from tallystick.api.openapi import PREFIX
 from tallystick.api.operator import OPEN_ROUTES
-from tallystick.api.receiving import MAX_UNPACKED, RECEIVE, delivery_of, failed, received, said_form
+from tallystick.api.receiving import MAX_UNPACKED, RECEIVE, delivery_of, failed, received, said_form, welcomed
 from tallystick.api.routes import ROUTES
 from tallystick.api.upload import UPLOAD
 from tallystick.app import App, build
@@ -110,6 +110,9 @@ class Front:
             if RECEIVE.fullmatch(scope["path"]) is not None:
                 await self._events(scope, receive, send)
                 return
+        if scope["type"] == "http" and scope["method"] == "OPTIONS" and RECEIVE.fullmatch(scope["path"]) is not None:
+            await _send(send, *welcomed(dict(scope["headers"])))
+            return
         if scope["type"] == "http" and scope["method"] in {"PUT", "GET"}:
             match = MEASUREMENT_FILE.fullmatch(scope["path"])
             if match is not None:

@@ -185,13 +185,20 @@ def group_id(hash: str) -> str:
     return named_id(WAITING, f"identity/{hash}")
 
 
-def names_identity(member: bytes) -> bool:
+class _Whose(msgspec.Struct, frozen=True):
+    """The parts of a measurement that say whose it is, unread."""
+
+    identity: msgspec.Raw = msgspec.Raw(b"null")
+    account: msgspec.Raw = msgspec.Raw(b"null")
+
+
+def names_identity(member: bytes | msgspec.Raw) -> bool:
     """Whether a measurement names an identity and no account."""
     try:
-        parts = _PARTS.decode(member)
+        whose = _WHOSE.decode(member)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    return bytes(parts.get(FIELD, b"null")) != b"null" and bytes(parts.get("account", b"null")) == b"null"
+    return bytes(whose.identity) != b"null" and bytes(whose.account) == b"null"
 
 
 def with_placeholder(member: bytes) -> bytes:
@@ -226,3 +233,4 @@ def with_waiting(groups: Mapping[str, UnmappedIdentity], usage: UnmappedUsage, s
 
 
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_WHOSE = msgspec.json.Decoder(_Whose)

@@ -34,6 +34,8 @@ _ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 def documents(form: EventForm, headers: Mapping[str, str], body: bytes) -> list[bytes]:
     """The events of a body, in order. `headers` by their names in lower case."""
+    if "protobuf" in _media_type(headers):
+        raise ValueError("Content-Type: protobuf is not read here; let the sender encode as JSON")
     return _SPLIT[form](headers, body)
 
 

@@ -1,4 +1,4 @@
-"""Bodies that come compressed: `Content-Encoding: gzip` or `zstd`, unpacked to a bounded size whatever they claim."""
+"""Bodies that come compressed, by gzip, deflate or zstd: unpacked to a bounded size whatever they claim."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def unpacked(body: bytes, encoding: str, most: int) -> bytes:
     if name in PLAIN:
         return body
     if name not in _UNPACKERS:
-        message = f"Content-Encoding: must be gzip, zstd or absent, got {encoding[:40]!r}"
+        message = f"Content-Encoding: must be gzip, deflate, zstd or absent, got {encoding[:40]!r}"
         raise Refusal("unsupported_encoding", message, field="Content-Encoding")
     parts: list[bytes] = []
     left = most + 1
@@ -68,4 +68,8 @@ def _unzstd() -> _Unpacker:
     return ZstdDecompressor(options={DecompressionParameter.window_log_max: WINDOW_LOG})
 
 
-_UNPACKERS = {"gzip": _gunzip, "x-gzip": _gunzip, "zstd": _unzstd}
+def _inflate() -> _Unpacker:
+    return zlib.decompressobj()
+
+
+_UNPACKERS = {"gzip": _gunzip, "x-gzip": _gunzip, "deflate": _inflate, "zstd": _unzstd}

@@ -30,6 +30,7 @@ from tallystick.core.identity import (
     hash_of,
     kept,
     map_of_field,
+    names_identity,
     waiting_id,
     with_waiting,
 )
@@ -147,13 +148,11 @@ class Attributor:
 
     def _read(self, organization_id: str, place: int, member: bytes) -> _Named | tuple[bytes, Rejection] | None:
         """A member that names an identity; what to keep of one that does so unreadably, and why; else None."""
-        if MARK not in member:
+        if MARK not in member or not names_identity(member):
             return None
         try:
             parts = _PARTS.decode(member)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        if FIELD not in parts or bytes(parts.get("account", b"null")) != b"null":
             return None
         parts.pop("account", None)
         try:
@@ -215,6 +214,11 @@ class Attributor:
             seen.codes.update(records.codes(Account, accounts))
             seen.by_hash.update({each: found.get(each, []) for each in fresh})
         return seen
+
+
+def any_named(members: Iterable[bytes | msgspec.Raw]) -> bool:
+    """Whether one of the members names an identity and no account. A field may be called so, too."""
+    return any(MARK in text and names_identity(text) for text in map(bytes, members))
 
 
 def describe(waiter: Waiter) -> str:

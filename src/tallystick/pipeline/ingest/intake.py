@@ -25,7 +25,7 @@ from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest.claim import Claimer, Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Notes, Scribe, unwritten, write_within
-from tallystick.pipeline.ingest.identities import MARK, Attributor
+from tallystick.pipeline.ingest.identities import MARK, Attributor, any_named
 from tallystick.pipeline.ingest.known import Directory, Known
 from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
@@ -107,7 +107,7 @@ class Intake:
         recording failed: send all of it again), `forbidden` (no such organisation).
         """
         members = split(body)
-        if MARK in body:
+        if MARK in body and any_named(members):
             return _REPLY.encode(await asyncio.to_thread(self.take, organization_id, members))
         loop = asyncio.get_running_loop()
         request = _Request(members, loop.create_future())
@@ -179,7 +179,7 @@ class Intake:
         self, organization_id: str, members: Sequence[Member], *, once: bool = False
     ) -> tuple[Reply, Sequence[Notes]]:
         """What became of the members, and what is to be written down of it. What waits is on disk already."""
-        if not any(MARK in each for each in map(bytes, members)):
+        if not any_named(members):
             return self._counted(organization_id, members, self._clock.now(), once=once)
         while (taken := self._attributed(organization_id, members, once=once)) is None:
             pass
