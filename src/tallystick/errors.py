@@ -67,7 +67,7 @@ CODES = _table(
     ),
     Code("request_too_large", Family.TOO_LARGE, "Send a smaller body."),
     Code("request_too_slow", Family.TOO_SLOW, "Send the whole body at once, over a faster connection."),
-    Code("unsupported_encoding", Family.UNSUPPORTED, "Send the body as it is, or compressed with gzip, deflate or zstd."),
+    Code("unsupported_encoding", Family.UNSUPPORTED, "Send the body as it is, or with gzip, deflate or zstd."),
     Code("busy", Family.BUSY, "Wait for the Retry-After seconds and send the same again.", retry=True),
     Code("missing_conversion_rate", Family.INVALID, "Add the rate to the organisation's currencyConversions."),
     Code("rounding_forbidden", Family.INVALID, "Give the currency more decimal places or another rounding mode."),
