@@ -13,6 +13,7 @@ from pathlib import Path
 
 import bills
 import emitter
+import entitlements
 import ingest
 import live_balance
 import pages
@@ -25,7 +26,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 HERE = Path(__file__).parent
-PARTS = ("batches", "singles", "bills", "scaling", "restart", "queries", "live", "pages", "simulation", "emitter")
+PARTS = (
+    "batches",
+    "singles",
+    "bills",
+    "scaling",
+    "restart",
+    "queries",
+    "live",
+    "pages",
+    "simulation",
+    "emitter",
+    "entitlements",
+)
 
 
 def main() -> int:
@@ -77,6 +90,7 @@ def _figures(asked: argparse.Namespace, directory: Path, progress: Progress) -> 
         "pages": pages.pages,
         "simulation": simulated_month.simulation,
         "emitter": emitter.emitter,
+        "entitlements": entitlements.entitlements,
     }
     return [figure for name in asked.only for figure in parts[name](options)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -128,3 +129,27 @@ def test_a_commitment(admin: Visitor, organization: Tenant, plan: str) -> None:
     assert (found["amount"], found["amountPrePaid"]) == (1200, 1200)
     reader = signed_in(organization, Role.READ_ONLY)
     assert "New commitment" not in reader.get(f"/accounts/{account}")
+
+
+def test_the_page_of_an_account_says_what_it_may_use(organization: Tenant, plan: str) -> None:
+    """Two of ten gigabytes are used; the page says what the API does, and why."""
+    with organization.http() as http:
+        account = made(http, "/accounts", name="Elm", code="elm", emailAddress="elm@example.invalid")
+        start = f"{TODAY.replace(day=1)}T00:00:00Z"
+        made(http, "/accountplans", accountId=account, planId=plan, startDate=start)
+        aggregation = read(http.get("/aggregations"))["data"][0]["id"]
+        disk = made(http, "/features", name=HOSTILE, code="disk", aggregationId=aggregation)
+        shut = made(http, "/features", name="Export", code="export")
+        made(http, "/entitlements", featureId=disk, planId=plan, hardLimit=10)
+        made(http, "/entitlements", featureId=shut, accountId=account, allowed=False)
+        used = {"uid": "u", "meter": "disk", "account": "elm", "ts": start, "measure": {"gigabytes": 2}}
+        read(send(http, "POST", "/measurements", {"measurements": [used]}))
+        until = time.monotonic() + 20
+        while (answer := read(http.get("/accounts/elm/entitlements/disk")))["used"] != 2:
+            assert time.monotonic() < until, "the usage did not arrive"
+            time.sleep(0.05)
+    page = signed_in(organization).get(f"/accounts/{account}")
+    part = page[page.index('id="entitlements"') :].partition("</section>")[0]
+    assert values_in(part) == [2, 10, 8] == [answer["used"], answer["limit"], answer["remaining"]]
+    assert "Export is shut off by the account" in part
+    assert HOSTILE not in page

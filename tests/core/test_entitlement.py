@@ -84,6 +84,14 @@ def test_limits(limits: dict[str, Any], used: str, asked: str, allowed: bool, re
     assert (found.allowed, found.reason) == (allowed, reason), found.why
 
 
+def test_the_sentence_says_what_was_asked() -> None:
+    found = grant(given(**HARD), "42.5")
+    assert judge(found, Decimal(0), Decimal(0), ()).why == "42.5 of 100 calls of Calls are used"
+    assert judge(found, Decimal(2), Decimal(0), ()).why == "44.5 of 100 calls of Calls with this"
+    used_up = grant(given(**HARD), "100")
+    assert judge(used_up, Decimal(0), Decimal(0), ()).why == "Calls is limited to 100 calls; 100 are used"
+
+
 def test_what_was_let_pass_and_is_not_counted_yet_counts() -> None:
     found = grant(given(**HARD), "95")
     assert judge(found, Decimal(3), Decimal(2), ()).allowed

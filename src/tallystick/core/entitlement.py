@@ -229,7 +229,8 @@ def _judge_limits(grant: Grant, given: Entitlement, would: Decimal, quantity: De
         most = add(hard, given.grace or ZERO)
         if would > most or (not quantity and would >= most):
             with_grace = f" and {plain(given.grace)} of grace" if given.grace else ""
-            said = f"{name} is limited to {plain(hard)}{unit}{with_grace}; with this it would be {plain(would)}"
+            come_to = f"with this it would be {plain(would)}" if quantity else f"{plain(would)} are used"
+            said = f"{name} is limited to {plain(hard)}{unit}{with_grace}; {come_to}"
             return Judged(False, "HARD_LIMIT", said)
         if would > hard:
             return Judged(True, "GRACE", f"{plain(hard)}{unit} of {name} are used up; this is within the grace")
@@ -239,7 +240,8 @@ def _judge_limits(grant: Grant, given: Entitlement, would: Decimal, quantity: De
         return Judged(True, "UNLIMITED", f"{name} has no limit on how much is used")
     limit = soft if hard is None else hard
     assert limit is not None, "one of the two is there"
-    return Judged(True, "WITHIN_LIMIT", f"{plain(would)} of {plain(limit)}{unit} of {name} with this")
+    counted = "with this" if quantity else "are used"
+    return Judged(True, "WITHIN_LIMIT", f"{plain(would)} of {plain(limit)}{unit} of {name} {counted}")
 
 
 _LEVELS = {Level.ACCOUNT: "account", Level.PLAN: "plan", Level.PLAN_TEMPLATE: "plan template"}
