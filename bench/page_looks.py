@@ -281,6 +281,7 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/planmigrations/new": (_at("/planmigrations/new", "Standard"),),
     "/accounting": (_at("/accounting", "Trial balance"),),
     "/accounting/download": (_at("/accounting/download", "sourceId"),),
+    "/accounting/schedule/download": (_at("/accounting/schedule/download", "lineAmount"),),
     "/accounting/entries": (_at("/accounting/entries", "Journal entries"),),
     "/exports": (_at("/exports", "<h1>Exports"),),
     "/exports/schedules": (_at("/exports/schedules", "<form"),),

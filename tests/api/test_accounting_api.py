@@ -216,5 +216,8 @@ def test_the_command_line(
     path = tmp_path / "journal.csv"
     told("export", str(path), "--for", "xero", "--from", "2025-01-01")
     assert path.read_text().startswith("*Narration,*Date")
+    told("schedule", str(path))
+    amounts = [Decimal(row.split(",")[-1]) for row in path.read_text().splitlines()[1:]]
+    assert (len(amounts), sum(amounts)) == (6, 180)
     assert run(["accounting", "export", str(tmp_path / "none" / "journal.csv")]) == 1
     assert "cannot write" in capsys.readouterr().err

@@ -42,6 +42,7 @@ def test_entries_and_their_files(books: Books) -> None:
     assert books.page("/accounting/entries?type=BREAKAGE").count("<table") == 0
     for form, head in (("CSV", "entry,"), ("NETSUITE", "External ID"), ("XERO", "*Narration"), ("QUICKBOOKS", "*Jour")):
         assert books.page(f"/accounting/download?format={form}").startswith(head)
+    assert books.page("/accounting/schedule/download").count("\n") == 3  # a head, and January's two lines
 
 
 def test_the_books_are_closed_and_opened(books: Books) -> None:

@@ -32,7 +32,7 @@ from golden_journals import (
 from tallystick.core.accounting import AccountingConfig, RevenueAccount, Role
 from tallystick.core.bill import Bill, LineItem
 from tallystick.core.journal import EntryType, JournalEntry, digest_of, draft
-from tallystick.core.journal_csv import XERO_ROWS, JournalForm, journal_csv, parts_of
+from tallystick.core.journal_csv import XERO_ROWS, JournalForm, journal_csv, parts_of, schedule_csv
 from tallystick.core.journal_drafts import bill_drafts, last_day, payment_drafts, transaction_drafts
 from tallystick.core.journal_tallies import (
     credit_tallies_of,
@@ -358,6 +358,15 @@ def test_forms_of_files(form: JournalForm) -> None:
     assert first == FORMS[form].format(id=entries[0].id, source=entries[0].source_id)
     assert len(rest) == 4  # three more lines, and the end
     assert heads.count(",") == first.replace(", 2024", " 2024").count(",")
+
+
+def test_the_schedule_as_a_file() -> None:
+    charge = line("STANDING_CHARGE", "90.00", "2024-02-01", "2024-04-01", description="=1+1")  # 29 and 31 of 60 days
+    made = bill("2024-01-01", "2024-02-01", charge)
+    heads, *rows = schedule_csv(schedule_of(made, 2)).decode().splitlines()
+    assert heads.endswith("lineAmount,billed,month,amount")
+    start = f"{made.id},{charge.id},acme,STANDING_CHARGE,'=1+1,api,USD,90.00,2024-02"
+    assert rows == [f"{start},2024-02,43.5", f"{start},2024-03,46.5"]
 
 
 def test_files_run_nothing_in_a_spreadsheet() -> None:

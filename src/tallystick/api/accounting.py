@@ -12,7 +12,7 @@ from tallystick.api.routing import Call, Envelope, Paged, Raw, Route, entity_rep
 from tallystick.control import accounting
 from tallystick.core.accounting import AccountingConfig
 from tallystick.core.journal import EntryType, JournalEntry
-from tallystick.core.journal_csv import JournalForm, journal_csv, parts_of
+from tallystick.core.journal_csv import JournalForm, journal_csv, parts_of, schedule_csv
 from tallystick.core.journal_tallies import DrawdownRow, RevenueRow, RollForwardRow, TrialBalanceRow
 from tallystick.core.revenue_schedule import ScheduledLine
 from tallystick.errors import Refusal
@@ -20,6 +20,7 @@ from tallystick.pipeline.journal import post_all
 from tallystick.pipeline.journal_reports import (
     EntryFilter,
     every_entry,
+    every_scheduled_line,
     get_entry,
     list_entries,
     read_drawdowns,
@@ -110,6 +111,12 @@ def _schedule(call: Call) -> dict[str, object]:
     account, bill = call.query.text("accountId"), call.query.text("billId")
     found = read_schedule(call.records, call.query.page(), account_id=account, bill_id=bill)
     return struct_page(found.rows, found.next_token)
+
+
+def schedule_file(call: Call) -> Raw:
+    """The revenue schedule as a file."""
+    lines = every_scheduled_line(call.records, account_id=call.query.text("accountId"))
+    return Raw(schedule_csv(lines), "text/csv", "revenue-schedule.csv")
 
 
 def _page_of(call: Call, rows: Sequence[msgspec.Struct]) -> dict[str, object]:
@@ -206,6 +213,14 @@ ROUTES = (
             "pageSize": "How many bills a page has the lines of at most.",
             "nextToken": PAGING["nextToken"],
         },
+    ),
+    _route(
+        "GET",
+        "/revenueschedulefile",
+        schedule_file,
+        "Download the revenue schedule as CSV: each line of a bill in each of its months",
+        reply=Raw,
+        query={"accountId": "Only bills of this account."},
     ),
     _route(
         "GET",

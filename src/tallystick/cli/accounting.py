@@ -87,12 +87,16 @@ def export(
             warning = answer.headers.get("tallystick-warning", "")
             parts = int(warning.split(":")[0].rpartition(" ")[2]) if warning.startswith("part ") else 1
             path = to if parts == 1 else to.with_name(f"{to.stem}-{number}{to.suffix}")
-            try:
-                path.write_bytes(answer.content)
-            except OSError as problem:
-                raise Failure(f"cannot write {path}: {problem.strerror}") from None
-            remark(f"wrote {path}")
+            _write(path, answer.content)
             number += 1
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as problem:
+        raise Failure(f"cannot write {path}: {problem.strerror}") from None
+    remark(f"wrote {path}")
 
 
 @app.command("trial-balance")
@@ -133,6 +137,18 @@ def revenue(connection: Connection, start: From = None, until: Until = None, jso
         ],
         right=("amount",),
     )
+
+
+@app.command("schedule")
+@connected
+def schedule(
+    connection: Connection,
+    to: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")],
+) -> None:
+    """Write the revenue schedule as CSV: each line of a bill in each of its months."""
+    with connection.open() as client:
+        answer = client.file("/accounting/revenueschedulefile")
+    _write(to, answer.content)
 
 
 @app.command("roll-forward")

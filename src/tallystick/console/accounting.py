@@ -9,12 +9,13 @@ import msgspec
 from tallystick.console.page import File, Html, Page, Redirect, Visit
 from tallystick.control import accounting
 from tallystick.core.journal import EntryType
-from tallystick.core.journal_csv import JournalForm, journal_csv, parts_of
+from tallystick.core.journal_csv import JournalForm, journal_csv, parts_of, schedule_csv
 from tallystick.core.user import May
 from tallystick.errors import Refusal
 from tallystick.pipeline.journal_reports import (
     EntryFilter,
     every_entry,
+    every_scheduled_line,
     list_entries,
     read_revenue,
     read_roll_forward,
@@ -79,6 +80,10 @@ def _download(visit: Visit) -> File:
     return File(body, "text/csv", f"journal-{form.value.lower()}-{number}.csv")
 
 
+def _schedule(visit: Visit) -> File:
+    return File(schedule_csv(every_scheduled_line(visit.records)), "text/csv", "revenue-schedule.csv")
+
+
 def _close(visit: Visit) -> Redirect:
     """Close the books up to a day, or open them again."""
     chart = accounting.current(visit.records)
@@ -96,6 +101,13 @@ PAGES = (
         path="/accounting/download",
         run=_download,
         title="Journal entries as a file",
+        section=SECTION,
+    ),
+    Page(
+        method="GET",
+        path="/accounting/schedule/download",
+        run=_schedule,
+        title="The revenue schedule as a file: each line of a bill in each of its months",
         section=SECTION,
     ),
     Page(

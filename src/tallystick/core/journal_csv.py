@@ -17,6 +17,7 @@ from enum import StrEnum
 from tallystick.core.accounting import AccountingConfig, Role
 from tallystick.core.csv_text import csv_bytes, spreadsheet_safe
 from tallystick.core.journal import JournalEntry, JournalLine
+from tallystick.core.revenue_schedule import ScheduledLine
 
 XERO_ROWS = 300  # that a file may have
 
@@ -53,6 +54,34 @@ def journal_csv(entries: Iterable[JournalEntry], form: JournalForm, config: Acco
     """Entries in a form, line by line."""
     heads, row = _FORMS[form]
     return csv_bytes([heads, *(row(entry, line, config) for entry in entries for line in entry.lines)])
+
+
+SCHEDULE = (
+    *("bill", "lineItem", "account", "type", "description", "product", "currency", "lineAmount"),
+    *("billed", "month", "amount"),
+)
+
+
+def schedule_csv(lines: Iterable[ScheduledLine]) -> bytes:
+    """The revenue schedule: a row for each line of a bill and each month that it belongs to."""
+    rows = (
+        [
+            line.bill_id,
+            line.line_item_id,
+            spreadsheet_safe(line.account_code),
+            line.type.value,
+            spreadsheet_safe(line.description),
+            spreadsheet_safe(line.product.code if line.product else ""),
+            line.currency,
+            f"{line.amount:f}",
+            line.billed,
+            each.month,
+            f"{each.amount:f}",
+        ]
+        for line in lines
+        for each in line.months
+    )
+    return csv_bytes([SCHEDULE, *rows])
 
 
 def parts_of(entries: Iterable[JournalEntry], form: JournalForm) -> Iterator[list[JournalEntry]]:

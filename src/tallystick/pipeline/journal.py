@@ -115,15 +115,17 @@ class _Posting:
 
     def post(self) -> int:
         """Bring what is posted to what the documents say; answers how many entries that took."""
-        after = [self._source(each) for each in self._sources]
+        drafted = [(each, self._documents.drafts(each)) for each in self._sources]
+        # What happened first has the lower number.
+        drafted.sort(key=lambda each: (min((one.date for one in each[1]), default=date.max), each[0].id))
+        after = [self._source(source, drafts) for source, drafts in drafted]
         write = self._write
         write.put_documents(SOURCES, [source_document(each, active=False) for each in after])
         write.put_documents(ENTRIES, [entry_document(each) for each in self._made])
         self._tally()
         return len(self._made)
 
-    def _source(self, source: JournalSource) -> JournalSource:
-        drafts = self._documents.drafts(source)
+    def _source(self, source: JournalSource, drafts: Sequence[EntryDraft]) -> JournalSource:
         if digest_of(drafts) == source.digest:
             return source
         for id_ in source.entries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -144,6 +144,15 @@ def read_schedule(
 
     rows = [line for bill in bills for line in schedule_of(bill, decimals(bill.currency))]
     return Found(tuple(rows), found.next_token)
+
+
+def every_scheduled_line(records: OrganizationRecords, *, account_id: str | None = None) -> Iterator[ScheduledLine]:
+    """The same of all approved bills, a page at a time, the latest period first."""
+    page: Page | None = Page(size=200)
+    while page is not None:
+        found = read_schedule(records, page, account_id=account_id)
+        yield from found.rows
+        page = None if found.next_token is None else Page(size=200, token=found.next_token)
 
 
 def _tallies(
