@@ -19,11 +19,11 @@ from pyarrow import parquet
 from reconciling import Works
 from tallystick.chores.chore import Left
 from tallystick.chores.exports import Exporter, bench_of
-from tallystick.control import export_jobs, export_run
+from tallystick.control import export_jobs, export_run, export_usage
 from tallystick.control.accounts import ACCOUNTS
 from tallystick.control.data_exports import DESTINATIONS, SCHEDULES, Gate, save_destination
 from tallystick.control.export_download import download_of
-from tallystick.control.usage_query import checked_query
+from tallystick.control.usage_query import checked_query, query_usage
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.catalog import Pricing, PricingBand
@@ -310,3 +310,44 @@ def test_files_are_kept_for_a_day_and_a_little(works: Works, out: Path) -> None:
     assert not folder.exists()
     with pytest.raises(Refusal, match="24 hours"):
         export_jobs.downloadable(works.records, job.id, works.clock.now(), by_link=True)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        (),
+        ("ACCOUNT",),
+        ("HOUR",),
+        ("DAY", "ACCOUNT"),
+        ("WEEK",),
+        ("MONTH", "WEEK"),
+        ("QUARTER", "ACCOUNT"),
+    ],
+)
+def test_numbers_made_in_steps_are_those_of_one_question(
+    works: Works, monkeypatch: pytest.MonkeyPatch, groups: tuple[str, ...]
+) -> None:
+    """Stretches of time and ranges of accounts hold whole groups, so nothing is counted in parts."""
+    monkeypatch.setattr(export_usage, "ACCOUNTS_AT_ONCE", 1)
+    asked = {
+        "aggregations": [
+            {"meterId": works.meter.id, "fieldCode": "tokens", "fieldType": "MEASURE", "function": function}
+            for function in ("SUM", "MEAN", "MAX", "LATEST", "COUNT")
+        ],
+        "groups": [
+            {"groupType": "ACCOUNT"} if each == "ACCOUNT" else {"groupType": "TIME", "frequency": each}
+            for each in groups
+        ],
+    }
+    job = run(works, ask(works, "JSONL", **asked))
+    assert job.status is ExportJobStatus.SUCCEEDED, job.failure
+    folder = bench_of(works.app, works.id).folder(job.id)
+    found = [
+        wire.decode(dict[str, Any], line)
+        for path in folder.glob("*_measurements.jsonl.gz")
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
+    ]
+    request = wire.decode(UsageRequest, wire.encode({**QUARTER, **asked}))
+    answer = query_usage(works.records, works.app.usage.organization(works.id), request)
+    expected = [wire.decode(dict[str, Any], wire.encode(row)) for row in answer.rows]
+    assert sorted(map(str, found)) == sorted(map(str, expected)) != []
