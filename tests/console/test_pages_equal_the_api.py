@@ -67,6 +67,19 @@ def require_equal(html: str, expected: list[Figure], ahead: tuple[Decimal, ...] 
     assert not missing, f"values that are not shown: {list(missing)}"
 
 
+def entitled(seller: Seller, account: str) -> dict[str, dict[str, Decimal]]:
+    """What an account has of each feature that it was given, by name, in the columns of a page."""
+    given = [each for each in rows(seller, f"/accounts/{account}/entitlements") if "entitlementId" in each]
+    columns = {"Used": "used", "Limit": "limit", "Left": "remaining"}
+    return {each["name"]: {column: each[field] for column, field in columns.items()} for each in given}
+
+
+def resets(seller: Seller, account: str) -> str:
+    """The day on which what it has used is counted from nothing again."""
+    (found,) = {each["resetsAt"][:10] for each in rows(seller, f"/accounts/{account}/entitlements") if "used" in each}
+    return str(found)
+
+
 def test_account(seller: Seller, desk: Visitor, account: str) -> None:
     id_, preview = seller.accounts[account], seller.preview(account)
     before = pace(preview)
@@ -101,6 +114,10 @@ def test_account(seller: Seller, desk: Visitor, account: str) -> None:
         expected += credit(own["name"], each["name"], each, live["ledgerValue"], live["value"])
     for each in rows(seller, "/commitments", accountId=id_):
         expected += credit(own["name"], "Commitment", each, each["amount"], each["amount"] - each["amountSpent"])
+    for name, allowed in entitled(seller, id_).items():
+        of = f"Features of {own['name']}", name
+        expected += [((*of, column), value) for column, value in allowed.items()]
+        expected.append(((*of, "Resets"), resets(seller, id_)))
     table = f"Latest bills of {own['name']}"
     for bill in bills:
         expected += [((table, "", "Period"), bill["startDate"]), ((table, "", "Period"), last(bill))]
@@ -162,6 +179,9 @@ def test_portal_overview(seller: Seller, customer: Customer, account: str) -> No
         expected.append(((table, line["description"], "Amount"), line["convertedSubtotal"]))
         if line["lineItemType"] == "USAGE":
             expected.append(((table, line["description"], "Quantity"), line["units"]))
+    for name, allowed in entitled(seller, seller.accounts[account]).items():
+        of = "Used of each feature, and what is left", name
+        expected += [((*of, column), value) for column, value in allowed.items()]
     days = usage_by_day(seller, seller.accounts[account], since=preview["startDate"])
     expected += [(("Bytes stored (By)", at, "Bytes stored"), value) for at, value in days]
     require_equal(html, expected, (before, pace(seller.preview(account))))
