@@ -7,6 +7,7 @@ against the form that Stripe documents.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,13 @@ def test_what_stripe_answers_decides_how_it_goes_on(
     assert KEY not in repr(first)
     assert world.perform(what).status is RunStatus.COMPLETE
     assert world.invoices(CALLS) == [("open", 10005)]
+
+
+def test_stripe_says_when_it_wants_to_be_asked_again(world: World, stripe: Outside) -> None:
+    for said, pause in (("30", timedelta(seconds=30)), ("soon", None)):
+        stripe.fail(status=429, type="rate_limit_error", headers={"Retry-After": said})
+        later = world.send(CALLS).not_before
+        assert (later - world.now if later else None) == pause
 
 
 def test_stripe_that_is_away_is_asked_again_later(world: World) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,15 @@ def test_a_bill_is_paid_at_stripe_and_known_to_be_paid_here(
 
 
 def test_what_is_not_signed_by_stripe_is_refused(house: Server, tenant: Tenant) -> None:
+    url = f"{house.url}/stripe/webhook"
+    config: dict[str, Any] = {"entityType": "Bill", "destination": "STRIPE_TEST"}
+    config["credentials"] = {"type": "STRIPE_SIGNED_REQUEST", "webhookSecret": SECRET}
+    id_ = read(tenant.http().post("/integrationconfigs", json=config))["id"]
+    body = b'{"id":"evt_1","type":"customer.created","created":1,"data":{"object":{}}}'
+    for signature, status in ((signed(body), 200), (signed(body), 200), (signed(body + b" "), 403)):
+        where = {"organization": tenant.id, "integration": id_}
+        reply = httpx.post(url, params=where, content=body, headers={"Stripe-Signature": signature})
+        assert reply.status_code == status, "what is of no concern is taken, once and again"
     for query in ("", f"?organization={tenant.id}&integration={tenant.id}", "?organization=x&integration=y"):
         reply = httpx.post(f"{house.url}/stripe/webhook{query}", content=b"{}")
         assert (reply.status_code, reply.json()["code"]) == (403, "forbidden")
@@ -154,6 +165,12 @@ def test_stripe_is_set_up_in_the_console(tenant: Tenant, stripe: Stripe) -> None
     refused = admin.post(f"/settings/stripe/{id_}/check", status=422)
     assert "Invalid API Key provided: [key]" in refused
     assert Visitor(tenant.url).http.get("/settings/stripe").url.path == "/sign-in"
+
+
+def signed(body: bytes) -> str:
+    """The header, made as Stripe's documents say."""
+    moment = int(time.time())
+    return f"t={moment},v1={hmac.new(SECRET.encode(), f'{moment}.'.encode() + body, sha256).hexdigest()}"
 
 
 def standing(http: httpx.Client, bill: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from functools import cache
 from typing import Any
 
@@ -64,7 +65,8 @@ def what_went_wrong(problem: Exception, now: Instant) -> HandedOver:
     """How a run went that Stripe did not take."""
     said = _said(problem)
     if isinstance(problem, stripe.RateLimitError):
-        return HandedOver(status=RunStatus.RATE_LIMIT_RETRY, error=f"Stripe has too many requests: {said}")
+        error = f"Stripe has too many requests: {said}"
+        return HandedOver(status=RunStatus.RATE_LIMIT_RETRY, error=error, not_before=_not_before(problem, now))
     if isinstance(problem, WrongKey | stripe.AuthenticationError | stripe.PermissionError):
         return HandedOver(status=RunStatus.AUTH_FAILED, error=f"Stripe does not take the key: {said}")
     if isinstance(problem, Refusal):
@@ -79,6 +81,13 @@ def outside_failed(problem: Exception) -> Refusal:
     if isinstance(problem, Refusal):
         return problem
     return Refusal("outside_failed", f"Stripe: {_said(problem)}")
+
+
+def _not_before(problem: stripe.StripeError, now: Instant) -> Instant | None:
+    """When Stripe wants to be asked again, if it says so."""
+    headers = {name.lower(): text for name, text in (problem.headers or {}).items()}
+    seconds = headers.get("retry-after", "")
+    return Instant.of(now + timedelta(seconds=min(int(seconds), 86_400))) if seconds.isdecimal() else None
 
 
 def _said(problem: Exception) -> str:
