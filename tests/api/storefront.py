@@ -238,6 +238,12 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "eventName": "configuration.account.updated",
         "calculation": "new.name != old.name",
     },
+    "/scheduledevents/configurations": lambda _: {
+        "name": "scheduled.contract.endsSoon",
+        "entity": "Contract",
+        "field": "endDate",
+        "offset": -30,
+    },
     "/integrationconfigs": lambda _: {"entityType": "measurement", "destination": "WEBHOOK", "name": "To the ERP"},
     "/externalmappings": lambda ids: {
         "m3terEntity": "Account",

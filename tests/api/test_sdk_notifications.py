@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -119,3 +120,41 @@ def test_everything_that_people_make_is_told(client: M3ter, http: httpx.Client) 
         assert {"id", "version", "createdBy"} <= kinds.keys(), path
         for name in told["new"].keys() & kinds.keys():
             assert isinstance(told["new"][name], PYTHON[kinds[name]]), (path, name)
+
+
+def test_a_scheduled_event_is_told_when_its_date_has_come(client: M3ter) -> None:
+    scheduled = client.scheduled_event_configurations
+    account = client.accounts.create(name="Acme", **ACME)
+    body: dict[str, Any] = {"name": "scheduled.contract.endsSoon", "entity": "Contract", "field": "endDate"}
+    made = scheduled.create(**body, offset=-30)
+    assert (made.version, made.name, made.offset) == (1, "scheduled.contract.endsSoon", -30)
+    kept = scheduled.update(id=made.id, **body, offset=-60, version=1)
+    assert scheduled.retrieve(id=made.id) == kept
+    assert [each.id for each in scheduled.list(ids=[made.id])] == [made.id]
+    rule = {**RULE, "event_name": "scheduled.contract.endsSoon", "calculation": "new.code == 'year'"}
+    client.notification_configurations.create(**rule)
+    soon = (datetime.now(UTC) + timedelta(days=50)).date()
+    for code, ends in (("year", soon), ("later", soon + timedelta(days=30))):
+        client.contracts.create(account_id=account.id, name=code, code=code, start_date=date(2025, 1, 1), end_date=ends)
+    until = time.monotonic() + 30
+    while not list(client.events.list(notification_code="renamed")):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    told: list[Any] = [each.m3ter_event for each in client.events.list(event_name="scheduled.contract.endsSoon")]
+    assert [each["new"]["code"] for each in told] == ["year"]
+    assert scheduled.delete(id=made.id).id == made.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"name": "scheduled.account.soon"}, "name: must be scheduled.contract.<what>"),
+        ({"entity": "Contrakt", "name": "scheduled.contrakt.soon"}, "entity: must be one of .*contract"),
+        ({"field": "name"}, "field: must be a date of a contract: dtCreated, endDate, startDate"),
+        ({"offset": 40_000}, "offset: from -36500 to 36500 days"),
+    ],
+)
+def test_a_scheduled_event_that_makes_no_sense_is_refused(client: M3ter, changes: dict[str, Any], says: str) -> None:
+    body = {"name": "scheduled.contract.soon", "entity": "Contract", "field": "endDate", "offset": 1}
+    with pytest.raises(BadRequestError, match=says):
+        client.scheduled_event_configurations.create(**{**body, **changes})  # type: ignore[arg-type]  # fields by name, as a table has them

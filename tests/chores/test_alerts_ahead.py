@@ -91,7 +91,8 @@ def test_each_fires_at_what_it_says_and_not_before(app: App) -> None:
     ]
     app.usage.add(rows, 10)
     SpendWatch().look(app, made.organization_id)
-    found = [wire.decode(Event, each.body) for each in records.documents("event", DocumentWhere(), Page()).rows]
+    fired = DocumentWhere(equal={"event_name": ("spendalert.fired",)})
+    found = [wire.decode(Event, each.body) for each in records.documents("event", fired, Page()).rows]
     told = {each.m3ter_event["alertId"]: each.m3ter_event for each in found}
     assert {id_: each["value"] for id_, each in told.items()} == expected
     assert [each["method"] for each in told.values() if "method" in each] == ["PACE"]

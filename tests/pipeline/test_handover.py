@@ -22,8 +22,9 @@ from tallystick.core.ids import named_id
 from tallystick.core.integration import ATTEMPTS, RunStatus, pause_after
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
-from tallystick.outbox import OUTBOX
+from tallystick.outbox import EVENT, OUTBOX
 from tallystick.pipeline.handover import choose, dispatch, retry, take
+from tallystick.pipeline.old_events import forget_events
 from tallystick.ports import Actor, DocumentWhere, Page
 from tallystick.ports.handover import HandedOver, HandOver, Problem
 
@@ -235,6 +236,23 @@ def test_mappings_are_kept_with_the_outcome_once_and_never_for_two(world: Handin
     assert [each.value.external_id for each in world.records.every(ExternalMapping)] == ["cus_1"]
     assert [each.status.value for each in world.runs()] == ["ERROR", "COMPLETE", "COMPLETE"]
     assert "cus_1 is the external id of Account" in str(world.runs()[0].error)
+
+
+def test_old_events_are_forgotten_but_for_those_that_are_yet_to_be_handed_over(world: HandingWorld) -> None:
+    world.bill("jan")  # which nobody wants
+    world.integration("erp")
+    world.receiver.answer = lambda what: LATER if what.event.m3ter_event["number"] == "feb.2" else DONE
+    failing, done = world.bill("feb"), world.bill("mar")
+    world.round()
+    waiting = world.bill("apr")
+    world.after(days=1)
+    assert forget_events(world.records, BEGAN, 2) == 0
+    forgotten = [forget_events(world.records, world.now, 2) for _ in range(3)]
+    assert sum(forgotten) == 2
+    kept = world.records.documents(EVENT, DocumentWhere(), Page()).rows
+    assert {each.id for each in kept} == {failing, waiting}
+    with pytest.raises(Refusal, match="the event of this run is no longer kept"):
+        retry(world.records, next(each.id for each in world.runs() if each.event_id == done), now=world.now, by=ADA)
 
 
 class Handing(RuleBasedStateMachine):

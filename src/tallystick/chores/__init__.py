@@ -8,6 +8,7 @@ from tallystick.chores.anomalies import anomalies
 from tallystick.chores.asked_for import CORRECTIONS, REPLAYS, SIMULATIONS, STATEMENTS
 from tallystick.chores.by_clock import CLOCK, TOP_UPS
 from tallystick.chores.chore import Chore
+from tallystick.chores.events import OLD_EVENTS, scheduled_events
 from tallystick.chores.exports import exports
 from tallystick.chores.feeding import feeding
 from tallystick.chores.files import measurement_files_chore
@@ -46,5 +47,7 @@ def every_chore() -> tuple[Chore, ...]:
         EXPIRED,
         VERIFICATIONS,
         handing_over(),
+        scheduled_events(),
+        OLD_EVENTS,
         DELIVERIES,
     )

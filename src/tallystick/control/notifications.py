@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from tallystick.control.desk import Draft, Noun, rule_broken
 from tallystick.control.events import all_event_fields
+from tallystick.core.event import noun_of
 from tallystick.core.expression import ExpressionError, Type, check, parse, references
 from tallystick.core.notification import NotificationConfiguration
 
 _TYPES = {"String": Type.TEXT, "Number": Type.NUMBER, "Boolean": Type.BOOLEAN}
+SCHEDULED = "scheduled."
 _CUSTOM = ("new.customFields.", "old.customFields.")
+
+
+def fields_of_event(event_name: str) -> dict[str, str] | None:
+    """What events of a name say; scheduled ones show their entity as it is. None where there is no such event."""
+    every = all_event_fields()
+    if event_name.startswith(SCHEDULED):
+        about = noun_of(event_name)
+        return every.get(f"configuration.{about}.created") or every.get(f"billing.{about}.created")
+    return every.get(event_name)
 
 
 def formula_problem(event_name: str, calculation: str) -> str | None:
     """What is wrong with a formula over events of a name: with its place, or None where nothing is."""
     try:
         tree = parse(calculation)
-        fields = all_event_fields().get(event_name, {})
+        fields = fields_of_event(event_name) or {}
         types = {name: _TYPES[kind] for name, kind in fields.items()}
         types |= {name: Type.ANY for name in references(tree) if name.startswith(_CUSTOM)}
         kind = check(tree, types)
@@ -28,10 +39,10 @@ def formula_problem(event_name: str, calculation: str) -> str | None:
 
 def _rules(draft: Draft[NotificationConfiguration]) -> NotificationConfiguration:
     value = draft.value
-    if value.event_name not in all_event_fields() and not value.event_name.startswith("scheduled."):
+    if fields_of_event(value.event_name) is None:
         what = f"there is no event {value.event_name[:80]!r}; events/types lists them"
         raise rule_broken("eventName", what)
-    if value.calculation and not value.event_name.startswith("scheduled."):
+    if value.calculation:
         problem = formula_problem(value.event_name, value.calculation)
         if problem is not None:
             raise rule_broken("calculation", problem)

@@ -91,6 +91,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "assignment": ("experiment_id", "account_id", "variant"),
     "verificationjob": ("active",),
     "outbox": (),
+    "scheduledevent": ("config_id",),
     "integrationrun": (
         "status",
         "config_id",

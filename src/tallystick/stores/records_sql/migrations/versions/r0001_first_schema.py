@@ -82,6 +82,7 @@ DOCUMENTS = {
     "planmove": ("moved_by", "account_id", "failed"),
     "assignment": ("experiment_id", "account_id", "variant"),
     "outbox": (),
+    "scheduledevent": ("config_id",),
     "integrationrun": (
         "status",
         "config_id",
