@@ -174,12 +174,21 @@ def test_commands_say_what_is_wrong(crm: Run, tmp_path: Path) -> None:
     assert "0 created" in crm("pull", str(file), "--from", "hubspot", "--table", "deals")
 
 
+def listening(http: httpx.Client) -> None:
+    """A webhook that CRMs are told by."""
+    hook = {"name": "crm", "url": "https://hooks.example/crm"}
+    made = read(send(http, "POST", "/integrationdestinations/webhooks", hook))["id"]
+    link = {"entityType": "Event", "destination": "WEBHOOK", "destinationId": made, "name": "crm"}
+    read(send(http, "POST", "/integrationconfigs", {**link, "configData": {"eventNames": ["crm.*"]}}))
+
+
 def test_a_crm_is_told_of_each_bill_that_is_approved(http: httpx.Client, crm: Run) -> None:
     acme = account(http, "acme")
     assert acme is not None
     row = {"Id": "001Dn00000Aa1Bf", "Name": "Acme", "AccountNumber": "acme"}
     read(send(http, "POST", "/crm/pull", {"system": "Salesforce", "table": "Account", "rows": [row]}))
     assert refused(http.post(f"/accounts/{acme['id']}/crmsummary"))["code"] == "bill_state"
+    listening(http)
     measured = {"uid": "one", "meter": "traffic", "account": "acme", "ts": "2025-01-10T12:00:00Z"}
     more = {"measure": {"bytes": 40}, "where": {"region": "eu"}, "metadata": {"file": "a"}}
     read(send(http, "POST", "/measurements", {"measurements": [measured | more]}))
@@ -194,6 +203,12 @@ def test_a_crm_is_told_of_each_bill_that_is_approved(http: httpx.Client, crm: Ru
     assert (said["billId"], said["billTotal"], said["billedToDate"], said["bills"]) == (bill["id"], 30, 30, 1)
     assert [(each["quantity"], each["amount"]) for each in said["usage"]] == [(40, 10)]
     assert said["externalIds"][0]["externalId"].startswith("001Dn00000Aa1Bf")
+    deadline = time.monotonic() + 20
+    while not (runs := read(http.get("/integrationruns"))["data"]):
+        assert time.monotonic() < deadline, "it was not handed over"
+        time.sleep(0.1)
+    (handed_over,) = runs
+    assert (handed_over["eventId"], handed_over["destination"]) == (event["id"], "WEBHOOK")
     assert "new.billedToDate" in read(http.get("/events/fields"))["events"]["crm.account.summary"]
 
     assert crm("tell", "acme").startswith("told as the event ")
