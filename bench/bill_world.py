@@ -171,6 +171,7 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
         "user": _user(tenant, EMAIL, PASSWORD)["userId"],
         **_reconciled(tenant, meter),
         "correction": _corrected(tenant),
+        "usagesource": _source(tenant),
     }
 
 
@@ -178,6 +179,12 @@ def _line_of(tenant: Tenant, aggregation: str) -> str:
     """The number of the line of an aggregation, the same on every bill."""
     lines = tenant.client.get("/bills", pageSize=1)["data"][0]["lineItems"]
     return next(str(each["sequenceNumber"]) for each in lines if each.get("aggregationId") == aggregation)
+
+
+def _source(tenant: Tenant) -> str:
+    """A source of usage that rests."""
+    body = {"name": "Files", "code": "files", "configuration": {"type": "FOLDER"}, "paused": True}
+    return str(tenant.client.post("/usagesources", body)["id"])
 
 
 def _corrected(tenant: Tenant) -> str:

@@ -267,6 +267,8 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/settings/anomalies": (_at("/settings/anomalies", "<form"),),
     "/late": (_at("/late", "Late usage"),),
     "/settings/stripe": (_at("/settings/stripe", "Connect Stripe"),),
+    "/usagesources": (_at("/usagesources", "Sources of usage"),),
+    "/usagesources/{id}": (_one("usagesources", "usagesource", "How it stands"),),
     "/settings/late": (_at("/settings/late", "<form"),),
     "/meters/health": (_at("/meters/health", "<table"),),
     "/meters/{id}/health": (_one("meters", "meter", "Complete", "/health"),),

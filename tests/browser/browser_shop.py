@@ -253,6 +253,8 @@ def _reconcile(http: httpx.Client, shop: Shop) -> None:
     (row,) = read(send(http, "POST", "/usage/query", {"limit": 1, "endDate": f"{day}T23:00:00Z"}))["data"]
     wrong = {"reason": f"{shop.mark}sent twice", "changes": [{"uid": row["uid"]}, {"uid": f"{shop.mark}never"}]}
     shop.ids["corrections"] = read(send(http, "POST", "/corrections", wrong))["id"]
+    resting = {"name": f"{shop.mark}Files", "code": "files", "configuration": {"type": "FOLDER"}, "paused": True}
+    shop.ids["usagesources"] = read(send(http, "POST", "/usagesources", resting))["id"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

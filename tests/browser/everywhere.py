@@ -78,6 +78,7 @@ def _address(shop: Shop, path: str) -> str:
         "/reconciliationruns/{id}": ids["reconciliationruns"],
         "/corrections/{id}": ids["corrections"],
         "/unmappedusage/{id}": ids["unmappedidentities"],
+        "/usagesources/{id}": ids["usagesources"],
         "/failed/groups/{id}": ids["failedmeasurementgroups"],
         "/failed/measurements/{id}": ids["failedmeasurements"],
     }

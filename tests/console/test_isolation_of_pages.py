@@ -16,6 +16,7 @@ from tenant import Tenant
 ELSEWHERE = {"failed", "playground"}
 
 
+RESTING = {"name": "Files", "code": "files", "configuration": {"type": "FOLDER"}, "paused": True}
 DISPUTED = {"reason": "USAGE", "description": "It was less"}
 
 
@@ -37,6 +38,7 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "reconciliationruns": reconciled(http, store.ids["/reconciliations"]),
         **corrected(http, store.ids["/accounts"]),
         "unmappedusage": unmapped(http),
+        "usagesources": http.post("/usagesources", json=RESTING).json()["id"],
         "disputes": http.post("/disputes", json={"billId": bill, **DISPUTED}).json()["id"],
         "{session}": seller.link("acme")["id"],
         "{line}": line,

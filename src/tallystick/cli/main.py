@@ -44,6 +44,7 @@ from tallystick.cli import (
     serve,
     settings_list,
     simulate,
+    source,
     stripe,
     upkeep,
     usage,
@@ -60,6 +61,7 @@ app.command("serve")(serve.serve)
 app.add_typer(org.app, name="org")
 app.add_typer(user.app, name="user")
 app.command("import")(measurements.import_)
+app.add_typer(source.app, name="source")
 app.command("measurement")(measurement.measurement)
 app.add_typer(account.app, name="account")
 app.add_typer(identity.app, name="identity")

@@ -53,6 +53,7 @@ from tallystick.console import (
     stripe,
     unsubscribe,
     upload,
+    usage_sources,
     users,
     verifications,
 )
@@ -62,6 +63,7 @@ from tallystick.console.portal import entry as portal
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *upload.PAGES,
+    *usage_sources.PAGES,
     *meters.PAGES,
     *aggregations.PAGES,
     *compounds.PAGES,
