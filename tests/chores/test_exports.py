@@ -23,6 +23,7 @@ from tallystick.control import export_jobs, export_run, export_usage
 from tallystick.control.accounts import ACCOUNTS
 from tallystick.control.data_exports import DESTINATIONS, SCHEDULES, Gate, save_destination
 from tallystick.control.export_download import download_of
+from tallystick.control.meters import METERS
 from tallystick.control.usage_query import checked_query, query_usage
 from tallystick.core import wire
 from tallystick.core.account import Account
@@ -30,6 +31,7 @@ from tallystick.core.catalog import Pricing, PricingBand
 from tallystick.core.entity import Entity
 from tallystick.core.export_job import ExportJob, ExportJobStatus
 from tallystick.core.export_types import AdHocExport, DestinationType, ExportDestination, ExportSchedule
+from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Instant
 from tallystick.core.usage_request import UsageRequest
 from tallystick.errors import Refusal
@@ -351,3 +353,49 @@ def test_numbers_made_in_steps_are_those_of_one_question(
     answer = query_usage(works.records, works.app.usage.organization(works.id), request)
     expected = [wire.decode(dict[str, Any], wire.encode(row)) for row in answer.rows]
     assert sorted(map(str, found)) == sorted(map(str, expected)) != []
+
+
+@pytest.mark.parametrize("shape", ["JSONL", "PARQUET"])
+def test_fields_that_change_and_fields_that_nobody_declared_are_all_there(works: Works, shape: str) -> None:
+    """`size` is a number at first, then a text; `uid` is also the name of a column; `colour` was never declared."""
+    code = f"odd-{shape}"
+
+    def fields(category: Category) -> tuple[DataField, ...]:
+        unit = "By" if category is Category.MEASURE else None
+        return (
+            DataField(code="uid", name="Uid", category=Category.WHAT),
+            DataField(code="size", name="Size", category=category, unit=unit),
+        )
+
+    def meter(category: Category) -> Meter:
+        return Meter(name=code, code=code, data_fields=fields(category), derived_fields=())
+
+    made = METERS.create(works.desk, meter(Category.MEASURE))
+    head = {"meter": code, "account": "a", "ts": "2026-02-01T00:00:00Z", "what": {"uid": "own"}}
+    works.count([{**head, "uid": f"{code}-1", "measure": {"size": 5.25}, "other": {"colour": "red"}}])
+    METERS.update(works.desk, made.id, meter(Category.WHAT), None)
+    works.count([{**head, "uid": f"{code}-2", "what": {"uid": "own", "size": "large"}}])
+
+    def rows() -> list[dict[str, Any]]:
+        job = run(works, ask(works, shape, meterIds=[made.id]))
+        assert job.status is ExportJobStatus.SUCCEEDED, job.failure
+        (path,) = bench_of(works.app, works.id).folder(job.id).glob("*_measurements.*")
+        if shape == "PARQUET":
+            found: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+            return [{name: value for name, value in row.items() if value is not None} for row in found]
+        lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+        return [wire.decode(dict[str, Any], line) for line in lines]
+
+    def undeclared(row: dict[str, Any]) -> Any:
+        rest = row.get("undeclared")
+        return wire.decode(dict[str, Any], rest) if isinstance(rest, str) else rest
+
+    first, second = rows()
+    assert (first["uid"], first["fields.uid"], first["size"]) == (f"{code}-1", "own", "5.25")
+    assert (second["fields.uid"], second["size"]) == ("own", "large")
+    assert "red" in str(undeclared(first))
+    METERS.update(works.desk, made.id, meter(Category.MEASURE), None)
+    first, second = rows()
+    assert first["size"] == Decimal("5.25")
+    assert "size" not in second
+    assert undeclared(second) == {"size": "large"}
