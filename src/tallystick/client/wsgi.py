@@ -11,7 +11,7 @@ from tallystick.client.guard import Decision, Guard
 from tallystick.client.metering import ANONYMOUS, Measure, Metering, Served, Stopwatch, refusal, usual
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class MeteredWSGI:
