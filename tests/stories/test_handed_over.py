@@ -133,7 +133,7 @@ def connect_stripe(client: M3ter, stripe: Stripe, account: str) -> str:
         destination="STRIPE_TEST",
         entity_type="Bill",
         config_data={"sendOnApprovalOnly": True},
-        credentials={"type": "STRIPE_SIGNED_REQUEST", "apiKey": KEY},  # type: ignore[typeddict-unknown-key]  # free
+        credentials={"type": "STRIPE_SIGNED_REQUEST", "apiKey": KEY},  # type: ignore[typeddict-unknown-key]  # its form is free
     )
     customer = stripe.customer(name="Acorn", email="acorn@example.com")
     client.external_mappings.create(
