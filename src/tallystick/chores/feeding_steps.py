@@ -55,7 +55,7 @@ def _stream(
     places = usage_sources.state_of(reach.records, reach.source.id).places
     group = f"tallystick-{reach.source.id}"
     with closing(app.feeds.stream(source, group, credentials, places)) as stream:
-        running(reach, stream.lag())
+        running(reach, None)  # nobody knows yet what waits
         looked = time.monotonic()
         while not stopping.is_set():
             batch = stream.read(MOST, WAIT_SECONDS)

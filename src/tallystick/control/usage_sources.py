@@ -11,7 +11,7 @@ from tallystick.core.usage_source import CREDENTIALS, UsageSource
 from tallystick.ports import Document, OrganizationRecords, Transaction
 from tallystick.ports.handover import Vault
 
-STATE, FILE, SECRET = "usagesourcestate", "sourcefile", "usagesourcesecret"
+STATE, SECRET = "usagesourcestate", "usagesourcesecret"
 
 
 def _forget(write: Transaction, source: Entity[UsageSource]) -> None:

@@ -211,7 +211,7 @@ class SourceStatus(StrEnum):
 class SourceState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How a source stands (document kind `usagesourcestate`, with the id of the source). `places` is how far each part
     was read: an offset of each partition, a sequence number of each shard, a watermark. `lag` is how many messages or
-    files are known to wait, `behindSeconds` how old what comes next is, each where that can be told."""
+    files are known to wait, where that can be told."""
 
     id: str
     status: SourceStatus = SourceStatus.STARTING
@@ -224,7 +224,6 @@ class SourceState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     lag: int | None = None
     last_received: Instant | None = None
     last_looked: Instant | None = None
-    behind_seconds: int | None = None
     error: str | None = None
     error_since: Instant | None = None
 
