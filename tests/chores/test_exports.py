@@ -37,6 +37,7 @@ from tallystick.core.usage_request import UsageRequest
 from tallystick.errors import Refusal
 from tallystick.failpoints import EXPORTS, POINTS
 from tallystick.ports import DocumentWhere, Page
+from tallystick.ports.exports import NotDelivered, Target
 
 PLACES = tuple(name.removeprefix(EXPORTS) for name in POINTS if name.startswith(EXPORTS))
 ROWS_OF_A_FILE = 7
@@ -250,6 +251,29 @@ def test_a_destination_that_is_away_is_tried_again_and_told_of_at_last(works: Wo
         pass
     assert export_jobs.read_job(works.records, third).status is ExportJobStatus.SUCCEEDED
     DESTINATIONS.delete(works.desk, to.id)
+
+
+def test_an_export_that_one_destination_does_not_take_counts_at_none(works: Works, out: Path) -> None:
+    good, bad = destination(works, prefix="good").id, destination(works, prefix="bad").id
+
+    class Closed:
+        """Opens all destinations but one."""
+
+        def open(self, organization_id: str, asked: Entity[ExportDestination]) -> Target:
+            if asked.id == bad:
+                raise NotDelivered("no permission to put objects", lasting=True)
+            return works.app.targets.open(organization_id, asked)
+
+        def allowed(self, asked: ExportDestination) -> None:
+            works.app.targets.allowed(asked)
+
+    job_id = ask(works, destinations=(good, bad))
+    bench = replace(bench_of(works.app, works.id), targets=Closed())
+    while (job := export_run.run_step(bench, job_id)).status.active:
+        pass
+    assert (job.status, job.failure) == (ExportJobStatus.FAILED, "no permission to put objects")
+    assert list(out.rglob("*_measurements.jsonl.gz")) != []
+    assert rows_in(out) == []
 
 
 def test_schedules_run_once_when_they_are_due(works: Works, out: Path) -> None:

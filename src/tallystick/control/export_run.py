@@ -220,16 +220,16 @@ def _begin_again(bench: ExportBench, job: ExportJob, wide: TooWide) -> ExportJob
 
 
 def _deliver(bench: ExportBench, job: ExportJob) -> ExportJob:
-    """Bring the next file to where it goes; after all files of a destination its manifest; then the job is done."""
+    """Bring the next file to where it goes; once all destinations have all files the manifests; then it is done."""
     ids = job.selection.destination_ids
-    each = job.parts + 1
-    if job.delivered >= len(ids) * each:
+    files = len(ids) * job.parts
+    if job.delivered >= files + len(ids):
         with bench.records.transaction() as write:
             done = ExportJobStatus.SUCCEEDED
             return _moved(write, job, status=done, finished_at=bench.now(), kept=True, plan=None)
     if job.not_before is not None and bench.now() < job.not_before:
         return job
-    place, number = divmod(job.delivered, each)
+    place, number = divmod(job.delivered, job.parts) if job.delivered < files else (job.delivered - files, job.parts)
     destination = bench.records.get(ExportDestination, ids[place])
     if destination is None:
         raise NotDelivered(f"the destination {ids[place]} was deleted", lasting=True)
