@@ -28,6 +28,7 @@ MOST = 1_000_000  # measurements
 FAILED = 3  # measurements of a meter that is not there
 APPROVED_AT_ONCE = 1000
 PRICED = PRICES[0].field  # of the line that is looked at
+WEBHOOK = {"name": "ledger", "url": "https://hooks.invalid/"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +165,7 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
         "pricing": str(client.get("/pricings")["data"][0]["id"]),
         "job": str(client.get("/billjobs")["data"][0]["id"]),
         "group": str(client.get("/failedmeasurementgroups")["data"][0]["id"]),
+        "webhook": str(client.post("/integrationdestinations/webhooks", WEBHOOK)["id"]),
         "unmapped": str(client.get("/unmappedidentities")["data"][0]["id"]),
         "failed": str(client.get("/failedmeasurements")["data"][0]["id"]),
         "invitation": _user(tenant, "colleague@company.example", None)["link"].rpartition("/")[2],

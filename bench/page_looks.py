@@ -266,6 +266,8 @@ LOOKS: dict[str, tuple[Look, ...]] = {
     "/bills/{id}/lineitems.csv": (_csv("/lineitems.csv"),),
     "/settings/anomalies": (_at("/settings/anomalies", "<form"),),
     "/late": (_at("/late", "Late usage"),),
+    "/webhooks": (_at("/webhooks", "Webhooks"),),
+    "/webhooks/{id}": (_one("webhooks", "webhook", "Deliveries"),),
     "/settings/stripe": (_at("/settings/stripe", "Connect Stripe"),),
     "/usagesources": (_at("/usagesources", "Sources of usage"),),
     "/usagesources/{id}": (_one("usagesources", "usagesource", "How it stands"),),

@@ -232,6 +232,10 @@ def _trouble(http: httpx.Client, shop: Shop) -> None:
     nobodys = {"uid": f"{shop.mark}waits", "identity": {"type": "key", "value": f"{shop.mark}key", "sensitive": False}}
     waits = {**nobodys, "measure": {"tokens": 5}, **common}
     send(http, "POST", "/measurements", {"measurements": [wrong, worse, waits]})
+    webhook = {"name": f"{shop.mark}Ledger", "url": "https://hooks.invalid/"}
+    webhooks = "/integrationdestinations/webhooks"
+    shop.ids["webhooks"] = read(send(http, "POST", webhooks, webhook))["id"]
+    http.post(f"{webhooks}/{shop.ids['webhooks']}/ping")
     shop.ids["unmappedidentities"] = read(http.get("/unmappedidentities"))["data"][0]["id"]
     shop.ids["failedmeasurements"] = read(http.get("/failedmeasurements"))["data"][0]["id"]
     shop.ids["failedmeasurementgroups"] = read(http.get("/failedmeasurementgroups"))["data"][0]["id"]

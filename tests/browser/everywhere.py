@@ -79,6 +79,7 @@ def _address(shop: Shop, path: str) -> str:
         "/corrections/{id}": ids["corrections"],
         "/unmappedusage/{id}": ids["unmappedidentities"],
         "/usagesources/{id}": ids["usagesources"],
+        "/webhooks/{id}": ids["webhooks"],
         "/failed/groups/{id}": ids["failedmeasurementgroups"],
         "/failed/measurements/{id}": ids["failedmeasurements"],
     }

@@ -39,6 +39,7 @@ def ids_of(seller: Seller) -> dict[str, str]:
         **corrected(http, store.ids["/accounts"]),
         "unmappedusage": unmapped(http),
         "usagesources": http.post("/usagesources", json=RESTING).json()["id"],
+        **webhook(http),
         "disputes": http.post("/disputes", json={"billId": bill, **DISPUTED}).json()["id"],
         "{session}": seller.link("acme")["id"],
         "{line}": line,
@@ -47,6 +48,13 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "{schedule}": store.ids["/dataexports/schedules"],
         "{destination}": store.ids["/dataexports/destinations"],
     }
+
+
+def webhook(http: httpx.Client) -> dict[str, str]:
+    """A webhook, and an attempt to deliver to it."""
+    path = "/integrationdestinations/webhooks"
+    made = http.post(path, json={"name": "ledger", "url": "https://hooks.invalid/"}).json()["id"]
+    return {"webhooks": made, "{delivery}": http.post(f"{path}/{made}/ping").json()["id"]}
 
 
 def unmapped(http: httpx.Client) -> str:

@@ -56,6 +56,7 @@ from tallystick.console import (
     usage_sources,
     users,
     verifications,
+    webhooks,
 )
 from tallystick.console.page import OpenPage, Page
 from tallystick.console.portal import entry as portal
@@ -101,6 +102,7 @@ PAGES: tuple[Page, ...] = (
     *stripe.PAGES,
     *users.PAGES,
     *verifications.PAGES,
+    *webhooks.PAGES,
     *sign_in.PAGES,
     *holds.PAGES,
     *late.PAGES,
