@@ -21,6 +21,7 @@ from tallystick.cli import (
     demo,
     doctor,
     entitlement,
+    event,
     event_mapping,
     exceptions,
     explain,
@@ -29,6 +30,7 @@ from tallystick.cli import (
     hold,
     identity,
     insight,
+    integration,
     job,
     late,
     measurement,
@@ -74,6 +76,8 @@ app.add_typer(entitlement.app, name="entitlement")
 app.command("forecast")(forecast.forecast)
 app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
+app.add_typer(event.app, name="event")
+app.add_typer(integration.app, name="integration")
 app.add_typer(payment.app, name="payment")
 app.add_typer(stripe.app, name="stripe")
 app.command("late")(late.late)
