@@ -206,7 +206,7 @@ def _rest(found: pa.Table, placed: set[str]) -> Any:
     }
     texts: list[str | None] = []
     for at, extra in enumerate(found.column("extra").to_pylist()):
-        members = msgspec.json.decode(extra, type=dict[str, msgspec.Raw]) if extra else {}
+        members = _MEMBERS.decode(extra) if extra else {}
         for name in others:
             value = values[name][at]
             if value is not None:
@@ -318,3 +318,6 @@ def _numbers(
     ]
     following = _following(place, len(ranges), len(job.plan.stretches))
     return (table_of(job.plan.columns, rows, job.form, wide=job.wide) if rows else None), following
+
+
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
