@@ -18,6 +18,7 @@ from standardwebhooks import WebhookVerificationError
 from storefront import read, refused, send
 
 from tallystick.cli.launch import Server, free_port, launched
+from tallystick.cli.main import run
 from tenant import Tenant, new_tenant
 
 PATH = "/integrationdestinations/webhooks"
@@ -198,6 +199,17 @@ def test_what_comes_of_a_test_is_told(http: httpx.Client) -> None:
     assert why(http.get(f"{PATH}/{webhook['id']}/deliveries/{told['id']}"), 404)  # that of another webhook
     said = why(send(http, "POST", f"{PATH}/{other['id']}/deliveries/{told['id']}/replay", None), 404)
     assert "a test is sent again as a new one" in said
+
+
+def test_the_command_says_that_a_test_event_arrived(
+    organization: Tenant, http: httpx.Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in organization.environment().items():
+        monkeypatch.setenv(name, value)
+    with receiving(answering("202 Accepted")) as receiver:
+        made = create(http, receiver.url())
+        assert run(["webhook", "ping", made["id"]]) == 0
+    assert "the test event arrived: 202 after " in capsys.readouterr().out
 
 
 def test_deliveries_come_in_pages(http: httpx.Client) -> None:

@@ -51,6 +51,7 @@ from tallystick.cli import (
     upkeep,
     usage,
     user,
+    webhook,
 )
 
 app = typer.Typer(
@@ -78,6 +79,7 @@ app.add_typer(job.app, name="job")
 app.add_typer(hold.app, name="hold")
 app.add_typer(event.app, name="event")
 app.add_typer(integration.app, name="integration")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(payment.app, name="payment")
 app.add_typer(stripe.app, name="stripe")
 app.command("late")(late.late)
