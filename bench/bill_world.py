@@ -29,6 +29,8 @@ FAILED = 3  # measurements of a meter that is not there
 APPROVED_AT_ONCE = 1000
 PRICED = PRICES[0].field  # of the line that is looked at
 WEBHOOK = {"name": "ledger", "url": "https://hooks.invalid/"}
+HANDED = {"entityType": "Bill", "destination": "WEBHOOK", "name": "To the ledger", "enabled": False}
+RENAMED = {"name": "Renamed", "code": "renamed", "description": "A name", "eventName": "configuration.account.updated"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +168,9 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
         "job": str(client.get("/billjobs")["data"][0]["id"]),
         "group": str(client.get("/failedmeasurementgroups")["data"][0]["id"]),
         "webhook": str(client.post("/integrationdestinations/webhooks", WEBHOOK)["id"]),
+        "event": str(client.get("/events")["data"][0]["id"]),
+        "integration": str(client.post("/integrationconfigs", HANDED)["id"]),
+        "notification": str(client.post("/notifications/configurations", {**RENAMED, "alwaysFireEvent": True})["id"]),
         "unmapped": str(client.get("/unmappedidentities")["data"][0]["id"]),
         "failed": str(client.get("/failedmeasurements")["data"][0]["id"]),
         "invitation": _user(tenant, "colleague@company.example", None)["link"].rpartition("/")[2],

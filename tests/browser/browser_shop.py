@@ -236,6 +236,14 @@ def _trouble(http: httpx.Client, shop: Shop) -> None:
     webhooks = "/integrationdestinations/webhooks"
     shop.ids["webhooks"] = read(send(http, "POST", webhooks, webhook))["id"]
     http.post(f"{webhooks}/{shop.ids['webhooks']}/ping")
+    handed = {"entityType": "charge", "destination": "WEBHOOK", "name": f"{shop.mark}Handed"}
+    shop.ids["integrationconfigs"] = read(send(http, "POST", "/integrationconfigs", handed))["id"]
+    rule = {"name": f"{shop.mark}Rule", "code": "renamed", "description": f"{shop.mark}Another name"}
+    renamed = {**rule, "eventName": "configuration.account.updated", "calculation": "new.name != old.name"}
+    shop.ids["notifications"] = read(send(http, "POST", "/notifications/configurations", renamed))["id"]
+    shop.ids["events"] = read(http.get("/events", params={"eventName": "configuration.account.created"}))["data"][0][
+        "id"
+    ]
     shop.ids["unmappedidentities"] = read(http.get("/unmappedidentities"))["data"][0]["id"]
     shop.ids["failedmeasurements"] = read(http.get("/failedmeasurements"))["data"][0]["id"]
     shop.ids["failedmeasurementgroups"] = read(http.get("/failedmeasurementgroups"))["data"][0]["id"]

@@ -80,6 +80,9 @@ def _address(shop: Shop, path: str) -> str:
         "/unmappedusage/{id}": ids["unmappedidentities"],
         "/usagesources/{id}": ids["usagesources"],
         "/webhooks/{id}": ids["webhooks"],
+        "/events/{id}": ids["events"],
+        "/integrations/{id}": ids["integrationconfigs"],
+        "/notifications/{id}": ids["notifications"],
         "/failed/groups/{id}": ids["failedmeasurementgroups"],
         "/failed/measurements/{id}": ids["failedmeasurements"],
     }

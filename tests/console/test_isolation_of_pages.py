@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import httpx
@@ -40,6 +41,10 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "unmappedusage": unmapped(http),
         "usagesources": http.post("/usagesources", json=RESTING).json()["id"],
         **webhook(http),
+        **handed_over(http),
+        "events": http.get("/events").json()["data"][0]["id"],
+        "notifications": store.ids["/notifications/configurations"],
+        "integrations": store.ids["/integrationconfigs"],
         "disputes": http.post("/disputes", json={"billId": bill, **DISPUTED}).json()["id"],
         "{session}": seller.link("acme")["id"],
         "{line}": line,
@@ -55,6 +60,17 @@ def webhook(http: httpx.Client) -> dict[str, str]:
     path = "/integrationdestinations/webhooks"
     made = http.post(path, json={"name": "ledger", "url": "https://hooks.invalid/"}).json()["id"]
     return {"webhooks": made, "{delivery}": http.post(f"{path}/{made}/ping").json()["id"]}
+
+
+def handed_over(http: httpx.Client) -> dict[str, str]:
+    """A run of the storefront's integration, which is told of measurements that were lost."""
+    lost = {"uid": "lost", "meter": "nowhere", "account": "acme", "ts": "2025-01-10T00:00:00Z", "measure": {"bytes": 1}}
+    assert http.post("/measurements", json={"measurements": [lost]}).status_code == 200
+    until = time.monotonic() + 30
+    while not (runs := http.get("/integrationruns").json()["data"]):
+        assert time.monotonic() < until, "nothing was handed over"
+        time.sleep(0.05)
+    return {"{run}": runs[0]["id"]}
 
 
 def unmapped(http: httpx.Client) -> str:

@@ -55,8 +55,21 @@ def notification(rule_id: str, rule: NotificationConfiguration, event: Event) ->
         **(told or {"new": sides(event.m3ter_event)["new"]}),
     }
     return Event(
-        id=named_id(rule_id, event.id), event_name=EVENT_NAME, event_time=event.event_time, m3ter_event=details
+        id=_told_id(rule_id, event.id), event_name=EVENT_NAME, event_time=event.event_time, m3ter_event=details
     )
+
+
+def ids_of_what_came(rule_id: str, event_id: str) -> tuple[str, str]:
+    """The ids that the events have which a rule made of an event: that it holds, and that it could not be computed."""
+    return _told_id(rule_id, event_id), _failed_id(rule_id, event_id)
+
+
+def _told_id(rule_id: str, event_id: str) -> str:
+    return named_id(rule_id, event_id)
+
+
+def _failed_id(rule_id: str, event_id: str) -> str:
+    return named_id(rule_id, f"failed/{event_id}")
 
 
 def sides(told: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -90,7 +103,7 @@ def failure(rule_id: str, rule: NotificationConfiguration, event: Event, problem
         "eventId": event.id,
         "reason": f"the calculation of {rule.code} cannot be computed from {event.event_name}: {problem}",
     }
-    id_ = named_id(rule_id, f"failed/{event.id}")
+    id_ = _failed_id(rule_id, event.id)
     return Event(id=id_, event_name=FAILED, event_time=event.event_time, m3ter_event=details)
 
 
