@@ -3,7 +3,7 @@ delivered, and replay."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
@@ -11,7 +11,10 @@ from tallystick.api.crud import IDS, PAGING, Reply, by_ids, desk_of
 from tallystick.api.routing import Call, Paged, Route, entity_reply, page_reply, struct_page
 from tallystick.control.webhooks import (
     WEBHOOKS,
+    ApiKey,
     Means,
+    Secret,
+    Url,
     WebhookDraft,
     create_webhook,
     deliveries,
@@ -31,9 +34,6 @@ PATH = "/integrationdestinations/webhooks"
 ONE = PATH + "/{id}"
 MAX_PAGE = 200
 SIGNED = "M3TER_SIGNED_REQUEST"
-Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-# A header's value: visible ASCII.
-ApiKey = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[\x21-\x7e]*$(?!\n)")]
 
 
 class WebhookCredentials(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -51,7 +51,7 @@ class WebhookRequest(Value, frozen=True, kw_only=True):
     """An address that events are sent to. Credentials that are left out in an update stay as they are."""
 
     name: Name
-    url: Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+    url: Url
     description: Description = ""
     credentials: WebhookCredentials = WebhookCredentials()
     active: bool = True

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from tallystick.console.page import Html, Page, Redirect, Visit
-from tallystick.control.integrations import create_integration
 from tallystick.control.webhooks import (
     WEBHOOKS,
     Means,
     WebhookDraft,
     create_webhook,
+    delete_with_links,
     deliveries,
     delivery_of,
+    links_of,
     ping,
     rotate,
     set_active,
+    update_webhook,
 )
-from tallystick.core.integration import EVENT, EVENT_NAMES, Destination, IntegrationConfig
+from tallystick.core import wire
+from tallystick.core.integration import EVENT, EVENT_NAMES
 from tallystick.core.user import May
 from tallystick.core.webhook import DeliveryOutcome
 from tallystick.errors import Refusal
@@ -42,7 +45,7 @@ def _page(visit: Visit, id: str, secret: str | None) -> Html:
     webhook = WEBHOOKS.retrieve(visit.records, id)
     outcome = visit.query.choice("outcome", DeliveryOutcome)
     found = deliveries(visit.records, id, visit.query.page(highest=SIZE), () if outcome is None else (outcome,))
-    links = visit.records.every(IntegrationConfig, Where(equal={"destination_id": (id,)}))
+    links = links_of(visit.records, id)
     named = [name for each in links for name in each.value.config_data.get(EVENT_NAMES, [each.value.entity_type])]
     return Html(
         "webhook.html",
@@ -51,6 +54,9 @@ def _page(visit: Visit, id: str, secret: str | None) -> Html:
             "it": webhook.value,
             "secret": secret,
             "names": named,
+            "has_key": webhook.value.sealed_api_key is not None,
+            # What one integration sends can be changed here; several are looked after one by one.
+            "one_link": all(each.value.entity_type == EVENT for each in links) and len(links) <= 1,
             "failing": failing_of(visit.records, id),
             "rows": found.rows,
             "next_token": found.next_token,
@@ -63,21 +69,41 @@ def _page(visit: Visit, id: str, secret: str | None) -> Html:
 
 
 def _create(visit: Visit) -> Html:
-    form = visit.form
-    names = [each.strip() for each in form.required("eventNames").split(",") if each.strip()]
-    draft = WebhookDraft(
-        name=form.required("name"), url=form.required("url"), secret=form.text("secret"), api_key=form.text("apiKey")
-    )
-    made = create_webhook(visit.desk, _means(visit), draft)
-    link = IntegrationConfig(
-        entity_type=EVENT,
-        destination=Destination.WEBHOOK,
-        destination_id=made.webhook.id,
-        name=draft.name,
-        config_data={EVENT_NAMES: names},
-    )
-    create_integration(visit.desk, visit.app.vault, link, None)
+    made = create_webhook(visit.desk, _means(visit), _draft(visit, active=True), _names(visit))
     return _page(visit, made.webhook.id, made.secret)
+
+
+def _change(visit: Visit) -> Redirect:
+    id_, form = visit.path["id"], visit.form
+    draft = _draft(visit, active=WEBHOOKS.retrieve(visit.records, id_).value.active)
+    version = form.number("version", lowest=1, highest=2**31)
+    names = _names(visit) if "eventNames" in form.values else None
+    update_webhook(visit.desk, _means(visit), id_, draft, version, names)
+    return _back(visit, "The webhook is changed.")
+
+
+def _delete(visit: Visit) -> Redirect:
+    gone = delete_with_links(visit.desk, visit.path["id"])
+    return Redirect(PATH, notice=f"The webhook {gone.value.name} is deleted; nothing is sent there any more.")
+
+
+def _draft(visit: Visit, *, active: bool) -> WebhookDraft:
+    form = visit.form
+    api_key = "" if form.flag("noApiKey") else form.text("apiKey")
+    given = {
+        "name": form.required("name"),
+        "url": form.required("url"),
+        "description": form.text("description"),
+        "code": form.text("code"),
+        "secret": form.text("secret"),
+        "apiKey": api_key,
+    }
+    kept = {name: text for name, text in given.items() if text is not None}
+    return wire.decode(WebhookDraft, wire.encode({**kept, "active": active}))
+
+
+def _names(visit: Visit) -> list[str]:
+    return [each.strip() for each in visit.form.required("eventNames").split(",") if each.strip()]
 
 
 def _ping(visit: Visit) -> Redirect:
@@ -135,6 +161,8 @@ PAGES = (
     Page(method="GET", path=PATH, run=_list, title="Webhooks", section="settings"),
     Page(method="GET", path=f"{PATH}/{{id}}", run=_show, title="A webhook and its deliveries", section="settings"),
     _act("", _create, "Send events to an address", _list),
+    _act("/{id}", _change, "Change a webhook"),
+    _act("/{id}/delete", _delete, "Delete a webhook and what is sent there"),
     _act("/{id}/ping", _ping, "Send a test event"),
     _act("/{id}/active", _active, "Switch a webhook on or off"),
     _act("/{id}/rotate", _rotate, "Give a webhook another secret"),

@@ -4,15 +4,18 @@ here, and rotated with an overlap (docs/decisions/0481-webhooks.md)."""
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Annotated
 
 import msgspec
 
 from tallystick.control.desk import Desk, Noun, in_use, new_id, rule_broken
-from tallystick.core.entity import Entity
+from tallystick.control.integrations import INTEGRATIONS
+from tallystick.core.entity import Description, Entity, EntityCode, Name
 from tallystick.core.event import Event
-from tallystick.core.integration import IntegrationConfig
+from tallystick.core.integration import EVENT, EVENT_NAMES, Destination, IntegrationConfig
 from tallystick.core.period import Instant
 from tallystick.core.webhook import PING, SECRET_BYTES, Delivery, DeliveryOutcome, Webhook, sealed_for, secret_of
 from tallystick.errors import Refusal
@@ -22,6 +25,10 @@ from tallystick.ports.outside import Outside
 from tallystick.ports.webhook import DELIVERY, FAILING, WebhookSender, delivery_document, read_delivery
 
 LONGEST_OVERLAP = timedelta(days=7)
+Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2048)]
+Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+# A header's value: visible ASCII.
+ApiKey = Annotated[str, msgspec.Meta(max_length=500, pattern=r"^[\x21-\x7e]*$(?!\n)")]
 
 
 def _check_removal(write: Transaction, webhook: Entity[Webhook]) -> None:
@@ -41,17 +48,17 @@ class Means:
     outside: Outside
 
 
-class WebhookDraft(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A webhook as somebody writes it. Without a secret one is made, or the one that is there stays; the same with the
     API key, which "" takes away."""
 
-    name: str
-    url: str
-    description: str = ""
+    name: Name
+    url: Url
+    description: Description = ""
     active: bool = True
-    code: str | None = None
-    api_key: str | None = None
-    secret: str | None = None
+    code: EntityCode | None = None
+    api_key: ApiKey | None = None
+    secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +69,11 @@ class WithSecret:
     secret: str | None
 
 
-def create_webhook(desk: Desk, means: Means, draft: WebhookDraft) -> WithSecret:
-    """Keep a new one. Refusals: `address_refused`, `code_in_use`."""
+def create_webhook(
+    desk: Desk, means: Means, draft: WebhookDraft, event_names: Sequence[str] | None = None
+) -> WithSecret:
+    """Keep a new one, with the integration that sends these events to it, if any are named. Refusals:
+    `address_refused`, `code_in_use`."""
     means.outside.check(draft.url)
     id_ = desk.new_id()
     made = None if draft.secret else _new_secret()
@@ -77,11 +87,22 @@ def create_webhook(desk: Desk, means: Means, draft: WebhookDraft) -> WithSecret:
         sealed_secret=means.vault.seal(draft.secret or made or "", sealed_for(id_)),
     )
     with desk.records.transaction() as write:
-        return WithSecret(WEBHOOKS.create_within(desk, write, value, id_), made)
+        kept = WEBHOOKS.create_within(desk, write, value, id_)
+        if event_names is not None:
+            _send_events(desk, write, kept, event_names)
+        return WithSecret(kept, made)
 
 
-def update_webhook(desk: Desk, means: Means, id: str, draft: WebhookDraft, version: int | None) -> Entity[Webhook]:
-    """Replace it. Another secret than the one that is there holds at once, alone; `rotate` lets both hold a while."""
+def update_webhook(
+    desk: Desk,
+    means: Means,
+    id: str,
+    draft: WebhookDraft,
+    version: int | None,
+    event_names: Sequence[str] | None = None,
+) -> Entity[Webhook]:
+    """Replace it. Another secret than the one that is there holds at once, alone; `rotate` lets both hold a while. With
+    names of events its one integration for those sends these from now on."""
     there = WEBHOOKS.retrieve(desk.records, id)
     if draft.url != there.value.url or (draft.active and not there.value.active):
         means.outside.check(draft.url)
@@ -104,7 +125,25 @@ def update_webhook(desk: Desk, means: Means, id: str, draft: WebhookDraft, versi
     with desk.records.transaction() as write:
         if draft.active:
             write.remove_document(FAILING, id)
-        return WEBHOOKS.update_within(desk, write, WEBHOOKS.retrieve(write, id), value, version)
+        kept = WEBHOOKS.update_within(desk, write, WEBHOOKS.retrieve(write, id), value, version)
+        if event_names is not None:
+            _send_events(desk, write, kept, event_names)
+        return kept
+
+
+def links_of(records: OrganizationRecords, id: str) -> list[Entity[IntegrationConfig]]:
+    """The integrations that send to a webhook."""
+    return list(records.every(IntegrationConfig, Where(equal={"destination_id": (id,)})))
+
+
+def delete_with_links(desk: Desk, id: str) -> Entity[Webhook]:
+    """Delete a webhook and the integrations that send to it. Refusal `in_use` where one of those is named elsewhere."""
+    with desk.records.transaction() as write:
+        webhook = WEBHOOKS.retrieve(write, id)
+        for each in links_of(write, id):
+            INTEGRATIONS.delete_within(desk, write, each)
+        WEBHOOKS.delete_within(desk, write, webhook)
+        return webhook
 
 
 def set_active(desk: Desk, means: Means, id: str, active: bool) -> Entity[Webhook]:
@@ -183,6 +222,26 @@ def ping(desk: Desk, sender: WebhookSender, id: str) -> Delivery:
         write.put_documents(DELIVERY, [delivery_document(delivery)])
         write.note("PING", Webhook.kind, id, at=desk.now, by=desk.actor)
     return delivery
+
+
+def _send_events(desk: Desk, write: Transaction, webhook: Entity[Webhook], names: Sequence[str]) -> None:
+    """Have these events sent to a webhook by its integration, which is made where there is none."""
+    links = [each for each in links_of(write, webhook.id) if each.value.entity_type == EVENT]
+    data = {EVENT_NAMES: list(names)}
+    if len(links) > 1:
+        raise rule_broken("eventNames", f"{len(links)} integrations send to this webhook: change them one by one")
+    if not links:
+        value = IntegrationConfig(
+            entity_type=EVENT,
+            destination=Destination.WEBHOOK,
+            destination_id=webhook.id,
+            name=webhook.value.name,
+            config_data=data,
+        )
+        INTEGRATIONS.create_within(desk, write, value, desk.new_id())
+    elif list(links[0].value.config_data.get(EVENT_NAMES, ())) != list(names):
+        changed = msgspec.structs.replace(links[0].value, config_data={**links[0].value.config_data, **data})
+        INTEGRATIONS.update_within(desk, write, links[0], changed, None)
 
 
 def _new_secret() -> str:
