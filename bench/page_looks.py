@@ -180,6 +180,7 @@ UNVISITED = frozenset(
         "/planmigrations/{id}",
         "/catalog/plans/{plan}",
         "/catalog/versions/{version}",
+        "/unsubscribe/{token}",
     }
 )
 # Visited by who is signed in, in the order of the console's table; a page may be visited in several ways.

@@ -39,7 +39,7 @@ def test_a_rule_is_made_of_events_and_what_it_told_is_found(admin: Visitor, http
     cause = re.search(r'href="(/events/[^"]+)">The event that it came of', admin.get(notification))
     assert cause is not None
     said = admin.get(cause[1])
-    assert '<mark>Acme &lt;b&gt;</mark></td><td class="wrap">Acme</td>' in said, "now and before, escaped"
+    assert '<strong>Acme &lt;b&gt;</strong></td><td class="wrap">Acme</td>' in said, "now and before, escaped"
     assert said.index("<code>name</code>") < said.index("<code>code</code>"), "what differs comes first"
     assert notification in said
     assert notification in admin.get(f"/events?notificationId={page.rpartition('/')[2]}")

@@ -22,7 +22,7 @@ from tallystick.ports import Where
 PATH = "/events"
 SIZE = 50
 FIELDS = 500  # of an event, on its page
-LABELS = ("name", "code", "accountCode", "reason", "error", "id")  # what an event is told by, in one line
+LABELS = ("name", "code", "accountCode", "email", "reason", "error", "id")  # what an event is told by, in one line
 
 Row = tuple[str, str | None, str | None]
 
