@@ -28,6 +28,7 @@ MOST = 1_000_000  # measurements
 FAILED = 3  # measurements of a meter that is not there
 APPROVED_AT_ONCE = 1000
 PRICED = PRICES[0].field  # of the line that is looked at
+WORDS = {"messageKind": "BILL", "language": "en", "subject": "INV {{ bill.number }}", "text": "{{ bill.number }}"}
 WEBHOOK = {"name": "ledger", "url": "https://hooks.invalid/"}
 HANDED = {"entityType": "Bill", "destination": "WEBHOOK", "name": "To the ledger", "enabled": False}
 RENAMED = {"name": "Renamed", "code": "renamed", "description": "A name", "eventName": "configuration.account.updated"}
@@ -171,6 +172,7 @@ def _around(tenant: Tenant, plan: str, meter: str) -> dict[str, str]:
         "event": str(client.get("/events")["data"][0]["id"]),
         "integration": str(client.post("/integrationconfigs", HANDED)["id"]),
         "notification": str(client.post("/notifications/configurations", {**RENAMED, "alwaysFireEvent": True})["id"]),
+        "words": str(client.post("/emailtemplates", WORDS)["id"]),
         "unmapped": str(client.get("/unmappedidentities")["data"][0]["id"]),
         "failed": str(client.get("/failedmeasurements")["data"][0]["id"]),
         "invitation": _user(tenant, "colleague@company.example", None)["link"].rpartition("/")[2],

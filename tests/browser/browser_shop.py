@@ -236,6 +236,13 @@ def _trouble(http: httpx.Client, shop: Shop) -> None:
     webhooks = "/integrationdestinations/webhooks"
     shop.ids["webhooks"] = read(send(http, "POST", webhooks, webhook))["id"]
     http.post(f"{webhooks}/{shop.ids['webhooks']}/ping")
+    words = {
+        "messageKind": "BILL",
+        "language": "en",
+        "subject": f"{shop.mark}{{{{ bill.number }}}}",
+        "text": f"{shop.mark}-",
+    }
+    shop.ids["emailtemplates"] = read(send(http, "POST", "/emailtemplates", words))["id"]
     handed = {"entityType": "charge", "destination": "WEBHOOK", "name": f"{shop.mark}Handed"}
     shop.ids["integrationconfigs"] = read(send(http, "POST", "/integrationconfigs", handed))["id"]
     rule = {"name": f"{shop.mark}Rule", "code": "renamed", "description": f"{shop.mark}Another name"}

@@ -89,7 +89,7 @@ def _address(shop: Shop, path: str) -> str:
     for beginning, id_ in known.items():
         if path.startswith(beginning):
             path = beginning.replace("{id}", id_) + path.removeprefix(beginning)
-    path = path.replace("{line}", "2")
+    path = path.replace("{line}", "2").replace("{template}", ids["emailtemplates"])
     path = path.replace("{plan}", ids["catalogplan"]).replace("{version}", ids["catalogversion:0"])
     assert "{" not in path, f"{path}: say in everywhere.py which of the shop it is"
     return path + QUERIES.get(path, "").format(plan=ids["plans:team"])

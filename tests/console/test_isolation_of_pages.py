@@ -49,6 +49,8 @@ def ids_of(seller: Seller) -> dict[str, str]:
         "{session}": seller.link("acme")["id"],
         "{line}": line,
         "{kind}": "creditreasons",
+        "{template}": store.ids["/emailtemplates"],
+        "{optout}": store.ids["/emailoptouts"],
         "exports": store.ids["/dataexports/schedules"],
         "{schedule}": store.ids["/dataexports/schedules"],
         "{destination}": store.ids["/dataexports/destinations"],
