@@ -83,7 +83,7 @@ def test_who_wants_none_is_listed_and_taken_back(admin: Visitor, http: httpx.Cli
     again = {"address": "cfo@acme.example", "messageKind": "BILL"}
     assert "wants no messages of this kind already" in admin.post(f"{PATH}/optouts", again, status=422)
     assert "must be an address" in admin.post(f"{PATH}/optouts", {**again, "address": "nobody"}, status=422)
-    page = admin.get(f"{PATH}/optouts?address=CFO@acme.example")
+    page = admin.get(f"{PATH}/optouts?search=CFO@acme.example")
     assert "ap@acme.example" not in page
     (one,) = set(re.findall(rf'action="({PATH}/optouts/[^"]+/delete)"', page))
     assert "cfo@acme.example gets messages of this kind again" in admin.post(one)

@@ -133,7 +133,7 @@ def _typed(visit: Visit) -> EmailTemplate:
 
 
 def _opt_outs(visit: Visit) -> Html:
-    address = (visit.query.text("address") or "").lower()
+    address = (visit.query.text("search") or "").lower()
     where = Where(equal={"address": (address,)}) if address else Where()
     found = OPT_OUTS.find(visit.records, where, visit.query.page(highest=SIZE))
     return Html("email_optouts.html", {"rows": found.rows, "next_token": found.next_token, "kinds": KINDS})
