@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import islice, pairwise
 
 from cronsim import CronSim, CronSimError
@@ -83,8 +84,10 @@ def covered(period: TimePeriod, at: Instant) -> Period:
             raise AssertionError(f"{period} is a time period")
 
 
+@lru_cache(maxsize=1_024)
 def require_cron(expression: str) -> None:
-    """ValueError unless this is a cron expression of five fields that runs at most every 15 minutes."""
+    """ValueError unless this is a cron expression of five fields that runs at most every 15 minutes. What passed is
+    remembered: it takes milliseconds, and schedules are read again and again."""
     if len(expression.split()) != 5:
         raise ValueError("cronExpression: must have five fields: minute, hour, day of month, month, day of week")
     try:
