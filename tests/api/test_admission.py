@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import sys
+import zlib
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
@@ -142,7 +143,9 @@ BOMB = b"\0" * 20_000_000
         ("gzip", gzip.compress(TEXT) + b"more", "invalid_request"),
         ("gzip", gzip.compress(b"") * (MAX_MEMBERS + 1), "invalid_request"),  # each costs a copy of the rest
         ("zstd", zstandard(TEXT, window_log=27), "invalid_request"),  # asks for 128 MiB to be unpacked in
-        ("deflate", TEXT, "unsupported_encoding"),
+        ("deflate", zlib.compress(TEXT), TEXT),
+        ("deflate", zlib.compress(TEXT)[:-1], "invalid_request"),
+        ("deflate", TEXT, "invalid_request"),
         ("br", TEXT, "unsupported_encoding"),
         ("gzip, zstd", TEXT, "unsupported_encoding"),
     ],
@@ -158,7 +161,9 @@ def test_a_compressed_body_is_read(encoding: str, body: bytes, expected: bytes |
 
 
 @pytest.mark.parametrize(
-    ("encoding", "body"), [("gzip", gzip.compress(BOMB)), ("zstd", zstandard(BOMB))], ids=["gzip", "zstd"]
+    ("encoding", "body"),
+    [("gzip", gzip.compress(BOMB)), ("zstd", zstandard(BOMB)), ("deflate", zlib.compress(BOMB))],
+    ids=["gzip", "zstd", "deflate"],
 )
 def test_of_a_bomb_only_the_limit_is_ever_unpacked(encoding: str, body: bytes) -> None:
     assert len(body) < 100_000

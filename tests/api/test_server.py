@@ -161,11 +161,15 @@ def test_a_service_user_may_do_what_its_scopes_say_and_nothing_else(
             others = [each for each in scopes if each not in {scope, "all"}]
             user = read(send(owner, "POST", "/serviceusers", {"name": scope, "scopes": others}))
             tokens[scope] = read(sign_in(outside, user["apiKey"], user["apiSecret"]))["access_token"]
-    tried = [(route.method, route.path, route.scope) for route in ROUTES if not route.signed and route.scope in SCOPES]
+    # An event source signs in by its secret: without it nobody is told whether there is one.
+    routes = [each for each in ROUTES if not each.signed and each.path != "/eventsources/{id}/receive"]
+    tried = [(route.method, route.path, route.scope) for route in routes if route.scope in SCOPES]
     for method, path, scope in [*tried, ("POST", "/measurements", "measurements:upload")]:
         where = f"/organizations/{organization.id}{path}".replace("{", "").replace("}", "")
         reply = outside.request(method, where, headers={"authorization": f"Bearer {tokens[scope]}"}, content=b"{")
-        assert f"needs the scope {scope}" in refused(reply, 403)["message"], (method, path)
+        # Senders of events get the form of answer that each understands.
+        said = reply.text if path.startswith("/receive/") else refused(reply, 403)["message"]
+        assert (reply.status_code, f"needs the scope {scope}" in said) == (403, True), (method, path, said)
 
 
 def test_an_uploader_cannot_read_the_configuration(outside: httpx.Client, organization: Tenant) -> None:

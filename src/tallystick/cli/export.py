@@ -90,7 +90,11 @@ def list_(connection: Connection, json: JsonOption = False) -> None:
 
 @app.command("show")
 @connected
-def show(connection: Connection, job: JobArgument, manifest: bool = False) -> None:
+def show(
+    connection: Connection,
+    job: JobArgument,
+    manifest: Annotated[bool, typer.Option("--manifest", help="The files of the job instead.")] = False,
+) -> None:
     """Show a job; with --manifest what it consists of."""
     with connection.open() as client:
         print_json(client.get(f"/dataexports/jobs/{job}" + ("/manifest" if manifest else "")))
