@@ -61,6 +61,10 @@ FIGURES = {
     **{f"page {name}": ["the limit", "the server's processor time for a visit"] for name in names()},
 }
 WITH_PERCENTILES = {
+    "emit",
+    "emit, written ahead",
+    "may it be used, from the gate",
+    "may it be used, looked at anew",
     "ingest, batches of 1,000",
     "acknowledged to visible",
     "usage query, one account's month",
