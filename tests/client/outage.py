@@ -16,6 +16,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+# Run as a program: what the tests find through pytest's settings.
+sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "api"))
+
 from storefront import read, send
 
 from tallystick.cli.launch import Server, free_port
