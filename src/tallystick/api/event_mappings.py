@@ -11,7 +11,7 @@ from tallystick.api.crud import IDS as BY_IDS
 from tallystick.api.crud import Crud, by_ids_and_codes, desk_of
 from tallystick.api.routing import Call, Route
 from tallystick.control.event_mappings import EVENT_MAPPINGS, mapper_of
-from tallystick.control.event_sources import EVENT_SOURCES, SHORTEST, renew_secret
+from tallystick.control.event_sources import EVENT_SOURCES, MOST_KEPT_HOURS, SHORTEST, renew_secret
 from tallystick.core.event_mapping import Mapped
 from tallystick.core.period import Instant
 from tallystick.core.usage_event import EventForm, read_event
@@ -67,7 +67,7 @@ class SecretRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A secret that the sender has chosen, or none to be given one. Those before it hold for `keepHours` more."""
 
     secret: Annotated[str, msgspec.Meta(min_length=SHORTEST, max_length=200)] | None = None
-    keep_hours: Annotated[int, msgspec.Meta(ge=0, le=720)] = 24
+    keep_hours: Annotated[int, msgspec.Meta(ge=0, le=MOST_KEPT_HOURS)] = 24
 
 
 class SecretReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 
@@ -12,7 +13,7 @@ from tallystick.console import bill_payments
 from tallystick.console.chart_drawing import Chart, Frame
 from tallystick.console.charts import horizontal_bars
 from tallystick.console.holds import REASONS, hold, release
-from tallystick.console.page import Html, Page, Redirect, Visit
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control import bill_memos, bills
 from tallystick.control.bill_comparison import bill_before
 from tallystick.control.bill_holds import find_hold
@@ -246,22 +247,17 @@ def _reasons(visit: Visit) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[str
     return credits_, debits
 
 
-def _act(path: str, run: object, title: str) -> Page:
-    assert callable(run)
-    return Page(
-        method="POST", path=f"/bills/{{id}}/{path}", run=run, title=title, may=May.BILL, section="bills", again=_bill
-    )
-
+_act = partial(act, may=May.BILL, section="bills", again=_bill)
 
 PAGES = (
     Page(method="GET", path="/bills/{id}", run=_bill, title="A bill, and what changed", section="bills"),
-    _act("approve", _approve, "Approve a bill"),
-    _act("reopen", _reopen, "Take an approval back"),
-    _act("lock", _lock, "Lock a bill for good"),
-    _act("recalculate", _recalculate, "Make a bill again"),
-    _act("hold", hold, "Hold a bill"),
-    _act("release", release, "Release a held bill with a reason"),
-    _act("memos", _memo, "Put a credit or a debit on a bill"),
-    _act("payments", bill_payments.tell, "Record a payment of a bill"),
-    _act("payments/{payment}/reverse", bill_payments.reverse, "Take back what was recorded of a payment"),
+    _act("/bills/{id}/approve", _approve, "Approve a bill"),
+    _act("/bills/{id}/reopen", _reopen, "Take an approval back"),
+    _act("/bills/{id}/lock", _lock, "Lock a bill for good"),
+    _act("/bills/{id}/recalculate", _recalculate, "Make a bill again"),
+    _act("/bills/{id}/hold", hold, "Hold a bill"),
+    _act("/bills/{id}/release", release, "Release a held bill with a reason"),
+    _act("/bills/{id}/memos", _memo, "Put a credit or a debit on a bill"),
+    _act("/bills/{id}/payments", bill_payments.tell, "Record a payment of a bill"),
+    _act("/bills/{id}/payments/{payment}/reverse", bill_payments.reverse, "Take back what was recorded of a payment"),
 )

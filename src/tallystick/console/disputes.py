@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tallystick.console.page import Html, Page, Redirect, Visit
+from functools import partial
+
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control.bills import get_bill
 from tallystick.control.disputes import DISPUTES, Resolution, move, open_dispute, resolve
 from tallystick.core import wire
@@ -71,10 +73,7 @@ def _resolve(visit: Visit) -> Redirect:
     return Redirect("/disputes", notice="The dispute is resolved.")
 
 
-def _act(path: str, run: object, title: str) -> Page:
-    assert callable(run)
-    return Page(method="POST", path=path, run=run, title=title, may=May.BILL, section="bills", again=_list)
-
+_act = partial(act, may=May.BILL, section="bills", again=_list)
 
 PAGES = (
     Page(method="GET", path="/disputes", run=_list, title="Disputes on bills", section="bills"),

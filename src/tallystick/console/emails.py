@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
-from tallystick.console.page import Html, Page, Redirect, Visit
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control.emails import OPT_OUTS, TEMPLATES, current_settings, preview, update_settings
 from tallystick.core import wire
 from tallystick.core.email import EmailOptOut, EmailSettings, EmailTemplate, MessageKind, SendBills
@@ -169,20 +170,18 @@ def _names(sample: Mapping[str, object]) -> Iterator[str]:
             yield name
 
 
-def _act(path: str, run: Any, title: str, again: Any = None) -> Page:
-    return Page(method="POST", path=path, run=run, title=title, may=May.ADMINISTER, section="settings", again=again)
-
+_act = partial(act, may=May.ADMINISTER, section="settings")
 
 PAGES = (
     Page(method="GET", path=PATH, run=_settings, title="What is sent by e-mail", section="settings"),
-    _act(PATH, _save, "Say what is sent by e-mail", _settings),
+    _act(PATH, _save, "Say what is sent by e-mail", again=_settings),
     Page(method="GET", path=TEMPLATE, run=_templates, title="Words of messages", section="settings"),
     Page(method="GET", path=TEMPLATE + "/new", run=_new, title="Words of your own", section="settings"),
-    _act(TEMPLATE, _keep, "Fill in or keep words of a message", _new),
+    _act(TEMPLATE, _keep, "Fill in or keep words of a message", again=_new),
     Page(method="GET", path=TEMPLATE + "/{template}", run=_edit, title="Words of a message", section="settings"),
-    _act(TEMPLATE + "/{template}", _change, "Fill in or change words of a message", _edit),
+    _act(TEMPLATE + "/{template}", _change, "Fill in or change words of a message", again=_edit),
     _act(TEMPLATE + "/{template}/delete", _delete, "Delete words of a message"),
     Page(method="GET", path=OPT_OUT, run=_opt_outs, title="Who wants no messages", section="settings"),
-    _act(OPT_OUT, _decline, "Send an address no messages of a kind", _opt_outs),
+    _act(OPT_OUT, _decline, "Send an address no messages of a kind", again=_opt_outs),
     _act(OPT_OUT + "/{optout}/delete", _send_again, "Send messages to an address again"),
 )

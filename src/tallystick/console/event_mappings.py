@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from tallystick.console.page import Html, Page, Redirect, Visit
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control.event_mappings import EVENT_MAPPINGS, mapper_of
 from tallystick.control.event_sources import EVENT_SOURCES, renew_secret
 from tallystick.core import wire
@@ -160,16 +161,13 @@ def _with_secret(visit: Visit, id: str) -> Html:
     return _list(visit, secret=secret, source=source, address=address)
 
 
-def _act(path: str, run: object, title: str, may: May = May.CONFIGURE) -> Page:
-    assert callable(run)
-    return Page(method="POST", path=path, run=run, title=title, may=may, section="meters", again=_page)
-
+_act = partial(act, may=May.CONFIGURE, section="meters", again=_page)
 
 PAGES = (
     Page(method="GET", path="/eventmappings", run=_page, title="Usage events", section="meters"),
     _act("/eventmappings", _save, "Save an event mapping"),
     _act("/eventmappings/try", _try, "Try an event"),
     _act("/eventmappings/{id}/remove", _remove, "Remove an event mapping"),
-    _act("/eventsources", _add_source, "Add an event source", May.ADMINISTER),
-    _act("/eventsources/{id}/secret", _renew, "Give an event source a new secret", May.ADMINISTER),
+    _act("/eventsources", _add_source, "Add an event source", may=May.ADMINISTER),
+    _act("/eventsources/{id}/secret", _renew, "Give an event source a new secret", may=May.ADMINISTER),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 
-from tallystick.console.page import Html, Page, Redirect, Visit
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control import export_jobs
 from tallystick.control.data_exports import DESTINATIONS, SCHEDULES, Gate, save_destination
 from tallystick.core import wire
@@ -168,17 +169,15 @@ def _end_destination(visit: Visit) -> Redirect:
     return Redirect("/exports/destinations", notice=f"The destination {gone.value.name} is deleted.")
 
 
-def _act(path: str, run: Any, title: str, again: Any = None) -> Page:
-    return Page(method="POST", path=path, run=run, title=title, may=May.CONFIGURE, section=SECTION, again=again)
-
+_act = partial(act, may=May.CONFIGURE, section=SECTION)
 
 PAGES = (
     Page(method="GET", path="/exports", run=_jobs, title="Data exports", section=SECTION),
-    _act("/exports", _ask, "Export data", _jobs),
+    _act("/exports", _ask, "Export data", again=_jobs),
     Page(method="GET", path="/exports/schedules", run=_schedules, title="Schedules of exports", section=SECTION),
-    _act("/exports/schedules", _schedule, "Make a schedule of exports", _schedules),
+    _act("/exports/schedules", _schedule, "Make a schedule of exports", again=_schedules),
     _act("/exports/schedules/{schedule}/delete", _end_schedule, "Delete a schedule of exports"),
     Page(method="GET", path="/exports/destinations", run=_destinations, title="Where exports go", section=SECTION),
-    _act("/exports/destinations", _keep_destination, "Make a destination of exports", _destinations),
+    _act("/exports/destinations", _keep_destination, "Make a destination of exports", again=_destinations),
     _act("/exports/destinations/{destination}/delete", _end_destination, "Delete a destination of exports"),
 )

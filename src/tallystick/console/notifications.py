@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 
 from tallystick.console.counted import changed, place_in
-from tallystick.console.page import Html, Page, Redirect, Visit
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control.events import EventFilter, all_event_fields, list_events
 from tallystick.control.notifications import NOTIFICATIONS, fields_of_event
 from tallystick.core.notification import NotificationConfiguration
@@ -68,19 +70,13 @@ def _remove(visit: Visit) -> Redirect:
     return Redirect(PATH, notice=f"The rule {gone.value.name} is deleted. What it told stays.")
 
 
-def _act(path: str, run: object, title: str, again: object = _one) -> Page:
-    assert callable(run)
-    assert callable(again)
-    return Page(
-        method="POST", path=PATH + path, run=run, title=title, may=May.CONFIGURE, section="settings", again=again
-    )
-
+_act = partial(act, may=May.CONFIGURE, section="settings", again=_one)
 
 PAGES = (
     Page(method="GET", path=PATH, run=_list, title="Notification rules", section="settings"),
     Page(method="GET", path=f"{PATH}/{{id}}", run=_one, title="A notification rule", section="settings"),
-    _act("", _save, "Make a notification rule", _list),
-    _act("/{id}", _save, "Change a notification rule"),
-    _act("/{id}/active", _active, "Switch a notification rule on or off"),
-    _act("/{id}/remove", _remove, "Delete a notification rule"),
+    _act(PATH, _save, "Make a notification rule", again=_list),
+    _act(PATH + "/{id}", _save, "Change a notification rule"),
+    _act(PATH + "/{id}/active", _active, "Switch a notification rule on or off"),
+    _act(PATH + "/{id}/remove", _remove, "Delete a notification rule"),
 )

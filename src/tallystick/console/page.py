@@ -183,6 +183,19 @@ class Page:
     file_bytes: int | None = None
 
 
+def act(
+    path: str,
+    run: Callable[[Visit], Answer],
+    title: str,
+    again: Callable[[Visit], Html] | None = None,
+    *,
+    may: May,
+    section: str,
+) -> Page:
+    """What a form sends. Modules with many bind what theirs have in common."""
+    return Page(method="POST", path=path, run=run, title=title, may=may, section=section, again=again)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenPage:
     """A page for anybody: signing in, links that carry their own permission."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from tallystick.console.page import Html, Page, Redirect, Visit
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control.payment_news import mark_of, stripe_config, stripe_configs
 from tallystick.control.stripe_setup import (
     MOST_ASKED,
@@ -112,18 +113,13 @@ def _of(id_: str) -> str:
     return f"{PATH}?integration={id_}"
 
 
-def _act(path: str, run: object, title: str) -> Page:
-    assert callable(run)
-    return Page(
-        method="POST", path=f"{PATH}{path}", run=run, title=title, may=May.ADMINISTER, section="settings", again=_stripe
-    )
-
+_act = partial(act, may=May.ADMINISTER, section="settings", again=_stripe)
 
 PAGES = (
     Page(method="GET", path=PATH, run=_stripe, title="Stripe: key, settings, customers", section="settings"),
-    _act("", _connect, "Connect Stripe"),
-    _act("/{id}/secrets", _secrets, "Enter Stripe's key or its webhook's secret"),
-    _act("/{id}/settings", _settings, "Save what Stripe is set to"),
-    _act("/{id}/check", _check, "Test the connection to Stripe"),
-    _act("/{id}/accounts", _map, "Say which customer of Stripe an account is"),
+    _act(PATH, _connect, "Connect Stripe"),
+    _act(PATH + "/{id}/secrets", _secrets, "Enter Stripe's key or its webhook's secret"),
+    _act(PATH + "/{id}/settings", _settings, "Save what Stripe is set to"),
+    _act(PATH + "/{id}/check", _check, "Test the connection to Stripe"),
+    _act(PATH + "/{id}/accounts", _map, "Say which customer of Stripe an account is"),
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tallystick.console.page import Html, Page, Redirect, Visit
+from functools import partial
+
+from tallystick.console.page import Html, Page, Redirect, Visit, act
 from tallystick.control.webhooks import (
     WEBHOOKS,
     Means,
@@ -149,23 +151,17 @@ def _means(visit: Visit) -> Means:
     return Means(visit.app.vault, visit.app.outside)
 
 
-def _act(path: str, run: object, title: str, again: object = _show) -> Page:
-    assert callable(run)
-    assert callable(again)
-    return Page(
-        method="POST", path=PATH + path, run=run, title=title, may=May.ADMINISTER, section="settings", again=again
-    )
-
+_act = partial(act, may=May.ADMINISTER, section="settings", again=_show)
 
 PAGES = (
     Page(method="GET", path=PATH, run=_list, title="Webhooks", section="settings"),
     Page(method="GET", path=f"{PATH}/{{id}}", run=_show, title="A webhook and its deliveries", section="settings"),
-    _act("", _create, "Send events to an address", _list),
-    _act("/{id}", _change, "Change a webhook"),
-    _act("/{id}/delete", _delete, "Delete a webhook and what is sent there"),
-    _act("/{id}/ping", _ping, "Send a test event"),
-    _act("/{id}/active", _active, "Switch a webhook on or off"),
-    _act("/{id}/rotate", _rotate, "Give a webhook another secret"),
-    _act("/{id}/replay", _replay, "Deliver again what happened since a moment"),
-    _act("/{id}/deliveries/{delivery}/replay", _replay_one, "Deliver again what an attempt was of"),
+    _act(PATH, _create, "Send events to an address", again=_list),
+    _act(PATH + "/{id}", _change, "Change a webhook"),
+    _act(PATH + "/{id}/delete", _delete, "Delete a webhook and what is sent there"),
+    _act(PATH + "/{id}/ping", _ping, "Send a test event"),
+    _act(PATH + "/{id}/active", _active, "Switch a webhook on or off"),
+    _act(PATH + "/{id}/rotate", _rotate, "Give a webhook another secret"),
+    _act(PATH + "/{id}/replay", _replay, "Deliver again what happened since a moment"),
+    _act(PATH + "/{id}/deliveries/{delivery}/replay", _replay_one, "Deliver again what an attempt was of"),
 )

@@ -15,7 +15,7 @@ from tallystick.ports.handover import Vault
 
 SECRET_BYTES = 32
 SHORTEST, LONGEST = 16, 200  # characters of a secret that the other side has chosen
-MOST_KEPT_HOURS = 24 * 30
+MOST_KEPT_HOURS = 24 * 30  # of a secret that was replaced
 
 
 def _check(draft: Draft[EventSource]) -> EventSource:

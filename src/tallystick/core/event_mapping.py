@@ -32,7 +32,6 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?"
 Path = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Calculation = Annotated[str, msgspec.Meta(min_length=1, max_length=5000)]
-Calculated = Decimal | str
 
 
 class TimeUnit(StrEnum):

@@ -18,7 +18,7 @@ from tallystick.core.account import Account
 from tallystick.core.bill import BillRecord, BillStatus
 from tallystick.core.event import noun
 from tallystick.core.external_mapping import ExternalMapping
-from tallystick.core.integration import Destination, RunStatus
+from tallystick.core.integration import RunStatus
 from tallystick.core.paid_state import EVENT_NAMES
 from tallystick.core.quantity import plain
 from tallystick.failpoints import reached
@@ -250,9 +250,3 @@ def _done(invoice: dict[str, Any], bill_id: str, mappings: tuple[ExternalMapping
         mappings=mappings,
         log=f"invoice {invoice['id']} of bill {bill_id} is {invoice['status']}",
     )
-
-
-def dashboard(destination: Destination, invoice_id: str) -> str:
-    """Where people find an invoice in Stripe."""
-    test = "test/" if destination is Destination.STRIPE_TEST else ""
-    return f"https://dashboard.stripe.com/{test}invoices/{invoice_id}"
