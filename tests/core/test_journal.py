@@ -287,7 +287,7 @@ def paid(*entries: tuple[str, str, str]) -> list[list[str]]:
             reverses=id_of("payment", "0") if type_ == "REVERSED" else None,
         )
         standing = tell(standing, entry)
-    posted_ = posted(payment_drafts(standing, "Europe/Berlin"))
+    posted_ = posted(payment_drafts(standing, "Europe/Berlin", owed=True))
     return [[str(each.date), *(f"{one.role} {one.amount}" for one in each.lines)] for each in posted_]
 
 

@@ -17,7 +17,7 @@ from ledger_desk import entries as ledger_entries
 from billing_world import ACCOUNT, World, at, bands, id_of
 from credit_world import balance, commitment, metered
 from effort import drawing
-from tallystick.control import balance_transactions, bills
+from tallystick.control import balance_transactions, bills, paid_states
 from tallystick.control.desk import Desk as ControlDesk
 from tallystick.core import wire
 from tallystick.core.accounting import Role
@@ -25,6 +25,8 @@ from tallystick.core.bill import BillStatus
 from tallystick.core.journal import JournalEntry
 from tallystick.core.journal_tallies import Tally, tallies_of
 from tallystick.core.ledger import BalanceTransaction, LedgerCause
+from tallystick.core.paid_state import KIND as PAYMENTS
+from tallystick.core.paid_state import PaidBill, PaidState, Told
 from tallystick.core.quantity import total
 from tallystick.core.revenue_schedule import CONSUMED
 from tallystick.errors import Refusal
@@ -37,6 +39,9 @@ MONTHS = 4
 NOW, LAST = "2023-06-01", "2024-06-01"  # of the acts; and when all but the spare wallet is over
 SPARE, COMMITMENT = id_of("balance", "spare"), id_of("commitment", "commitment")
 
+PREPAID = Decimal(90)  # of the commitment, of which nothing else is billed
+AGREED = {"start_date": date(2023, 1, 10), "amount_pre_paid": PREPAID, "overage_surcharge_percent": Decimal(10)}
+
 months = st.integers(1, MONTHS)
 acts = st.lists(
     st.one_of(
@@ -44,7 +49,8 @@ acts = st.lists(
         st.tuples(st.just("add"), months, st.integers(-40, 200)),
         st.tuples(st.sampled_from(("bill", "approve", "post")), months, st.just(0)),
         st.tuples(st.sampled_from(("bill", "approve", "post")), months, st.just(0)),
-        st.tuples(st.sampled_from(("reopen", "recalculate", "delete", "lock")), months, st.just(0)),
+        st.tuples(st.sampled_from(("reopen", "recalculate", "delete", "lock", "void")), months, st.just(0)),
+        st.tuples(st.just("pay"), months, st.integers(1, 60)),
     ),
     min_size=5,
     max_size=16,
@@ -54,7 +60,7 @@ acts = st.lists(
 def world_of() -> World:
     """A commitment of the year, a wallet until 20 March that carries over, and another that never ends."""
     world = metered(price_bands=bands((0, 1), (100, "0.5")), cumulative=True)
-    commitment(world, amount=Decimal(150), start_date=date(2023, 1, 10), overage_surcharge_percent=Decimal(10))
+    commitment(world, amount=Decimal(150), **AGREED)
     balance(world, end_date=at("2023-03-20"), rollover_end_date=at("2023-04-10"), rollover_amount=Decimal(30))
     balance(world, "spare", end_date=at("2025-01-01"))
     return world
@@ -79,10 +85,10 @@ def do(desk: Desk, act: str, month: int, number: int) -> None:
         else:
             for bill in desk.bills():
                 if bill.start_date.month == month:
-                    do_to(desk, control, act, bill.id)
+                    do_to(desk, control, act, bill.id, number)
 
 
-def do_to(desk: Desk, control: ControlDesk, act: str, bill_id: str) -> None:
+def do_to(desk: Desk, control: ControlDesk, act: str, bill_id: str, number: int) -> None:
     """One thing that happens to a bill."""
     if act == "reopen":
         bills.set_status(control, bill_id, BillStatus.PENDING)
@@ -92,13 +98,25 @@ def do_to(desk: Desk, control: ControlDesk, act: str, bill_id: str) -> None:
         remove_bill(desk.records, bill_id, actor_id="ada", at=at(NOW))
     elif act == "lock":
         bills.lock_bill(control, bill_id)
+    elif act == "pay":
+        paid_states.tell_payment(
+            control, bill_id, paid_states.PaymentRequest(amount=Decimal(number), paid_at=control.now)
+        )
+    elif act == "void":
+        paid_states.tell_payment(control, bill_id, paid_states.PaymentRequest(type=Told.VOID, paid_at=at(LAST)))
 
 
 def agree(desk: Desk) -> None:
     """Every claim of the books, held against bills and the ledger."""
     found = every_entry(desk.records, EntryFilter())
     approved = [each for each in desk.bills() if each.status is BillStatus.APPROVED]
-    assert amount(found, Role.RECEIVABLE) == total(each.bill_total for each in approved)
+    paid = [wire.decode(PaidBill, each.body) for each in desk.records.documents(PAYMENTS, DocumentWhere(), Page()).rows]
+    told = {each.bill_id: each for each in paid}
+    void = {each.id for each in approved if each.id in told and told[each.id].state is PaidState.VOID}
+    assert amount(found, Role.CASH) == PREPAID + total(each.paid for each in paid)
+    owing = total(each.bill_total for each in approved if each.id not in void)
+    came = total(each.paid for each in paid if each.bill_id not in void)
+    assert amount(found, Role.RECEIVABLE) == owing - came
     charged = total(
         line.converted_subtotal for each in approved for line in each.line_items if line.line_item_type not in CONSUMED
     )
@@ -110,13 +128,11 @@ def agree(desk: Desk) -> None:
         added = total(each.amount for each in mine if each.entity_type is not LedgerCause.BILL)
         billed = total(each.amount for each in mine if each.entity_id in ids)
         drafted = total(each.amount for each in mine if each.entity_type is LedgerCause.BILL) - billed
-        there = Decimal(150) if credit == COMMITMENT else Decimal(0)
+        put_in = PREPAID if credit == COMMITMENT else added
         owed = -amount(found, Role.PREPAID_CREDIT, credit)
-        if credit != SPARE:
-            # Over: what is left of it has expired, but for what bills draw that nobody has approved.
-            assert owed == (-there if there + added + billed + drafted >= 0 else added + billed) - drafted
-        else:
-            assert owed == added + billed
+        # Over: what is left of it has expired, but for what bills draw that nobody has approved.
+        expired = max(put_in + billed + drafted, Decimal(0)) if credit != SPARE else 0
+        assert owed == put_in + billed - expired
     rows = read_trial_balance(desk.records, None, None)
     assert total(each.closing for each in rows) == 0
     stored = desk.records.documents("journaltally", DocumentWhere(), Page(size=10_000)).rows

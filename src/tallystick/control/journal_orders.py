@@ -18,8 +18,11 @@ AT_ONCE = 200
 
 
 def order_bills(write: Transaction, bills: Sequence[Bill]) -> None:
-    """Have bills posted whose status changed: approved ones are booked, others are taken back."""
+    """Have bills posted whose status changed: approved ones are booked, others are taken back, and so is what was
+    written off of them."""
     _order(write, [JournalSource(id=each.id, type=SourceType.BILL, account_id=each.account_id) for each in bills])
+    payments = [payments_source(each.id, each.account_id).id for each in bills]
+    _order(write, list(_known(write, payments).values()))
 
 
 def order_transactions(write: Transaction, entries: Sequence[LedgerEntry]) -> None:

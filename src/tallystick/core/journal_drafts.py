@@ -162,13 +162,14 @@ _WRITTEN_OFF = {
 }
 
 
-def payment_drafts(paid: PaidBill, zone: str) -> tuple[EntryDraft, ...]:
+def payment_drafts(paid: PaidBill, zone: str, *, owed: bool) -> tuple[EntryDraft, ...]:
     """What was paid for a bill, day by day, and what of it nobody expects any more: settled for less, void,
-    uncollectible. What comes later takes back what was written off before."""
+    uncollectible. What comes later takes back what was written off before. Of a bill that is not `owed`, because it is
+    reopened or deleted, there is nothing to write off: its own entries are taken back."""
     text = f"Payment of bill {paid.bill_id}"
     days: dict[date, dict[Role, Decimal]] = {}
     for at, standing in history(paid):
-        days[local_day(at, zone)] = _settled(standing)
+        days[local_day(at, zone)] = _settled(standing, owed=owed)
     found: list[EntryDraft | None] = []
     before: dict[Role, Decimal] = {}
     for day, after in days.items():
@@ -181,10 +182,10 @@ def payment_drafts(paid: PaidBill, zone: str) -> tuple[EntryDraft, ...]:
     return _kept(*found)
 
 
-def _settled(paid: PaidBill) -> dict[Role, Decimal]:
+def _settled(paid: PaidBill, *, owed: bool) -> dict[Role, Decimal]:
     """What is off the receivable of a bill, by what took it off."""
     settled = {Role.CASH: paid.paid}
-    role = _WRITTEN_OFF.get(paid.state)
+    role = _WRITTEN_OFF.get(paid.state) if owed else None
     open_ = subtract(paid.bill_total, paid.paid)
     return settled | {role: open_} if role is not None and open_ > 0 else settled
 

@@ -35,7 +35,7 @@ from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import uses_of
 from tallystick.errors import Refusal
 from tallystick.pipeline.invoice_number import keep_number
-from tallystick.pipeline.journal_orders import order_again
+from tallystick.pipeline.journal_orders import bills_changed
 from tallystick.pipeline.late_usage import drop_adjustments, with_adjustments
 from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
@@ -281,7 +281,7 @@ class Drawing:
                 self._again(bill_id_)
             seen |= later
         self._book.write(self._write)
-        order_again(self._write, self._remade)
+        bills_changed(self._write, self._remade)
 
     def _later(self) -> set[Place]:
         """The bills, not locked, after one of their account or of its parent whose credit was drawn otherwise."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import msgspec
 
 from tallystick.core import wire
 from tallystick.core.account import Account
-from tallystick.core.accounting import AccountingConfig
+from tallystick.core.accounting import AccountingConfig, Role
 from tallystick.core.bill import Bill, BillStatus
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity
@@ -55,8 +56,8 @@ from tallystick.core.organization import Currency, OrganizationConfig
 from tallystick.core.paid_state import KIND as PAYMENTS
 from tallystick.core.paid_state import PaidBill
 from tallystick.core.period import Instant, day_start, local_day
-from tallystick.core.quantity import ZERO, add, negate, subtract
-from tallystick.pipeline.journal_orders import order, read_sources, source_document
+from tallystick.core.quantity import ZERO, add, negate, subtract, total
+from tallystick.pipeline.journal_orders import credit_changed, order, read_sources, source_document
 from tallystick.pipeline.ledger import KIND as LEDGER
 from tallystick.pipeline.ledger import every_document
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
@@ -123,7 +124,18 @@ class _Posting:
         write.put_documents(SOURCES, [source_document(each, active=False) for each in after])
         write.put_documents(ENTRIES, [entry_document(each) for each in self._made])
         self._tally()
+        credit_changed(write, self._credits_paid())
         return len(self._made)
+
+    def _credits_paid(self) -> set[str]:
+        """Credit that was just paid or billed for: what is earned by its end is looked at again."""
+        return {
+            line.credit_id
+            for entry in self._made
+            if entry.source_type in {SourceType.BILL, SourceType.COMMITMENT}
+            for line in entry.lines
+            if line.role is Role.PREPAID_CREDIT and line.credit_id is not None
+        }
 
     def _source(self, source: JournalSource, drafts: Sequence[EntryDraft]) -> JournalSource:
         if digest_of(drafts) == source.digest:
@@ -170,19 +182,18 @@ class _Documents:
         self._zone = _zone(write)
         self._decimals = {each.value.code: each.value.max_decimal_places for each in write.every(Currency)}
         ids = {type_: [each.id for each in sources if each.type is type_] for type_ in SourceType}
-        self._bills = _by_id(write, "bill", ids[SourceType.BILL], StoredBill)
+        paid = [each.bill_id for each in sources if each.bill_id]
+        self._bills = _by_id(write, "bill", (*ids[SourceType.BILL], *paid), StoredBill)
         self._transactions = _by_id(write, LEDGER, ids[SourceType.BALANCE_TRANSACTION], LedgerEntry)
         self._commitments = write.get_many(Commitment, ids[SourceType.COMMITMENT])
-        self._paid = _by_id(write, PAYMENTS, [each.bill_id for each in sources if each.bill_id], PaidBill)
+        self._paid = _by_id(write, PAYMENTS, paid, PaidBill)
 
     def drafts(self, source: JournalSource) -> tuple[EntryDraft, ...]:
         """The entries of a document as they should be; none where it is not approved, or is no more."""
         match source.type:
             case SourceType.BILL:
-                stored = self._bills.get(source.id)
-                if stored is None or stored.bill.status is not BillStatus.APPROVED:
-                    return ()
-                return bill_drafts(stored.bill, self._places(stored.bill.currency))
+                bill = self._approved(source.id)
+                return () if bill is None else bill_drafts(bill, self._places(bill.currency))
             case SourceType.BALANCE_TRANSACTION:
                 entry = self._transactions.get(source.id)
                 return () if entry is None else transaction_drafts(entry, self._zone)
@@ -193,7 +204,13 @@ class _Documents:
                 return self._breakage(source)
             case SourceType.PAYMENT:
                 paid = self._paid.get(source.bill_id or "")
-                return () if paid is None else payment_drafts(paid, self._zone)
+                if paid is None:
+                    return ()
+                return payment_drafts(paid, self._zone, owed=self._approved(paid.bill_id) is not None)
+
+    def _approved(self, bill_id: str) -> Bill | None:
+        stored = self._bills.get(bill_id)
+        return stored.bill if stored is not None and stored.bill.status is BillStatus.APPROVED else None
 
     def _places(self, currency: str) -> int:
         places = self._decimals.get(currency)
@@ -211,7 +228,9 @@ class _Documents:
         value = commitment.value
         if not self._is_over(day_start(value.end_date, self._zone)):
             return ()
-        left = add(value.amount, value_of(self._ledger(commitment.id)))
+        # Nothing is earned by the end of what nobody has paid or was billed for.
+        paid_for = min(value.amount, self._paid_for(commitment))
+        left = add(paid_for, value_of(self._ledger(commitment.id)))
         return breakage_drafts(commitment.id, "Commitment", value.currency, max(left, ZERO), value.end_date)
 
     def _expired(self, balance: Entity[Balance], *, carried: bool) -> tuple[EntryDraft, ...]:
@@ -225,6 +244,12 @@ class _Documents:
         if carried:
             expired = subtract(max(left, ZERO), expired)
         return breakage_drafts(balance.id, value.name, value.currency, expired, _day_after(end, self._zone))
+
+    def _paid_for(self, commitment: Entity[Commitment]) -> Decimal:
+        """What was paid beforehand and billed as fees, by what is posted."""
+        where = DocumentWhere(equal={"credit_id": [commitment.id]})
+        tallies = (wire.decode(CreditTally, each.body) for each in every_document(self._write, CREDIT_TALLIES, where))
+        return total(each.added for each in tallies if each.currency == commitment.value.currency)
 
     def _ledger(self, credit_id: str) -> list[LedgerEntry]:
         where = DocumentWhere(equal={"credit_id": [credit_id]})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tallystick.core import wire
-from tallystick.core.journal import SOURCES, JournalSource, breakage_source
+from tallystick.core.journal import SOURCES, JournalSource, breakage_source, payments_source
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
 
 AT_ONCE = 200
@@ -40,6 +40,11 @@ def order(write: Transaction, sources: Sequence[JournalSource]) -> None:
 def credit_changed(write: Transaction, credit_ids: Iterable[str]) -> None:
     """What is drawn of these credits was changed: look again at what is posted as expired of them."""
     order_again(write, [breakage_source(id_, carried=carried).id for id_ in credit_ids for carried in (False, True)])
+
+
+def bills_changed(write: Transaction, bill_ids: Sequence[str]) -> None:
+    """Bills were made anew or are no more: look again at what is posted of them, and of their payments."""
+    order_again(write, [*bill_ids, *(payments_source(id_, "").id for id_ in bill_ids)])
 
 
 def order_again(write: Transaction, ids: Iterable[str]) -> None:
