@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Request
-from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response, Stream
-from litestar.types import Empty
 
 from tallystick.api.door import Door
 from tallystick.api.errors import ErrorReply, error_reply, refused, undecodable
@@ -27,6 +24,7 @@ from tallystick.errors import CODES, Code, Family, Refusal
 from tallystick.ports import Actor
 from tallystick.ports.audit import Origin, acting
 from tallystick.web.links import verify
+from tallystick.web.paths import Endpoint
 from tallystick.web.public import base_url
 from tallystick.web.query import query_string
 from tallystick.web.request_id import REQUEST_ID, request_id_of
@@ -46,18 +44,18 @@ Answer = tuple[int, dict[str, str], bytes]
 Sent = Answer | tuple[int, dict[str, str], Iterator[bytes]]
 
 
-def organization_handler(app: App, door: Door, route: Route) -> HTTPRouteHandler:
-    """The Litestar handler of a route under /organizations/{orgId}."""
+def organization_endpoint(app: App, door: Door, route: Route) -> Endpoint:
+    """A route under /organizations/{orgId} for the server."""
 
     async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
         raw = await request.body()
         return await answered(partial(_run, app, door, route, request, raw))
 
-    return _handler(route.method, PREFIX + route.path, handle, route.file_bytes)
+    return Endpoint(route.method, PREFIX + route.path, handle, route.file_bytes)
 
 
-def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
-    """The Litestar handler of a route outside the organisations."""
+def open_endpoint(app: App, route: OpenRoute) -> Endpoint:
+    """A route outside the organisations for the server."""
 
     async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
         body = await request.body()
@@ -72,7 +70,7 @@ def open_handler(app: App, route: OpenRoute) -> HTTPRouteHandler:
 
         return await answered(run)
 
-    return _handler(route.method, route.path, handle, None)
+    return Endpoint(route.method, route.path, handle)
 
 
 def guarded(work: Callable[[], Sent]) -> Sent:
@@ -106,16 +104,6 @@ def http_failure(_: Request[Any, Any, Any], problem: HTTPException) -> Response[
     message = "path: there is nothing here" if problem.status_code == 404 else f"request: {problem.detail}"
     reply = ErrorReply(message=message, code=code.name, hint=code.hint)
     return Response(wire.encode(reply), status_code=problem.status_code, headers=problem.headers or {}, media_type=JSON)
-
-
-def _handler(method: str, path: str, handle: Callable[..., Any], most: int | None) -> HTTPRouteHandler:
-    """`most` is the limit of the body in bytes; None: as for every request."""
-    limit = Empty if most is None else most
-    made = HTTPRouteHandler(
-        path.replace("}", ":str}"), http_method=HttpMethod(method), status_code=200, request_max_body_size=limit
-    )
-    handler: HTTPRouteHandler = made(handle)
-    return handler
 
 
 async def answered(work: Callable[[], Sent]) -> Response[Any]:

@@ -21,11 +21,12 @@ from typing import Any
 
 from litestar import Litestar, Request
 from litestar.exceptions import HTTPException
+from litestar.plugins import PluginProtocol
 from litestar.response import Response
 
 from tallystick import failpoints
 from tallystick.api.admission import Admission, Receive
-from tallystick.api.dispatch import JSON, failure, http_failure, open_handler, organization_handler
+from tallystick.api.dispatch import JSON, failure, http_failure, open_endpoint, organization_endpoint
 from tallystick.api.door import Door
 from tallystick.api.file_stream import file_request
 from tallystick.api.measurement_files import FILES as FILE_PATH
@@ -39,6 +40,7 @@ from tallystick.console import handler
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import MAX_BYTES, ingest
 from tallystick.settings import Settings, read_settings
+from tallystick.web import paths
 from tallystick.web.encoding import unpacked
 from tallystick.web.links import verify
 from tallystick.web.query import query_string
@@ -62,14 +64,24 @@ FILES = [
 ]
 
 
+class Routed(Litestar):
+    """Litestar without its plugins for the kinds of values that no handler here takes or answers."""
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return plugins  # else pydantic is loaded and every handler asked about it
+
+
 def litestar(app: App, door: Door) -> Litestar:
     """The routed part of the server."""
-    return Litestar(
-        route_handlers=[
-            *(open_handler(app, route) for route in OPEN_ROUTES),
-            *(organization_handler(app, door, route) for route in ROUTES),
-            *handler.handlers(app),
-        ],
+    return Routed(
+        route_handlers=paths.handlers(
+            [
+                *(open_endpoint(app, route) for route in OPEN_ROUTES),
+                *(organization_endpoint(app, door, route) for route in ROUTES),
+                *handler.endpoints(app),
+            ]
+        ),
         exception_handlers={HTTPException: _nothing_there},
         request_max_body_size=app.settings.request_bytes,
         openapi_config=None,
@@ -281,6 +293,7 @@ def application(open_app: Callable[[Settings], App] = build) -> Front:
     # them after every few hundred costs a tenth of the throughput and finds nothing.
     gc.freeze()
     gc.set_threshold(100_000, 20, 100)
+    gc.enable()
     # Every thread that writes to a disk or asks an engine lets the interpreter's lock go and wants it back soon after:
     # with the usual 5 ms it would wait most of its time.
     sys.setswitchinterval(0.0005)

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Request
 from litestar.datastructures import Cookie
-from litestar.enums import HttpMethod
-from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
-from litestar.types import Empty
 
 from tallystick.console import entrance
 from tallystick.console.answering import Reply, error_page, reply_of
@@ -25,6 +22,7 @@ from tallystick.console.static import SERVED
 from tallystick.control import users
 from tallystick.errors import Family, Refusal
 from tallystick.ports.audit import Origin, acting
+from tallystick.web.paths import Endpoint
 from tallystick.web.public import base_url
 from tallystick.web.query import query_string
 from tallystick.web.request_id import request_id_of
@@ -42,12 +40,12 @@ FILES = {page.path: page.file_bytes for page in PAGES if page.file_bytes is not 
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
-def handlers(app: App) -> list[HTTPRouteHandler]:
-    """The Litestar handlers of all pages and of the static files."""
+def endpoints(app: App) -> list[Endpoint]:
+    """All pages and the static files for the server."""
     return [
-        *(_handler(app, page, partial(_visited, app, page)) for page in PAGES),
-        *(_handler(app, page, partial(_opened, app, page)) for page in OPEN_PAGES),
-        HTTPRouteHandler("/static/{name:str}", http_method=HttpMethod.GET, status_code=200)(_static),
+        *(_endpoint(app, page, partial(_visited, app, page)) for page in PAGES),
+        *(_endpoint(app, page, partial(_opened, app, page)) for page in OPEN_PAGES),
+        Endpoint("GET", "/static/{name}", _static),
     ]
 
 
@@ -81,17 +79,13 @@ async def _static(request: Request[Any, Any, Any]) -> Response[bytes]:
     return Response(file.body, headers=headers, media_type=file.media_type)
 
 
-def _handler(app: App, page: Page | OpenPage, work: Callable[[Guest], Reply]) -> HTTPRouteHandler:
+def _endpoint(app: App, page: Page | OpenPage, work: Callable[[Guest], Reply]) -> Endpoint:
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
         body = await request.body()
         reply = await asyncio.get_running_loop().run_in_executor(THREADS, _guarded, app, request, body, work)
         return _response(reply)
 
-    path = page.path.replace("}", ":str}")
-    limit = page.file_bytes if isinstance(page, Page) and page.file_bytes is not None else Empty
-    made = HTTPRouteHandler(path, http_method=HttpMethod(page.method), status_code=200, request_max_body_size=limit)
-    handler: HTTPRouteHandler = made(handle)
-    return handler
+    return Endpoint(page.method, page.path, handle, page.file_bytes if isinstance(page, Page) else None)
 
 
 def _guarded(app: App, request: Request[Any, Any, Any], body: bytes, work: Callable[[Guest], Reply]) -> Reply:
