@@ -86,7 +86,7 @@ class Stripe:
         return rows
 
     def fail(self, **fault: object) -> None:
-        """What the next request is answered instead."""
+        """What the next request is answered instead; with `after`, the one behind so many others."""
         httpx.post(f"{self.url}/_config/faults", json=fault)
 
     def forget(self) -> None:

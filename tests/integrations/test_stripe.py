@@ -317,6 +317,43 @@ def test_usage_becomes_meter_events_once(world: World, stripe: Outside) -> None:
     assert "was reported to Stripe as 7 and is 8 now" in (refused.error or "")
 
 
+def metered(*quantities: str) -> Any:
+    """A bill with lines of usage that Stripe is to price."""
+    lines = [
+        line(f"Calls {number}", "10.00", aggregation_id=AGGREGATION, quantity=Decimal(text))
+        for number, text in enumerate(quantities)
+    ]
+    return bill(f"metered {quantities}", *lines)
+
+
+def reported(stripe: Outside) -> int:
+    return stripe.seen().get("POST /v1/billing/meter_events", 0)
+
+
+def test_usage_that_was_reported_is_not_reported_again_because_a_later_line_failed(
+    world: World, stripe: Outside
+) -> None:
+    """Stripe knows the identifier of an event for a day; what is tried again after that would be charged twice."""
+    world.configure(usageAs="METER_EVENTS", meterEvents={AGGREGATION: "api_calls"})
+    usage = metered("7", "8", "9")
+    world.put(usage)
+    what, before = world.what(usage), reported(stripe)
+    stripe.fail(status=500, after=2)
+    assert world.perform(what).status is RunStatus.AWAITING_RETRY
+    assert reported(stripe) - before == 3, "two were taken, the third was not"
+    stripe.forget()
+    assert world.perform(what).status is RunStatus.COMPLETE
+    assert reported(stripe) - before == 4
+
+
+def test_usage_of_which_a_line_cannot_be_reported_is_not_begun(world: World, stripe: Outside) -> None:
+    world.configure(usageAs="METER_EVENTS", meterEvents={AGGREGATION: "api_calls"})
+    before = reported(stripe)
+    refused = world.send(metered("7", "-1"))
+    assert (refused.status, refused.problem) == (RunStatus.ERROR, Problem.VALIDATION)
+    assert reported(stripe) == before
+
+
 def test_usage_that_is_too_old_for_stripe_is_told_of(world: World) -> None:
     world.configure(usageAs="METER_EVENTS", meterEvents={AGGREGATION: "api_calls"})
     world.now = Instant.parse("2025-03-09T00:00:00Z")

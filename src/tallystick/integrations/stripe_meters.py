@@ -6,6 +6,7 @@ of the lines, so that a line is never reported twice (docs/decisions/0491-stripe
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import stripe
@@ -15,6 +16,7 @@ from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.integration import RunStatus
 from tallystick.core.quantity import plain
 from tallystick.failpoints import reached
+from tallystick.integrations.stripe_account import FAILURES, what_went_wrong
 from tallystick.integrations.stripe_terms import SYSTEM, StripeTerms, Unexpressible
 from tallystick.ports import Where
 from tallystick.ports.handover import HandedOver, HandOver
@@ -32,32 +34,49 @@ def hand_over_usage(
     mappings: tuple[ExternalMapping, ...],
     client: stripe.StripeClient,
 ) -> HandedOver:
-    """Report the usage of an approved bill: the lines of aggregations that have a meter event."""
-    reported = _reported(what, bill)
-    kept = list(mappings)
-    for line in bill.line_items:
-        name = _event_name(terms, line)
-        if name is None:
-            continue
-        value = plain(line.quantity)
-        if line.id in reported:
-            _require_same(line, reported[line.id], value)
-            continue
-        _report(what, bill, line, name, customer, client)
+    """Report the usage of an approved bill: the lines of aggregations that have a meter event. Nothing is begun where
+    one of them cannot be reported. What was reported is kept even if a later line fails: who tries again after a day
+    must not report it twice."""
+    moments = _to_report(what, terms, bill)
+    kept: list[ExternalMapping] = []
+    failed: Exception | None = None
+    for line, name, moment in moments:
+        try:
+            _report(what, line, name, customer, moment, client)
+        except FAILURES as problem:
+            failed = problem
+            break
         kept.append(
             ExternalMapping(
                 m3ter_entity=LINE,
                 m3ter_id=line.id,
                 external_system=SYSTEM,
                 external_table=METER_EVENT,
-                external_id=f"{line.id}={value}",
+                external_id=f"{line.id}={plain(line.quantity)}",
                 integration_config_id=what.config.id,
             )
         )
         reached("stripe.metered")
-    return HandedOver(
-        status=RunStatus.COMPLETE, mappings=tuple(kept), log=f"{len(kept) - len(mappings)} lines of usage were reported"
-    )
+    told = f"{len(kept)} of {len(moments)} lines of usage were reported"
+    if failed is not None:
+        return replace(what_went_wrong(failed, what.now), mappings=(*mappings, *kept), log=told)
+    return HandedOver(status=RunStatus.COMPLETE, mappings=(*mappings, *kept), log=told)
+
+
+def _to_report(what: HandOver, terms: StripeTerms, bill: Bill) -> list[tuple[LineItem, str, int]]:
+    """The lines of usage that were not reported yet, with their meter event and its moment. Unexpressible where one
+    cannot be reported."""
+    reported = _reported(what, bill)
+    found = []
+    for line in bill.line_items:
+        name = _event_name(terms, line)
+        if name is None:
+            continue
+        if line.id in reported:
+            _require_same(line, reported[line.id], plain(line.quantity))
+        else:
+            found.append((line, name, _moment(what, bill, line)))
+    return found
 
 
 def _event_name(terms: StripeTerms, line: LineItem) -> str | None:
@@ -91,7 +110,8 @@ def _require_same(line: LineItem, before: str, now: str) -> None:
         )
 
 
-def _report(what: HandOver, bill: Bill, line: LineItem, name: str, customer: str, client: stripe.StripeClient) -> None:
+def _moment(what: HandOver, bill: Bill, line: LineItem) -> int:
+    """When the usage of a line happened, in seconds. Unexpressible for what Stripe does not take."""
     if line.quantity < 0:
         raise Unexpressible(f"the usage of {line.description} is {plain(line.quantity)}: Stripe has none below zero")
     end = line.service_period_end_date or bill.end_date_time_utc
@@ -100,7 +120,12 @@ def _report(what: HandOver, bill: Bill, line: LineItem, name: str, customer: str
         raise Unexpressible(
             f"the usage of {line.description} ended on {last.date()}: Stripe takes none older than {OLDEST.days} days"
         )
-    moment = min(int(last.timestamp()), int(what.now.timestamp()))
+    return min(int(last.timestamp()), int(what.now.timestamp()))
+
+
+def _report(
+    what: HandOver, line: LineItem, name: str, customer: str, moment: int, client: stripe.StripeClient
+) -> None:
     client.v1.billing.meter_events.create(
         {
             "event_name": name,
