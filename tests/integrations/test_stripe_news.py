@@ -7,10 +7,12 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stripe_world import SECRET, Stripe, World, bill, line, stripe_running
@@ -18,6 +20,7 @@ from tallystick.control.desk import Desk
 from tallystick.control.paid_states import get_paid
 from tallystick.control.payment_news import STRIPE, ask_for_news, mark_of, take_news
 from tallystick.core.bill import Bill
+from tallystick.core.integration import Destination
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.paid_state import PaidState
 from tallystick.core.period import Instant
@@ -62,7 +65,7 @@ def notice(world: World, of_type: str, of: Bill = CALLS, at: int = 0, **invoice:
 
 def tell(world: World, body: bytes) -> None:
     news = service(world).told(world.records, world.config, body, signed(body), world.now)
-    take_news(Desk(records=world.records, actor=STRIPE, now=world.now), news)
+    take_news(Desk(records=world.records, actor=STRIPE, now=world.now), world.config, news)
 
 
 def stands(world: World, of: Bill = CALLS) -> tuple[PaidState, str]:
@@ -124,12 +127,79 @@ def test_only_what_is_signed_now_and_of_ours_is_taken(world: World) -> None:
         assert refused.value.code.name == "forbidden", signature
     for note in (
         {"tallystick_bill": CALLS.id, "tallystick_organization": "another"},
-        {"tallystick_bill": CALLS.id, "tallystick_organization": world.organization_id, "tallystick_superseded": "x"},
         {"tallystick_bill": "gone", "tallystick_organization": world.organization_id},
         {"tallystick_bill": 7, "tallystick_organization": world.organization_id},
     ):
         tell(world, notice(world, PAID[0], **{**PAID[1], "metadata": note}))
     tell(world, notice(world, PAID[0], **{**PAID[1], "currency": "nothing"}))
+    assert stands(world) == (PaidState.UNPAID, "0")
+
+
+def test_money_for_an_invoice_that_was_being_put_away_counts(world: World) -> None:
+    """Its customer paid it between the note that another takes its place and the voiding, which then failed."""
+    world.put(CALLS)
+    note = {"tallystick_bill": CALLS.id, "tallystick_organization": world.organization_id, "tallystick_superseded": "x"}
+    for of_type, invoice in (VOID, FAILED, LOST):
+        tell(world, notice(world, of_type, **invoice, metadata=note))
+    assert stands(world) == (PaidState.UNPAID, "0")
+    tell(world, notice(world, PAID[0], **PAID[1], metadata=note))
+    assert stands(world) == (PaidState.PAID, "100.05")
+
+
+def test_money_in_another_currency_than_the_bill_pays_nothing_of_it(world: World) -> None:
+    """The account's currency was changed, and the bill made anew, while its invoice was being paid: 10,005 yen are not
+    10,005 dollars."""
+    world.put(CALLS)
+    tell(world, notice(world, PAID[0], **PAID[1], currency="jpy"))
+    assert stands(world) == (PaidState.UNPAID, "0")
+    (entry,) = get_paid(world.records, CALLS.id).entries
+    assert (entry.amount, entry.currency) == (Decimal(10005), "JPY"), "it is kept, for people to see"
+    world.put(bill("news", line("Calls", "9000"), currency="JPY"))
+    assert stands(world) == (PaidState.PAID, "10005"), "in the currency of the invoice it counts"
+
+
+def test_an_invoice_that_is_settled_settles_no_more_than_it_asked_for(world: World) -> None:
+    world.put(CALLS)
+    tell(world, notice(world, PAID[0], status="paid", amount_paid=9005, total=10005))
+    assert stands(world) == (PaidState.PAID, "90.05"), "the rest came from the customer's balance"
+    world.put(bill("news", line("Calls", "80.15"), line("Fee", "29.90")))  # 110.05
+    assert stands(world) == (PaidState.PARTIALLY_PAID, "90.05")
+
+
+def test_a_payment_is_of_the_moment_that_stripe_says_whatever_told_of_it_first(world: World) -> None:
+    paid_at = int(time.time()) - 86_400
+    of_paid = {**PAID[1], "status_transitions": {"paid_at": paid_at, "voided_at": None}}
+    world.put(CALLS)
+    tell(world, notice(world, "invoice.updated", **of_paid))
+    paid = get_paid(world.records, CALLS.id)
+    assert paid.dt_paid is not None
+    assert int(paid.dt_paid.timestamp()) == paid_at
+
+
+def test_news_of_one_bill_that_cannot_be_kept_do_not_hold_up_those_of_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("tallystick.core.paid_state.MOST_ENTRIES", 1)
+    full, other = bill("full", line("Calls", "70.15")), bill("other", line("Calls", "20.00"))
+    for each in (full, other):
+        world.put(each)
+    tell(world, notice(world, *FAILED[:1], full, **FAILED[1]))
+    news = [
+        each
+        for body in (notice(world, PAID[0], full, **PAID[1]), notice(world, PAID[0], other, **PAID[1]))
+        for each in service(world).told(world.records, world.config, body, signed(body), world.now)
+    ]
+    assert take_news(Desk(records=world.records, actor=STRIPE, now=world.now), world.config, news) == 1
+    assert stands(world, other)[0] is PaidState.PAID
+    assert full.id in caplog.text
+
+
+def test_a_payment_in_test_mode_pays_no_bill_that_is_also_charged_for_real(world: World) -> None:
+    world.put(CALLS)
+    value = world.config.value
+    live = msgspec.structs.replace(value, destination=Destination.STRIPE)
+    world.add(live, "00000000-0000-4000-8000-0000000000f1")
+    tell(world, notice(world, PAID[0], **PAID[1]))
     assert stands(world) == (PaidState.UNPAID, "0")
 
 

@@ -35,4 +35,4 @@ def receive(call: OpenCall) -> ReceivedReply:
     if config is None:
         raise Refusal("forbidden", WRONG_SIGNATURE)
     news = call.app.payments.told(records, config, call.body, call.headers.get(SIGNATURE, ""), call.now)
-    return ReceivedReply(bills=take_news(Desk(records=records, actor=STRIPE, now=call.now), news))
+    return ReceivedReply(bills=take_news(Desk(records=records, actor=STRIPE, now=call.now), config, news))

@@ -142,19 +142,20 @@ def tell_payment(desk: Desk, bill_id: str, told: PaymentRequest) -> PaidBill:
         _require_amount(told.amount)
     with desk.records.transaction() as write:
         before, sort = _read(write, bill_id)
-        entry = _entry(desk, bill_id, told)
+        entry = _entry(desk, before, told)
         known = next((each for each in before.entries if each.id == entry.id), None)
-        if known is not None and told.paid_at is None:
-            entry = msgspec.structs.replace(entry, at=known.at)  # sent again: the moment was not the sender's
+        if known is not None:  # sent again: the currency was not the sender's, nor the moment where they said none
+            at = known.at if told.paid_at is None else entry.at
+            entry = msgspec.structs.replace(entry, at=at, currency=known.currency)
         after = tell(before, entry)
         require_effect(before, after, entry)
         _told(desk, write, before, after, sort)
         return after
 
 
-def _entry(desk: Desk, bill_id: str, told: PaymentRequest) -> PaymentEntry:
+def _entry(desk: Desk, paid: PaidBill, told: PaymentRequest) -> PaymentEntry:
     return PaymentEntry(
-        id=named_id(bill_id, f"told/{told.idempotency_key or desk.new_id()}"),
+        id=named_id(paid.bill_id, f"told/{told.idempotency_key or desk.new_id()}"),
         type=told.type,
         at=told.paid_at or desk.now,
         told=desk.now,
@@ -162,6 +163,7 @@ def _entry(desk: Desk, bill_id: str, told: PaymentRequest) -> PaymentEntry:
         system=told.system,
         reference=told.reference,
         amount=told.amount,
+        currency=None if told.amount is None else paid.currency,
         note=told.note,
     )
 

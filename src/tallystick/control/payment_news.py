@@ -3,6 +3,7 @@ for where none came through. Told twice it counts once (docs/decisions/0491-stri
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -18,6 +19,8 @@ from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, Document, OrganizationRecords, Where
 from tallystick.ports.payments import News, PaymentService
+
+log = logging.getLogger(__name__)
 
 KIND = "paymentmark"  # the kind of document that says up to when a service was asked
 STRIPE = Actor(id="STRIPE", kind="SERVER")  # who tells what Stripe tells
@@ -55,13 +58,35 @@ def stripe_configs(records: OrganizationRecords) -> list[Entity[IntegrationConfi
     return list(records.every(IntegrationConfig, where))
 
 
-def take_news(desk: Desk, news: Iterable[News]) -> int:
-    """Keep what a service told; returns of how many bills. Bills that are not there are passed over."""
+def take_news(desk: Desk, config: Entity[IntegrationConfig], news: Iterable[News]) -> int:
+    """Keep what the service of an integration told; returns of how many bills. Bills that are not there are passed
+    over, and so is all that is paid in test mode where bills are also charged for real: no money came in."""
+    if config.value.destination is Destination.STRIPE_TEST and _charges(desk.records):
+        return 0
     of_bills: dict[str, list[PaymentEntry]] = {}
     for each in news:
         if ID.fullmatch(each.bill_id):
             of_bills.setdefault(each.bill_id, []).append(each.entry)
-    return sum(tell_from(desk, bill_id, entries) is not None for bill_id, entries in of_bills.items())
+    return sum(_take(desk, bill_id, entries) for bill_id, entries in of_bills.items())
+
+
+def _take(desk: Desk, bill_id: str, entries: list[PaymentEntry]) -> bool:
+    """Keep what was told of one bill. What cannot be kept is told by the log: it must not hold up other bills."""
+    try:
+        return tell_from(desk, bill_id, entries) is not None
+    except Refusal as problem:
+        log.warning(
+            "organization %s: payment news of bill %s are not kept: %s",
+            desk.records.organization_id,
+            bill_id,
+            problem.message,
+        )
+        return False
+
+
+def _charges(records: OrganizationRecords) -> bool:
+    """Whether bills of an organisation are charged for real."""
+    return any(each.value.destination is Destination.STRIPE and each.value.enabled for each in stripe_configs(records))
 
 
 def ask_for_news(
@@ -81,7 +106,7 @@ def ask_for_news(
         later = Instant.of(now + max(SEND_AGAIN, timedelta(seconds=pause)))
         after = msgspec.structs.replace(mark, due=later, problem=problem.message)
     else:
-        take_news(desk, read.news)
+        take_news(desk, config, read.news)
         due = Instant.of(now + timedelta(seconds=pause))
         after = PaymentMark(id=config.id, up_to=max(mark.up_to, read.until), due=due)
     with records.transaction() as write:

@@ -6,7 +6,7 @@ happened, not on the order or the number of times in which it was told (docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -47,7 +47,7 @@ class Told(StrEnum):
 
     PAYMENT = "PAYMENT"  # so much was paid, in addition to all else
     PAID_SO_FAR = "PAID_SO_FAR"  # so much was paid in all by the invoice that the reference names
-    SETTLED = "SETTLED"  # the same, and nothing of it is left to pay
+    SETTLED = "SETTLED"  # the same, and nothing is left to pay of what the invoice asked for
     FAILED = "FAILED"
     UNCOLLECTIBLE = "UNCOLLECTIBLE"
     VOID = "VOID"
@@ -101,8 +101,9 @@ EVENT_FIELDS = {
 class PaymentEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One thing that was told: what happened `at` some moment, told `by` somebody at `told`.
 
-    `system` and `reference` say where it comes from, such as STRIPE and the id of an invoice. `amount` is in the
-    currency of the bill. `reverses` is the id of the entry that is taken back.
+    `system` and `reference` say where it comes from, such as STRIPE and the id of an invoice. `amount` is in
+    `currency`, that of the bill where none is named: money in another one is kept, and pays nothing of the bill.
+    `settles` is what the invoice asked for in all. `reverses` is the id of the entry that is taken back.
     """
 
     id: str
@@ -113,6 +114,8 @@ class PaymentEntry(msgspec.Struct, frozen=True, kw_only=True, rename="camel", om
     system: System = BY_HAND
     reference: Reference | None = None
     amount: Decimal | None = None
+    currency: str | None = None
+    settles: Decimal | None = None
     note: Note = ""
     reverses: str | None = None
 
@@ -252,17 +255,19 @@ def _standing(bill: PaidBill) -> PaidBill:
     """The bill with its state by everything that was told: a fold over what happened, in the order of happening."""
     state = PaidState.UNPAID if bill.bill_total > 0 else PaidState.PAID
     when: Instant | None = None
-    hand, by_invoice, settled = ZERO, dict[str, Decimal](), False
+    hand, by_invoice, settled = ZERO, dict[str, Decimal](), dict[str, Decimal]()
     for entry in _in_order(bill.entries):
         if entry.type in _MONEY:
-            amount = entry.amount or ZERO
+            if entry.currency not in {None, bill.currency}:
+                continue
+            amount, reference = entry.amount or ZERO, entry.reference or ""
             if entry.type is Told.PAYMENT:
                 hand = add(hand, amount)
             else:
-                reference = entry.reference or ""
                 by_invoice[reference] = max(by_invoice.get(reference, ZERO), amount)
-                settled = settled or entry.type is Told.SETTLED
-            following = _by_money(bill, add(hand, sum_of(by_invoice.values())), settled, state)
+            if entry.type is Told.SETTLED:
+                settled[reference] = bill.bill_total if entry.settles is None else entry.settles
+            following = _by_money(bill, add(hand, _covered(by_invoice, settled)), state)
         else:
             following = _OUTCOMES[entry.type]
         if following in FOLLOWS[state]:
@@ -273,6 +278,11 @@ def _standing(bill: PaidBill) -> PaidBill:
     return msgspec.structs.replace(bill, state=state, paid=paid, dt_paid=when)
 
 
+def _covered(by_invoice: Mapping[str, Decimal], settled: Mapping[str, Decimal]) -> Decimal:
+    """What is not owed any more by invoices: what was paid, or all that they asked for once they are settled."""
+    return sum_of(max(paid, settled.get(invoice, ZERO)) for invoice, paid in by_invoice.items())
+
+
 def history(bill: PaidBill) -> Iterator[tuple[Instant, PaidBill]]:
     """How the bill stood after each thing that counts, in the order of happening."""
     counting = tuple(_in_order(bill.entries))
@@ -280,10 +290,10 @@ def history(bill: PaidBill) -> Iterator[tuple[Instant, PaidBill]]:
         yield entry.at, _standing(msgspec.structs.replace(bill, entries=counting[:number]))
 
 
-def _by_money(bill: PaidBill, paid: Decimal, settled: bool, state: PaidState) -> PaidState:
-    if settled or paid >= bill.bill_total:
+def _by_money(bill: PaidBill, covered: Decimal, state: PaidState) -> PaidState:
+    if covered >= bill.bill_total:
         return PaidState.PAID
-    return PaidState.PARTIALLY_PAID if paid > 0 else state
+    return PaidState.PARTIALLY_PAID if covered > 0 else state
 
 
 def _in_order(entries: Sequence[PaymentEntry]) -> Iterable[PaymentEntry]:

@@ -123,9 +123,7 @@ def _moment(what: HandOver, bill: Bill, line: LineItem) -> int:
     return min(int(last.timestamp()), int(what.now.timestamp()))
 
 
-def _report(
-    what: HandOver, line: LineItem, name: str, customer: str, moment: int, client: stripe.StripeClient
-) -> None:
+def _report(what: HandOver, line: LineItem, name: str, customer: str, moment: int, client: stripe.StripeClient) -> None:
     client.v1.billing.meter_events.create(
         {
             "event_name": name,

@@ -44,6 +44,13 @@ EVENTS = frozenset(
     }
 )
 
+_STATUSES = {"paid": Told.SETTLED, "void": Told.VOID, "uncollectible": Told.UNCOLLECTIBLE}
+_TRANSITIONS = {
+    Told.SETTLED: "paid_at",
+    Told.VOID: "voided_at",
+    Told.UNCOLLECTIBLE: "marked_uncollectible_at",
+}
+
 
 class _Notice(msgspec.Struct, frozen=True):
     """The part of a notification that is read."""
@@ -104,7 +111,7 @@ class StripeService:
         self, records: OrganizationRecords, config: Entity[IntegrationConfig], moment: Instant, now: Instant
     ) -> NewsRead:
         """What happened to invoices since a moment, as Stripe's list of events has it."""
-        news: list[News] = []
+        told: list[_Notice] = []
         until = int(moment.timestamp())
         try:
             client = connect(self.vault, records, config, self.base_url, self.seconds)
@@ -113,53 +120,62 @@ class StripeService:
                 notice = wire.convert(_Notice, plain_of(each))
                 until = max(until, notice.created)
                 if notice.type in EVENTS:
-                    news += _news(records.organization_id, notice, now)
+                    told.append(notice)
         except FAILURES as problem:
             raise outside_failed(problem) from None
+        # Stripe lists the latest first; what happened first is told first, as notifications are.
+        news = [each for notice in reversed(told) for each in _news(records.organization_id, notice, now)]
         return NewsRead(news=tuple(news), until=_instant(until))
 
 
 def _news(organization_id: str, notice: _Notice, now: Instant) -> tuple[News, ...]:
-    """What a notice says of a bill of this organisation; nothing where the invoice is none of ours any more."""
+    """What a notice says of a bill of this organisation. Of an invoice that another has taken the place of only money
+    is news: its customer may have paid it before it could be voided."""
     invoice = notice.data.get("object") or {}
     note = invoice.get("metadata") or {}
     bill_id = note.get("tallystick_bill")
-    if not isinstance(bill_id, str) or note.get("tallystick_organization") != organization_id or SUPERSEDED in note:
+    if not isinstance(bill_id, str) or note.get("tallystick_organization") != organization_id:
         return ()
     try:
         entry = _entry(bill_id, notice, invoice, now)
     except (Unexpressible, ValueError, TypeError):
         return ()  # nothing that was made here: a bill's id and currency are always readable
-    return () if entry is None else (News(bill_id=bill_id, entry=entry),)
+    if entry is None or (SUPERSEDED in note and entry.amount is None):
+        return ()
+    return (News(bill_id=bill_id, entry=entry),)
 
 
 def _entry(bill_id: str, notice: _Notice, invoice: dict[str, Any], now: Instant) -> PaymentEntry | None:
     status, paid = invoice.get("status"), int(invoice.get("amount_paid") or 0)
-    at, amount = notice.created, None
-    if status == "paid":
-        told, amount = Told.SETTLED, paid
-    elif status == "void":
-        told = Told.VOID
-    elif status == "uncollectible":
-        told = Told.UNCOLLECTIBLE
-    elif notice.type == "invoice.payment_failed":
+    told = _STATUSES.get(str(status))
+    if told is None and notice.type == "invoice.payment_failed":
         told = Told.FAILED
-    elif paid:
-        told, amount = Told.PAID_SO_FAR, paid
-    else:
+    elif told is None and paid:
+        told = Told.PAID_SO_FAR
+    if told is None:
         return None
+    money = told in {Told.SETTLED, Told.PAID_SO_FAR}
     # The same thing has the same id however it is told: an attempt by its number, money by how much it is.
-    mark = paid if amount is not None else invoice.get("attempt_count") if told is Told.FAILED else ""
+    mark = paid if money else invoice.get("attempt_count") if told is Told.FAILED else ""
+    currency, total = str(invoice.get("currency")).upper(), invoice.get("total")
     return PaymentEntry(
         id=named_id(bill_id, f"stripe/{invoice['id']}/{told.value}/{mark}"),
         type=told,
-        at=_instant(at),
+        at=_instant(_moment(notice, invoice, told)),
         told=now,
         by=STRIPE,
         system=STRIPE,
         reference=str(invoice["id"]),
-        amount=None if amount is None else major_units(amount, str(invoice["currency"])),
+        amount=major_units(paid, currency) if money else None,
+        currency=currency if money else None,
+        settles=major_units(int(total), currency) if told is Told.SETTLED and total is not None else None,
     )
+
+
+def _moment(notice: _Notice, invoice: dict[str, Any], told: Told) -> int:
+    """When it happened: as the invoice says, which is the same whatever told of it first."""
+    stated = (invoice.get("status_transitions") or {}).get(_TRANSITIONS.get(told))
+    return notice.created if stated is None else int(stated)
 
 
 def _instant(seconds: int) -> Instant:
