@@ -152,3 +152,35 @@ def test_a_file_that_cannot_be_opened_is_a_failure(tmp_path: Path, name: str, me
     write(tmp_path / "broken.parquet", "this is no parquet")
     with pytest.raises(Failure, match=message):
         read(tmp_path / name)
+
+
+BROKEN = bytearray(gzip.compress("".join(f'{{"n":{each}}}\n' for each in range(40_000)).encode()))
+BROKEN[len(BROKEN) // 2 : len(BROKEN) // 2 + 40] = bytes(40)
+
+
+def parquet_without_its_middle(path: Path) -> Path:
+    parquet.write_table(arrow.table({"n": list(range(50_000))}), path, compression="none", use_dictionary=False)
+    content = bytearray(path.read_bytes())
+    content[4 : len(content) // 2] = bytes(len(content) // 2 - 4)
+    return write(path, bytes(content))
+
+
+def test_a_file_that_is_broken_anywhere_says_so(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match="broken gzip"):
+        read(write(tmp_path / "a.ndjson.gz", bytes(BROKEN)))
+    with pytest.raises(Failure, match="broken behind row"):
+        read(parquet_without_its_middle(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.ndjson.gz"])
+def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Failure, match="a line has 16,777,216 characters or more"):
+        read(write(tmp_path / name, gzip.compress(b"a" * 17_000_000)))
+
+
+@pytest.mark.parametrize("line", ['{"n": 1e99999999999999999999}', '{"n": ' + "[" * 100_000, '{"n": ' + "1" * 5_000 + "}"])
+def test_a_line_of_json_that_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path, line: str) -> None:
+    path = write(tmp_path / "a.ndjson", f'{{"n": 1}}\n{line}\n{{"n": 2}}\n')
+    first, bad, last = read(path)
+    assert (first.cells, last.cells) == ({"n": 1}, {"n": 2})
+    assert bad.problem is not None

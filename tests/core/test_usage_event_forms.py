@@ -296,3 +296,31 @@ def test_uids_tell_forms_sources_ids_and_mappings_apart() -> None:
     assert len(uids) == 8
     again = one(EventForm.CLOUDEVENTS, {**CLOUD, "type": "other", "data": 1}, CLOUD_JSON)
     assert event_uid(again, "a") == event_uid(events[0], "a"), "source and id are the identity, and nothing else"
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        (EventForm.DATADOG, {"series": [{"metric": "m", "type": ["rate"], "points": [[1_700_000_000, 1]]}]}),
+        (EventForm.DATADOG, {"series": [{"metric": "m", "type": {"of": 1}, "points": [[1_700_000_000, 1]]}]}),
+        (EventForm.OTLP, exported({"sum": {"aggregationTemporality": [1], "dataPoints": [{"timeUnixNano": "1"}]}})),
+        (EventForm.OTLP, exported({"gauge": {"dataPoints": [{"timeUnixNano": []}]}})),
+        (EventForm.OTLP, exported({"gauge": {"dataPoints": [{"timeUnixNano": "1", "startTimeUnixNano": {"a": 1}}]}})),
+    ],
+)
+def test_whatever_stands_where_a_code_or_a_time_should_harms_no_other_event(form: EventForm, body: object) -> None:
+    assert len(read(form, body)) == 1
+
+
+@pytest.mark.parametrize("count", [b"1e9999999", b"-1e9999999", b"1e-9999999", b"1.5", b"9223372036854775808"])
+def test_a_time_of_a_thousand_million_digits_is_refused_and_not_written_out(count: bytes) -> None:
+    body = b'{"series":[{"metric":"m","points":[[%s,1]]}]}' % count
+    (point,) = read(EventForm.DATADOG, body)
+    assert isinstance(point, Rejection)
+    assert point.field == "timestamp"
+
+
+def test_a_time_may_be_written_as_any_whole_number() -> None:
+    (point,) = read(EventForm.DATADOG, b'{"series":[{"metric":"m","points":[[1.7e9,1]]}]}')
+    assert isinstance(point, UsageEvent)
+    assert point.time == "2023-11-14T22:13:20Z"

@@ -167,6 +167,6 @@ def _time(value: object, unit: TimeUnit) -> object:
             return Instant.parse(text)
         if NUMBER.fullmatch(text):
             return Instant.of(EPOCH + timedelta(microseconds=int(Decimal(text) * 1_000_000 // _PER_SECOND[unit])))
-    except (ValueError, OverflowError):
+    except (ValueError, ArithmeticError):
         pass
     return text

@@ -14,6 +14,7 @@ from tallystick.core.quantity import parse_quantity
 from tallystick.core.reconciliation import Reconciliation, SourceTimeUnit
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_NUMBER = 100  # digits of a number that is written out
 DAY_LENGTH = len("2026-03-01")
 _PER_SECOND = {SourceTimeUnit.SECONDS: 1, SourceTimeUnit.MILLISECONDS: 1_000}
 
@@ -54,7 +55,9 @@ def text_of(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, Instant):
         return value.wire()
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    # Of 1e999999999 the plain digits would fill the memory.
+    plain = isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) < LONGEST_NUMBER
+    return f"{value:f}" if plain else str(value)
 
 
 class RowReader:

@@ -24,6 +24,7 @@ from tallystick.errors import Rejection
 
 UIDS = "6b1d8a0e-5b0c-4c55-9d0e-0f6f0e6a5a11"  # the namespace of the uids of measurements that events make
 MAX_NANOSECONDS = 9_223_372_036_854_775_807  # in the year 2262, as far as measurements go
+LONGEST_COUNT = 19  # digits of the greatest of them
 DELTA, CUMULATIVE = "delta", "cumulative"
 
 
@@ -78,10 +79,10 @@ def given_event_uid(event: UsageEvent | Rejection, text: bytes) -> str:
 
 def iso_of(count: object, unit: int, field: str) -> str:
     """A time that is told as a count since 1970, `unit` nanoseconds each; ValueError beyond the year 2261."""
-    if isinstance(count, str) and count.isdecimal() and count.isascii() and len(count) <= 19:
+    if isinstance(count, str) and count.isdecimal() and count.isascii() and len(count) <= LONGEST_COUNT:
         count = int(count)
-    if isinstance(count, Decimal) and count == count.to_integral_value():
-        count = int(count)
+    if isinstance(count, Decimal) and count.adjusted() < LONGEST_COUNT and count == count.to_integral_value():
+        count = int(count)  # of a bounded length: 1e999999999 has a thousand million digits
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count * unit <= MAX_NANOSECONDS:
         raise ValueError(f"{field}: must be a count since 1970 in whole units, before 2262")
     return (EPOCH + timedelta(microseconds=count * unit // 1000)).isoformat().replace("+00:00", "Z")

@@ -123,7 +123,7 @@ def _points(series: Any) -> Iterator[Any]:
         yield series
         return
     shared = {name: series[name] for name in ("metric", "host", "unit", "interval") if series.get(name) is not None}
-    shared["type"] = DATADOG_TYPES.get(series.get("type") or 0, series.get("type"))
+    shared["type"] = _named(DATADOG_TYPES, series.get("type") or 0)
     shared["tags"] = _tags(series.get("tags"))
     resources = series.get("resources")
     if isinstance(resources, list):
@@ -170,7 +170,7 @@ def _of_metric(metric: Mapping[str, Any], shared: Mapping[str, Any]) -> Iterator
     data = metric[kind]
     told["kind"] = "histogram" if kind == "exponentialHistogram" else kind
     if "aggregationTemporality" in data:
-        told["temporality"] = TEMPORALITIES.get(data["aggregationTemporality"], data["aggregationTemporality"])
+        told["temporality"] = _named(TEMPORALITIES, data["aggregationTemporality"])
     for point in _dicts(data.get("dataPoints") or []):
         if not _flags(point) & NO_RECORDED_VALUE:
             yield {**told, **_data_point(point)}
@@ -185,12 +185,17 @@ def _data_point(point: Mapping[str, Any]) -> dict[str, Any]:
         told["sum"] = point["sum"]
     for name, sent in (("time", "timeUnixNano"), ("startTime", "startTimeUnixNano")):
         count = point.get(sent)
-        if count not in {None, 0, "0"}:
+        if count not in (None, 0, "0"):  # no set: it may be anything
             try:
                 told[name] = iso_of(count, 1, sent)
             except ValueError:
                 told[sent] = count  # without a time it is refused, with what was sent beside it
     return told
+
+
+def _named(names: Mapping[object, str], sent: Any) -> Any:
+    """What a code means, or else what was sent, whatever that is: the event shows it and is refused by itself."""
+    return names.get(sent, sent) if isinstance(sent, int | str) else sent
 
 
 def _flags(point: Mapping[str, Any]) -> int:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, AnyStr, Protocol
 
 import msgspec
 
 from tallystick import decoders
+from tallystick.core import wire
 from tallystick.core.period import Instant
 
 PARQUET_ROWS = 2_000  # decoded at once
 LONGEST_CELL = 1_048_576  # characters; a longer one is an unclosed quote, not data
+LONGEST_LINE = 16_777_216  # characters or bytes; a longer one has no end
 FORMATS = ("csv", "ndjson", "parquet")
 _ENDINGS = {".csv": "csv", ".tsv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
 
@@ -85,13 +88,13 @@ class _TextReader:
         plain: Any = gzip.GzipFile(fileobj=self._file) if self._path.name.endswith(".gz") else self._file
         try:
             yield from self._csv(plain) if self._format == "csv" else self._ndjson(plain)
-        except (gzip.BadGzipFile, EOFError) as problem:
+        except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
             raise Unreadable(f"{self._path}: broken gzip: {problem}") from None
 
     def _csv(self, plain: IO[bytes]) -> Iterator[Row]:
         text = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
         csv.field_size_limit(LONGEST_CELL)
-        lines = csv.reader(text, delimiter="\t" if ".tsv" in self._path.suffixes else ",", strict=True)
+        lines = csv.reader(self._lines(text), delimiter="\t" if ".tsv" in self._path.suffixes else ",", strict=True)
         try:
             columns = next(lines, None)
             if columns is None:
@@ -113,16 +116,23 @@ class _TextReader:
             text.detach()  # else it would close the file when it goes
 
     def _ndjson(self, plain: IO[bytes]) -> Iterator[Row]:
-        decoder = decoders.build(dict[str, Any], float_hook=Decimal)
+        decoder = decoders.build(dict[str, Any], float_hook=wire.number)
         number = 0
-        for line in plain:
+        for line in self._lines(plain):
             if not line.strip():
                 continue
             number += 1
             try:
                 yield Row(number, decoder.decode(line))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as problem:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as problem:
                 yield Row(number, {}, f"is not a JSON object: {problem}")
+
+    def _lines(self, text: IO[AnyStr]) -> Iterator[AnyStr]:
+        """The lines, none of which may fill the memory."""
+        while line := text.readline(LONGEST_LINE):
+            if len(line) == LONGEST_LINE:
+                raise Unreadable(f"{self._path}: a line has {LONGEST_LINE:,} characters or more")
+            yield line
 
 
 class _ParquetReader:
@@ -138,17 +148,26 @@ class _ParquetReader:
             raise Unreadable(f"{path}: not readable as Parquet: {problem}") from None
         self.total = int(self._parquet.metadata.num_rows)
         self._done = 0
+        self._path = path
         self._local = local
 
     def done(self) -> int:
         return self._done
 
     def rows(self) -> Generator[Row, None, None]:
-        for batch in self._parquet.iter_batches(batch_size=PARQUET_ROWS):
+        for batch in self._batches():
             columns = {name: _values(batch.column(name), self._local) for name in batch.schema.names}
             for index in range(batch.num_rows):
                 self._done += 1
                 yield Row(self._done, {name: values[index] for name, values in columns.items()})
+
+    def _batches(self) -> Iterator[Any]:
+        import pyarrow as arrow
+
+        try:
+            yield from self._parquet.iter_batches(batch_size=PARQUET_ROWS)
+        except (arrow.ArrowException, OSError) as problem:
+            raise Unreadable(f"{self._path}: broken behind row {self._done:,}: {problem}") from None
 
 
 def _values(column: Any, local: bool) -> list[object]:
