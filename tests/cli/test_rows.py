@@ -178,7 +178,9 @@ def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path, name: st
         read(write(tmp_path / name, gzip.compress(b"a" * 17_000_000)))
 
 
-@pytest.mark.parametrize("line", ['{"n": 1e99999999999999999999}', '{"n": ' + "[" * 100_000, '{"n": ' + "1" * 5_000 + "}"])
+@pytest.mark.parametrize(
+    "line", ['{"n": 1e99999999999999999999}', '{"n": ' + "[" * 100_000, '{"n": ' + "1" * 5_000 + "}"]
+)
 def test_a_line_of_json_that_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path, line: str) -> None:
     path = write(tmp_path / "a.ndjson", f'{{"n": 1}}\n{line}\n{{"n": 2}}\n')
     first, bad, last = read(path)

@@ -197,6 +197,26 @@ def test_one_that_is_refused_by_itself_does_not_hold_up_the_others(server: Stand
     assert sorted(map(str, uids(server.taken))) == sorted(before + after)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Answer(400, "The plain HTTP request was sent to HTTPS port"),
+        Answer(200, {"result": "accepted", "measurements": []}),
+        Answer(200, "welcome to this network"),
+    ],
+)
+def test_an_answer_that_is_not_the_server_s_loses_nothing(server: Stand, setup: EmitterSettings, wrong: Answer) -> None:
+    answers = [wrong] * 3
+    server.answer = lambda *asked: answers.pop() if answers else accept(*asked)
+    told: list[Rejected] = []
+    with Emitter(setup, on_rejected=told.append) as emitter:
+        given = [emitter.emit("llm", "acorn") for _ in range(2)]
+        assert emitter.flush(10)
+        assert emitter.stats().accepted == 2
+    assert told == []
+    assert set(given) <= set(map(str, uids(server.taken)))
+
+
 def test_what_was_not_counted_is_told_and_a_callback_that_fails_ends_nothing(
     server: Stand, setup: EmitterSettings
 ) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -262,6 +265,85 @@ def test_answers_are_remembered_and_what_passes_is_taken_from_them(away: tuple[S
     assert asked[1:] == [(path, b'{"quantity":3}')], "with the two that passed since; the refusal is remembered too"
 
 
+def test_what_passed_is_told_once_however_many_threads_find_the_answer_too_old(
+    away: tuple[Stand, EmitterSettings],
+) -> None:
+    server, settings = away
+    told: list[int] = []
+    told_lock = threading.Lock()
+
+    def answer(_: str, __: str, body: bytes) -> Answer:
+        quantity = json.loads(body)["quantity"]
+        with told_lock:
+            told.append(quantity)
+            used = sum(told)
+        time.sleep(0.05)
+        return saying(used=used, hardLimit=1_000_000)
+
+    server.answer = answer
+    guard = Guard("calls", settings, cache_seconds=0.3)
+    for _ in range(1_000):
+        guard.ask("acorn")
+    time.sleep(0.35)
+    threads = [threading.Thread(target=guard.ask, args=("acorn",)) for _ in range(20)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert told[0] == 1
+    assert told[1] == 1_000, "the 999 that passed and the first of those that ask"
+    assert sum(told) <= 1_020, "nothing that passed is told twice: the rest is taken from that answer"
+
+
+def test_who_asks_for_too_much_at_once_may_still_have_less(away: tuple[Stand, EmitterSettings]) -> None:
+    server, settings = away
+
+    def answer(_: str, __: str, body: bytes) -> Answer:
+        fits = json.loads(body)["quantity"] <= 10
+        return saying(allowed=fits, reason="WITHIN_LIMIT" if fits else "HARD_LIMIT", used=90, hardLimit=100)
+
+    server.answer = answer
+    guard = Guard("calls", settings, cache_seconds=60)
+    assert [guard.ask("acorn", Decimal(each)).allowed for each in (500, 500, 10)] == [False, False, True]
+    assert len(server.batches) == 2, "what is surely too much is remembered"
+
+
+@pytest.mark.parametrize("quantity", ["-1", "NaN", "Infinity"])
+def test_a_quantity_that_is_none_is_told_to_who_asks(away: tuple[Stand, EmitterSettings], quantity: str) -> None:
+    with pytest.raises(ValueError, match="must be 0 or more"):
+        Guard("calls", away[1]).ask("acorn", Decimal(quantity))
+
+
+def test_a_forked_child_asks_for_itself_and_by_a_connection_of_its_own(away: tuple[Stand, EmitterSettings]) -> None:
+    server, settings = away
+    paths: list[str] = []
+
+    def answer(_: str, path: str, __: bytes) -> Answer:
+        paths.append(path.split("/")[4])
+        return saying(why=path, hardLimit=100, used=1)
+
+    server.answer = answer
+    guard = Guard("calls", settings, cache_seconds=60)
+    guard.ask("acorn")
+    open_here = guard._connections.open
+    child = os.fork()
+    if not child:
+        guard._lock.acquire()  # as a thread of the parent might have had it
+        unknown = not guard._kept and getattr(guard._connections, "open", None) is None
+        guard._lock.release()
+        said = guard.ask("acorn").why
+        os._exit(0 if unknown and "acorn" in said else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert guard._connections.open is open_here
+    assert paths == ["acorn", "acorn"], "what is left is not counted down by two who know nothing of each other"
+
+
+def test_an_answer_that_cannot_be_unpacked_is_none(away: tuple[Stand, EmitterSettings]) -> None:
+    server, settings = away
+    server.answer = lambda *_: Answer(200, {"allowed": True}, {"content-encoding": "gzip"})
+    assert Guard("calls", settings).ask("acorn").reason == "UNREACHABLE"
+
+
 @pytest.mark.parametrize("fail_open", [True, False])
 def test_who_decides_while_the_server_is_away(away: tuple[Stand, EmitterSettings], fail_open: bool) -> None:
     server, settings = away
@@ -300,3 +382,21 @@ def test_what_goes_wrong_in_metering_harms_no_answer(away: tuple[Stand, EmitterS
         app = MeteredASGI(streaming, emitter, "api", account="x-account", measure=broken)
         (answer,) = asyncio.run(ask(app, "acorn"))
     assert answer.text == "onetwo"
+
+
+def test_the_event_loop_goes_on_where_there_is_no_room_to_meter(away: tuple[Stand, EmitterSettings]) -> None:
+    _, settings = away
+    small = replace(settings, url="http://127.0.0.1:9", spool=None, memory_bytes=10, exit_seconds=0.1, block_seconds=1)
+
+    async def story(emitter: Emitter) -> float:
+        app = MeteredASGI(streaming, emitter, "api", account="x-account")
+        served = asyncio.create_task(ask(app, "acorn"))
+        longest, before = 0.0, time.monotonic()
+        while not served.done():
+            await asyncio.sleep(0.01)
+            longest, before = max(longest, time.monotonic() - before), time.monotonic()
+        assert [each.text for each in await served] == ["onetwo"]
+        return longest
+
+    with Emitter(small) as emitter:
+        assert asyncio.run(story(emitter)) < 0.7

@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import signal
+import time
 from collections import Counter
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Event, Thread
 
 import pytest
 from hypothesis import settings
@@ -15,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from effort import drawing
+from tallystick.client import Emitter, EmitterSettings
 from tallystick.client.spool import ENDING, Spool, SpoolFull, Taken
 
 MUCH = 1 << 30
@@ -178,3 +183,51 @@ def test_a_full_disk_keeps_all_of_an_append_or_nothing(tmp_path: Path, monkeypat
     taken = spool.take(10, MUCH)
     assert taken is not None
     assert taken.lines == [line(1), line(3)]
+
+
+def test_a_directory_that_was_tidied_away_is_made_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", MUCH, segment_bytes=10)  # each append ends its segment
+    spool.append([line(1)])
+    shutil.rmtree(tmp_path / "spool")
+    assert spool.take(10, MUCH) is None
+    spool.append([line(2)])
+    taken = spool.take(10, MUCH)
+    assert taken is not None
+    assert taken.lines == [line(2)]
+
+
+def test_a_child_that_is_forked_while_a_segment_ends_does_not_keep_it_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segment is no longer known and not closed yet when the child is made; it must not live as long as that."""
+    set_up = EmitterSettings(url="http://127.0.0.1:9", organization="o", key="k", secret="s", spool=tmp_path)
+    with Emitter(set_up) as emitter:
+        spool = emitter._spool
+        assert spool is not None
+        spool.append([line(1)])
+        real, ending, forked = os.fdatasync, Event(), Event()
+
+        def slow(file: int) -> None:
+            ending.set()
+            forked.wait(1)
+            real(file)
+
+        monkeypatch.setattr(os, "fdatasync", slow)
+        closing = Thread(target=spool.close)
+        closing.start()
+        assert ending.wait(5)
+        child = os.fork()
+        if not child:
+            time.sleep(20)
+            os._exit(0)
+        try:
+            forked.set()
+            closing.join()
+            other = Spool(tmp_path / "o", MUCH)
+            taken = other.take(10, MUCH)
+            assert taken is not None
+            assert taken.lines == [line(1)]
+            other.close()
+        finally:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from tallystick.client.emitter import Emitter
-from tallystick.client.guard import Decision, Guard
-from tallystick.client.metering import ANONYMOUS, Measure, Metering, Served, Stopwatch, refusal, usual
+from tallystick.client.guard import Decision
+from tallystick.client.metering import ANONYMOUS, Metering, Options, Served, Stopwatch, refusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -31,17 +31,14 @@ class MeteredASGI:
         meter: str,
         *,
         account: str | Callable[[Scope], str | None],
-        guard: Guard | None = None,
-        measure: Measure = usual,
-        anonymous: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        self._app, self._anonymous = app, anonymous
-        self._metering = Metering(emitter, meter, guard, measure)
+        self._app, self._metering = app, Metering(emitter, meter, **options)
         self._account = _from_header(account) if isinstance(account, str) else account
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         account = self._account(scope) if scope["type"] == "http" else None
-        if scope["type"] != "http" or (account is None and self._anonymous):
+        if scope["type"] != "http" or (account is None and self._metering.anonymous):
             await self._app(scope, receive, send)
         elif account is None:
             await _refuse(send, ANONYMOUS)
@@ -74,7 +71,7 @@ class MeteredASGI:
         try:
             await self._app(scope, counted_receive, counted_send)
         finally:
-            self._metering.tell(
+            await self._metering.tell_async(
                 Served(
                     account=account,
                     method=scope["method"],

@@ -43,8 +43,7 @@ class AsyncEmitter:
         """Have a measurement counted; the answer is its uid. Waits only where there is no room."""
         uid = uid or UIDS.next()
         line = line_of(Line(uid, meter, account, now() if ts is None else ts, measure, **maps))
-        if not self.emitter.offer(line, wait=False):
-            await asyncio.to_thread(self.emitter.offer, line)
+        await offer(self.emitter, line)
         return uid
 
     async def flush(self, timeout: float | None = None) -> bool:
@@ -66,3 +65,10 @@ class AsyncEmitter:
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def offer(emitter: Emitter, line: bytes) -> None:
+    """Have an emitter take what is written down. Where it has no room, that is waited for beside the event loop, and
+    to its end, even if who waits here is cancelled meanwhile."""
+    if not emitter.offer(line, wait=False):
+        await asyncio.shield(asyncio.to_thread(emitter.offer, line))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -16,11 +15,13 @@ from tallystick.client.metering import Measure, Metering, Served, Stopwatch
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DONE, FAILED = 200, 500  # how a call ended, as the status of a request would say it
+
 
 def _usual(served: Served) -> dict[str, Any]:
     return {
         "measure": {"calls": 1, "milliseconds": Decimal(served.microseconds) / 1_000},
-        "what": {"function": served.path, "outcome": "done" if served.status == 200 else "failed"},
+        "what": {"function": served.path, "outcome": "done" if served.status == DONE else "failed"},
     }
 
 
@@ -64,8 +65,13 @@ def _called(function: Callable[..., Any], metering: Metering, whose: Callable[..
         account = whose(*args, **kwargs)
         if metering.guard is not None:
             metering.guard.require(account)
-        with _telling(metering, account, function):
-            return function(*args, **kwargs)
+        watch, status = Stopwatch(), FAILED
+        try:
+            result = function(*args, **kwargs)
+            status = DONE
+            return result
+        finally:
+            metering.tell(_served(account, function, status, watch))
 
     return call
 
@@ -75,18 +81,16 @@ def _awaited(function: Callable[..., Any], metering: Metering, whose: Callable[.
         account = whose(*args, **kwargs)
         if metering.guard is not None and not (decision := await metering.guard.ask_async(account)).allowed:
             raise NotAllowed(decision)
-        with _telling(metering, account, function):
-            return await function(*args, **kwargs)
+        watch, status = Stopwatch(), FAILED
+        try:
+            result = await function(*args, **kwargs)
+            status = DONE
+            return result
+        finally:
+            await metering.tell_async(_served(account, function, status, watch))
 
     return call
 
 
-@contextmanager
-def _telling(metering: Metering, account: str, function: Callable[..., Any]) -> Iterator[None]:
-    """Meter what happens inside, as done or as failed."""
-    watch, status = Stopwatch(), 500
-    try:
-        yield
-        status = 200
-    finally:
-        metering.tell(Served(account, "CALL", function.__qualname__, status, 0, 0, watch.microseconds()))
+def _served(account: str, function: Callable[..., Any], status: int, watch: Stopwatch) -> Served:
+    return Served(account, "CALL", function.__qualname__, status, 0, 0, watch.microseconds())

@@ -173,6 +173,10 @@ class Emitter:
         """What became of the measurements until now."""
         return self._waiting.stats()
 
+    def before_fork(self) -> Spool | None:
+        """The spool, held until after the fork."""
+        return self._spool if self._spool is not None and self._spool.hold() else None
+
     def after_fork(self) -> None:
         """In a forked child: what waits is the parent's, which sends it."""
         self._connection.forget()
@@ -322,6 +326,18 @@ _ALL: WeakSet[Emitter] = WeakSet()
 _STARTING = threading.Lock()
 
 
+_HELD = threading.local()  # the spools that a thread holds while it forks
+
+
+def _before_fork() -> None:
+    _HELD.spools = [held for each in list(_ALL) if (held := each.before_fork()) is not None]
+
+
+def _after_fork_in_parent() -> None:
+    for each in _HELD.spools:
+        each.let_go()
+
+
 def _after_fork() -> None:
     global _STARTING  # noqa: PLW0603  the parent's may be held by a thread that the child does not have
     _STARTING = threading.Lock()
@@ -334,5 +350,5 @@ def _at_exit() -> None:
         each.close()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork)
 atexit.register(_at_exit)

@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import msgspec
 
+from tallystick.client.async_emitter import offer
 from tallystick.client.emitter import Emitter
 from tallystick.client.guard import Decision, Guard
+from tallystick.client.measurement import UIDS, Line, line_of, now
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +50,14 @@ def usual(served: Served) -> Mapping[str, Any]:
 
 
 class Metering(NamedTuple):
-    """How a service is metered: by which emitter and meter, what of each request, and who guards it, if anybody."""
+    """How a service is metered: by which emitter and meter, what of each request, who guards it, if anybody, and
+    whether who is nobody may pass."""
 
     emitter: Emitter
     meter: str
-    guard: Guard | None
-    measure: Measure
+    guard: Guard | None = None
+    measure: Measure = usual
+    anonymous: bool = False
 
     def tell(self, served: Served) -> None:
         """Emit what was served. The answer has gone out: nothing that goes wrong here may harm it."""
@@ -61,6 +65,22 @@ class Metering(NamedTuple):
             self.emitter.emit(self.meter, served.account, **self.measure(served))
         except Exception:
             log.exception("a request of %r was not metered", served.account)
+
+    async def tell_async(self, served: Served) -> None:
+        """The same in an event loop, which goes on where there is no room and this has to wait for some."""
+        try:
+            line = Line(UIDS.next(), self.meter, served.account, now(), **{"measure": None, **self.measure(served)})
+            await offer(self.emitter, line_of(line))
+        except Exception:
+            log.exception("a request of %r was not metered", served.account)
+
+
+class Options(TypedDict, total=False):
+    """What a middleware may be told besides what it must be."""
+
+    guard: Guard | None
+    measure: Measure
+    anonymous: bool
 
 
 class Stopwatch:

@@ -22,7 +22,6 @@ os.register_at_fork(before=_IMPORTING.acquire, after_in_parent=_IMPORTING.releas
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_ASKED = 0.1, 10.0, 300.0  # seconds
 TOKEN_MARGIN = 60.0  # seconds before its end at which a token is asked anew
 TIMEOUT = 30.0
-HALVED = {400, 413}  # of such a request some member may be the cause, or all of them together
 DUPLICATE, CONFLICT, REJECTED = "duplicate", "conflict", "rejected"
 
 
@@ -151,7 +150,7 @@ class Connection:
         basic = None if isinstance(who, str) else who
         try:
             return self._http.request(method, path, content=body, headers=headers, auth=basic)
-        except (httpx.TransportError, httpx.InvalidURL) as problem:
+        except (httpx.RequestError, httpx.InvalidURL) as problem:
             self.close()
             raise Away(f"no answer from {self._credentials.url}: {problem or type(problem).__name__}") from None
 
@@ -162,13 +161,17 @@ def send(connection: Connection, lines: Sequence[bytes]) -> Outcome:
     response = connection.request("POST", "/measurements", b'{"measurements":[' + b",".join(lines) + b"]}")
     if response.is_success:
         reply = _REPLIES.decode(response.content)
+        if len(reply.measurements) != len(lines):
+            raise Away(f"the answer has not a verdict on each of {len(lines)} measurements")
         return _outcome(reply.measurements, lines)
-    if response.status_code in HALVED or _code(response) == "payload_too_large":
+    code = _code(response)
+    # A 400 without a code is not ours: a proxy or another port says so of any request, and no measurement is at fault.
+    if response.status_code == 413 or code == "payload_too_large" or (response.status_code == 400 and code):
         if len(lines) > 1:
             raise Refused(_message(response), response.status_code != 400)
         uid = str(_OBJECTS.decode(lines[0])["uid"])
-        code = _code(response) or str(response.status_code)
-        return Outcome(rejected=(Rejected(uid, "refused", code, _message(response), lines[0]),))
+        told = Rejected(uid, "refused", code or str(response.status_code), _message(response), lines[0])
+        return Outcome(rejected=(told,))
     raise Away(_message(response))
 
 

@@ -24,6 +24,7 @@ SEGMENT_BYTES = 4 * 1024 * 1024
 ENDING = ".spool"
 DAMAGED = ".damaged"
 LOOK_SECONDS = 1.0  # between two looks at how much the directory holds …
+HOLD_SECONDS = 5.0  # at most, for who forks
 LEFT_SECONDS = 5.0  # … and at whether other processes have left something
 _HEAD = b"TALLYSTICK-SPOOL 1 %020d\n"
 _HEAD_BYTES = len(_HEAD % 0)
@@ -105,6 +106,7 @@ class Spool:
         while True:
             path = self._directory / f"{time.time_ns():020d}-{os.getpid()}-{os.urandom(4).hex()}{ENDING}"
             try:
+                self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)  # somebody may have tidied it away
                 file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             except OSError as problem:
                 raise SpoolFull(f"the spool cannot be written: {os.strerror(problem.errno or errno.EIO)}") from problem
@@ -226,8 +228,17 @@ class Spool:
                 self._reading = None
             self._may_wait = True
 
+    def hold(self) -> bool:
+        """Before a fork: let no file be between opened and known, which a child would keep open, and so locked, for as
+        long as it lives. Whether that was so in time."""
+        return self._lock.acquire(timeout=HOLD_SECONDS)
+
+    def let_go(self) -> None:
+        """After a fork, in the parent."""
+        self._lock.release()
+
     def forget(self) -> None:
-        """In a forked child: what is open is the parent's, and stays locked for it."""
+        """After a fork, in the child: what is open is the parent's, and stays locked for it."""
         self._lock = Lock()
         for file in (self._writing and self._writing[1], self._reading and self._reading.file):
             if file:
@@ -236,7 +247,11 @@ class Spool:
         self._may_wait = True
 
     def _segments(self) -> list[Path]:
-        return [self._directory / name for name in sorted(os.listdir(self._directory)) if name.endswith(ENDING)]
+        try:
+            names = sorted(os.listdir(self._directory))
+        except FileNotFoundError:
+            return []
+        return [self._directory / name for name in names if name.endswith(ENDING)]
 
     def _size(self) -> int:
         found = 0

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from tallystick.client.emitter import Emitter
-from tallystick.client.guard import Decision, Guard
-from tallystick.client.metering import ANONYMOUS, Measure, Metering, Served, Stopwatch, refusal, usual
+from tallystick.client.guard import Decision
+from tallystick.client.metering import ANONYMOUS, Metering, Options, Served, Stopwatch, refusal
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -25,18 +25,17 @@ class MeteredWSGI:
         meter: str,
         *,
         account: str | Callable[[WSGIEnvironment], str | None],
-        guard: Guard | None = None,
-        measure: Measure = usual,
-        anonymous: bool = False,
+        **options: Unpack[Options],
     ) -> None:
-        self._app, self._anonymous = app, anonymous
-        self._metering = Metering(emitter, meter, guard, measure)
+        self._app, self._metering = app, Metering(emitter, meter, **options)
         self._account = _from_header(account) if isinstance(account, str) else account
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         account = self._account(environ)
+        if account is None and self._metering.anonymous:
+            return self._app(environ, start_response)
         if account is None:
-            return self._app(environ, start_response) if self._anonymous else _refuse(start_response, ANONYMOUS)
+            return _refuse(start_response, ANONYMOUS)
         guard = self._metering.guard
         if guard is not None and not (decision := guard.ask(account)).allowed:
             return _refuse(start_response, decision)
