@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -44,6 +44,7 @@ from tallystick.core.entity import Entity, Value
 from tallystick.core.ledger import BalanceTransaction
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Frequency, Instant
+from tallystick.foundry import Foundry
 from tallystick.pipeline import bill_run, casting, settle
 from tallystick.pipeline.bill_job import create_job
 from tallystick.pipeline.ledger import every_document
@@ -107,7 +108,8 @@ def _number(text: object) -> Decimal:
 class World:
     """An organisation on real stores with a catalogue, accounts and their usage."""
 
-    def __init__(self, records: OrganizationRecords, usage: ClickHouseUsage, accounts: int) -> None:
+    def __init__(self, url: str, records: OrganizationRecords, usage: ClickHouseUsage, accounts: int) -> None:
+        self.url = url
         self.records, self.month = records, Month.before(NOW.date())
         self.usage = Usage(accounts, self.month)
         with records.transaction() as write:
@@ -247,22 +249,25 @@ def keep(write: Transaction, name: str, value: Value) -> str:
 
 @contextmanager
 def _world(directory: Path, accounts: int) -> Iterator[tuple[World, ClickHouseUsage]]:
-    records = open_records(f"sqlite:///{directory / 'records.sqlite'}")
+    url = f"sqlite:///{directory / 'records.sqlite'}"
+    records = open_records(url)
     usage = ClickHouseUsage(directory / "usage")
     try:
         made = create_organization(records, "Bench", "USD", NOW)
-        yield World(records.organization(made.organization.id), usage, accounts), usage
+        yield World(url, records.organization(made.organization.id), usage, accounts), usage
     finally:
         usage.close()
         records.close()
 
 
-def _run(world: World, usage: ClickHouseUsage, chunk: int, id: str) -> None:
+def _run(world: World, usage: ClickHouseUsage, chunk: int, id: str, *, foundry: bool) -> None:
     """Ask for the bills and make them."""
     request = BillJobRequest(last_date_in_billing_period=world.month.last)
     records = world.records
     create_job(records, request, id=id, actor=BENCH, now=NOW, up_to=world.up_to)
-    job = bill_run.run_job(records, usage.organization(records.organization_id), id, chunk_size=chunk)
+    asked = usage.organization(records.organization_id)
+    with Foundry(world.url, records.organization_id, asked) if foundry else nullcontext() as second:
+        job = bill_run.run_job(records, asked, id, chunk_size=chunk, foundry=second)
     check("bill job", (job.status, job.failures), (BillJobStatus.COMPLETE, ()))
 
 
@@ -271,6 +276,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accounts", type=int, default=2_000)
     parser.add_argument("--chunk", type=int, default=bill_run.CHUNK, help="account periods in one transaction")
+    parser.add_argument("--foundry", action="store_true", help="with a second process, as runs of many bills have it")
     parser.add_argument("--profile", action="store_true", help="print the functions that took longest, too")
     asked = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="tallystick-bench-"))
@@ -285,7 +291,7 @@ def main() -> int:
             if profile:
                 profile.enable()
             job = entity_id(Product, "job")
-            _run(world, usage, asked.chunk, job)
+            _run(world, usage, asked.chunk, job, foundry=asked.foundry)
             if profile:
                 profile.disable()
             took, lasted = time.process_time() - start, time.perf_counter() - began

@@ -7,6 +7,7 @@ stored, a chore from what it finds. What fails is logged and tried again after a
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tallystick.chores.by_clock import run_due_schedules, top_up_balances
 from tallystick.chores.chore import Rounds
 from tallystick.control.desk import Desk
 from tallystick.errors import OWN_FAULTS, Refusal
+from tallystick.foundry import Foundry
 from tallystick.pipeline.bill_clock import SCHEDULER
 from tallystick.pipeline.bill_job import fail_job, read_kept, unfinished_jobs
 from tallystick.pipeline.bill_run import run_job
@@ -36,6 +38,7 @@ REASON_LENGTH = 500
 GATHER_SECONDS = 0.05
 GATHER_MANY_SECONDS = 0.25
 MANY = 2_000
+PROCESSORS = os.cpu_count() or 1
 
 
 class Worker:
@@ -144,12 +147,15 @@ class Worker:
             return  # the job is taken up at the next start
         # What schedules charge or add by now belongs on the bills.
         run_due_schedules(Desk(records=records, actor=SCHEDULER, now=app.clock.now()))
-        done = run_job(
-            records,
-            app.usage.organization(job.organization_id),
-            job.job_id,
-            failpoint=lambda step: failpoints.reached(failpoints.BILLS + step),
-            stopping=self._stopping.is_set,
-            chunk_size=app.settings.bill_chunk,
-        )
+        usage = app.usage.organization(job.organization_id)
+        with Foundry(app.settings.records, job.organization_id, usage, fewest=app.settings.foundry_bills) as foundry:
+            done = run_job(
+                records,
+                usage,
+                job.job_id,
+                failpoint=lambda step: failpoints.reached(failpoints.BILLS + step),
+                stopping=self._stopping.is_set,
+                chunk_size=app.settings.bill_chunk,
+                foundry=foundry if app.settings.foundry_bills and PROCESSORS > 1 else None,
+            )
         log.info("bill job %s: %s, %d bills, %d failures", done.id, done.status, len(done.bill_ids), len(done.failures))

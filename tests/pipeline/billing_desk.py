@@ -15,7 +15,7 @@ from tallystick.core import wire
 from tallystick.core.bill import Bill, BillRecord
 from tallystick.core.bill_job import BillJob, BillJobRequest, BillRecalculateRequest
 from tallystick.pipeline.bill_job import create_job, create_recalculation
-from tallystick.pipeline.bill_run import Failpoint, run_job
+from tallystick.pipeline.bill_run import Failpoint, Foundry, run_job
 from tallystick.ports import (
     Actor,
     DocumentWhere,
@@ -44,7 +44,7 @@ class Desk:
     numbers: Any = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        self.store = open_records(f"sqlite:///{self.directory / 'records.db'}")
+        self.store = open_records(self.url)
         self.store.add_organization(Organization(id=self.world.organization_id, name="Test", created=CREATED))
         self.save()
 
@@ -88,9 +88,16 @@ class Desk:
         up_to = self.usage_store.mark
         return create_job(self.records, BillJobRequest(**request), id=id_, actor=ADA, now=at(now), up_to=up_to)
 
-    def run(self, now: str = "2023-12-01T06:00:00Z", *, chunk_size: int = 500, **request: Any) -> BillJob:
+    def run(
+        self,
+        now: str = "2023-12-01T06:00:00Z",
+        *,
+        chunk_size: int = 500,
+        foundry: Foundry | None = None,
+        **request: Any,
+    ) -> BillJob:
         """A new job, run to its end."""
-        return self.go_on(self.ask(now, **request).id, chunk_size=chunk_size)
+        return self.go_on(self.ask(now, **request).id, chunk_size=chunk_size, foundry=foundry)
 
     def go_on(
         self,
@@ -99,8 +106,22 @@ class Desk:
         failpoint: Failpoint = lambda _: None,
         stopping: Callable[[], bool] = lambda: False,
         chunk_size: int = 500,
+        foundry: Foundry | None = None,
     ) -> BillJob:
-        return run_job(self.records, self.usage, job_id, failpoint=failpoint, stopping=stopping, chunk_size=chunk_size)
+        return run_job(
+            self.records,
+            self.usage,
+            job_id,
+            failpoint=failpoint,
+            stopping=stopping,
+            chunk_size=chunk_size,
+            foundry=foundry,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the records are."""
+        return f"sqlite:///{self.directory / 'records.db'}"
 
     def recalculate(self, ids: Iterable[str], now: str = "2023-12-05T06:00:00Z") -> BillJob:
         request = BillRecalculateRequest(bill_ids=tuple(ids))

@@ -12,6 +12,7 @@ A hole is a byte that no JSON text has, as control characters are escaped in it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -36,11 +37,12 @@ from tallystick.core.conversion import Conversion
 from tallystick.core.entity import Entity, Used
 from tallystick.core.formula import base_value
 from tallystick.core.lines import line_key
-from tallystick.core.period import Instant
+from tallystick.core.organization import OrganizationConfig
+from tallystick.core.period import Instant, local_day
 from tallystick.core.plan_terms import PriceTerms
 from tallystick.core.pricing import quantities_of
 from tallystick.core.quantity import ONE, ZERO, divide, multiply, plain, tidy, tidy_setting, total
-from tallystick.core.terms import Terms
+from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.usage import Window, units_of, windows
 from tallystick.core.wire import encode
 from tallystick.core.working import Converted, Counted, Divided, Priced, PricedBand, Rounded, Working
@@ -51,12 +53,21 @@ _NUMBER: Any = msgspec.Raw(b"\x02")  # where the invoice number goes, which is o
 
 
 class Cast(msgspec.Struct, frozen=True, gc=False):
-    """A bill from a mould: its id, what it can be looked up by, how many lines it has, and its text as it is stored."""
+    """A bill from a mould: its id, what it is the bill of, what it can be looked up by, how many lines it has, and its
+    text as it is stored. `terms` are those it was made of, where this process has read them."""
 
-    terms: Terms
+    id: str
+    of: AccountPeriod
+    config: OrganizationConfig
     keys: dict[str, str]
     lines: int
     text: str
+    terms: Terms | None = None
+
+    @property
+    def next_day(self) -> date:
+        """The day after the last that is billed."""
+        return local_day(self.of.period.end, self.of.parameters.timezone or self.config.timezone)
 
     def stored(self, invoice_number: str | None = None) -> tuple[dict[str, str], bytes]:
         """The keys and the body of the bill as it is stored, with its number where bills are numbered."""
@@ -131,7 +142,7 @@ class Mould(msgspec.Struct, frozen=True):
         answers = (encode(each).decode() for each in rows)
         text = self.record % (*shown, lines, working, *self._versions(terms), *answers, digest)
         keys = self.keys | {"account_id": account.id, "period_key": terms.of.key, "total": plain(shown[-1])}
-        return Cast(terms=terms, keys=keys, lines=len(items), text=text)
+        return Cast(id_, terms.of, terms.config.value, keys, len(items), text, terms)
 
     def _versions(self, terms: Terms) -> list[object]:
         """Id and version of the account and of its account plan."""

@@ -7,22 +7,19 @@ that was late.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 
 from tallystick.core import wire
 from tallystick.core.anomaly import Anomaly, Policies
 from tallystick.core.bill import BillStatus
 from tallystick.core.bill_hold import KIND, BillHold, after_calculation, hold_events
-from tallystick.core.bill_job import BillFailure
 from tallystick.core.meter import Meter
-from tallystick.core.mould import Cast
 from tallystick.core.period import local_day, local_days
 from tallystick.core.terms import Terms
 from tallystick.outbox import event_document, put_events
-from tallystick.pipeline.anomalies import Column, Look, columns_of, keep, of_accounts, of_meters, read_policies
+from tallystick.pipeline.anomalies import Column, Look, columns_of, keep, of_accounts, of_meters
 from tallystick.pipeline.bill import Run, read_bills
-from tallystick.pipeline.rate import Rated
 from tallystick.ports import Actor, Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction
 
 HOLDER = Actor(id="anomalies", kind="SERVER")
@@ -48,22 +45,21 @@ class Suspicions:
 
 
 def look_behind(
-    records: OrganizationRecords, usage: OrganizationUsage, results: Sequence[Rated | Cast | BillFailure], run: Run
+    records: OrganizationRecords, usage: OrganizationUsage, policies: Policies, bills: Iterable[Terms], run: Run
 ) -> Suspicions:
-    """Look at the usage behind what was rated. Nothing is asked of the store where no policy holds bills."""
-    suspicions = Suspicions(read_policies(records))
-    if not suspicions.policies.hold:
+    """Look at the usage behind bills of these terms. Nothing is asked of the store where no policy holds bills."""
+    suspicions = Suspicions(policies)
+    if not policies.hold:
         return suspicions
     groups: defaultdict[_Group, list[Terms]] = defaultdict(list)
-    for each in results:
-        if not isinstance(each, BillFailure) and suspicions.policies.of(each.terms.account.id).hold_for:
-            terms = each.terms
+    for terms in bills:
+        if policies.of(terms.account.id).hold_for:
             suspicions.looked_at[terms.bill_id] = terms.account.id
             columns = _columns(terms)
             if columns:
                 groups[columns, local_days(terms.period, terms.zone), terms.zone].append(terms)
-    for group, bills in groups.items():
-        _look_at(records, usage, group, bills, suspicions, run)
+    for group, alike in groups.items():
+        _look_at(records, usage, group, alike, suspicions, run)
     return suspicions
 
 

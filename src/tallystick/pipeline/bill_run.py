@@ -11,7 +11,8 @@ period that ends with that day; without it, of each billing grid the latest peri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -20,10 +21,12 @@ from tallystick.core.bill_job import BillFailure, BillJob, BillJobRequest, BillJ
 from tallystick.core.bill_schedule import Slot, periods_of
 from tallystick.core.event import Event
 from tallystick.core.ids import named_id
+from tallystick.core.mould import Cast
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of
 from tallystick.outbox import event_document, put_events
+from tallystick.pipeline.anomalies import read_policies
 from tallystick.pipeline.bill import Run, read_bills
 from tallystick.pipeline.bill_gate import reconciled
 from tallystick.pipeline.bill_hold import hold_bills, look_behind
@@ -52,6 +55,24 @@ JOB_TYPE = "BillJob"
 Failpoint = Callable[[str], None]  # told each step by name; a test raises in it
 
 
+class Foundry(Protocol):
+    """Casts bills of a chunk (`pipeline.casting.cast_bills`) while the chunk before it is settled here.
+
+    What it gives may be less than could be cast, and is nothing where it fails: what is missing is rated here. It is
+    not worth its start for fewer bills than `fewest`.
+    """
+
+    @property
+    def fewest(self) -> int: ...
+
+    def order(self, job_id: str, number: int, run: Run, in_hand: Sequence[str]) -> None:
+        """Begin with a chunk of a job, unless it was ordered before; accounts that are `in_hand` are left alone, as
+        their bills may depend on those that are being settled."""
+
+    def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
+        """The bills of a chunk by their places in it, once they are there; none where they were not ordered."""
+
+
 def run_job(
     records: OrganizationRecords,
     usage: OrganizationUsage,
@@ -60,10 +81,11 @@ def run_job(
     failpoint: Failpoint = lambda step: None,
     stopping: Callable[[], bool] = lambda: False,
     chunk_size: int = CHUNK,
+    foundry: Foundry | None = None,
 ) -> BillJob:
     """Run a job to its end, from wherever it stands; returns it as it then is. Safe to call again at any time.
 
-    When `stopping` says so, it ends after the chunk at hand.
+    When `stopping` says so, it ends after the chunk at hand. A `foundry` casts bills ahead: they come out the same.
 
     The usage store must hold the journal up to the job's `up_to`. An account that cannot be billed is recorded on the
     job and as an event, and the others go on.
@@ -71,8 +93,10 @@ def run_job(
     kept = read_kept(records, id)
     if kept.job.status in {BillJobStatus.PENDING, BillJobStatus.INITIALIZING}:
         kept = _initialise(records, kept, failpoint, chunk_size)
+    if foundry is not None and kept.job.pending < foundry.fewest:
+        foundry = None
     while kept.job.status is BillJobStatus.RUNNING and not stopping():
-        kept = _advance(records, usage, kept, failpoint)
+        kept = _advance(records, usage, kept, failpoint, foundry)
     return whole_job(records, kept)
 
 
@@ -105,7 +129,13 @@ def _initialise(records: OrganizationRecords, kept: KeptJob, failpoint: Failpoin
     return kept
 
 
-def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJob, failpoint: Failpoint) -> KeptJob:
+def _advance(
+    records: OrganizationRecords,
+    usage: OrganizationUsage,
+    kept: KeptJob,
+    failpoint: Failpoint,
+    foundry: Foundry | None,
+) -> KeptJob:
     """Rate and settle the next chunk."""
     job = kept.job
     chunk = read_chunk(records, job.id, kept.done)
@@ -116,8 +146,12 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
         actor_id=job.created_by,
         reopen=job.type is BillJobType.RECALCULATE,
     )
-    results = rate_for_bills(records, usage, chunk.periods, run)
-    suspicions = look_behind(records, usage, results, run)
+    policies = read_policies(records)
+    # Where bills may be held, the terms of each are looked behind: all are read here. Made again, none is cast.
+    ahead = {} if foundry is None or policies.hold or run.reopen else _ahead(foundry, kept, chunk, run)
+    results = rate_for_bills(records, usage, chunk.periods, run, ahead)
+    terms = [each.terms for each in results if not isinstance(each, BillFailure) and each.terms is not None]
+    suspicions = look_behind(records, usage, policies, terms, run)
     failpoint("rated")
     with records.transaction() as write:
         now = read_kept(write, job.id)
@@ -138,6 +172,14 @@ def _advance(records: OrganizationRecords, usage: OrganizationUsage, kept: KeptJ
         failpoint("progress written, not committed")
     failpoint("committed")
     return kept
+
+
+def _ahead(foundry: Foundry, kept: KeptJob, chunk: JobChunk, run: Run) -> Mapping[int, Cast]:
+    """What was cast ahead of this chunk, while the next one is begun."""
+    cast = foundry.take(chunk)
+    if chunk.number + 1 < kept.chunks:
+        foundry.order(kept.job.id, chunk.number + 1, run, [each.account_id for each in chunk.periods])
+    return cast
 
 
 def _settled(chunk: JobChunk, settled: Settled) -> JobChunk:

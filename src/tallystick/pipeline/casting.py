@@ -21,25 +21,39 @@ from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, made_of
 from tallystick.pipeline.late_usage import looks_of, with_adjustments
+from tallystick.pipeline.lookback import Look
 from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.placing import stored_bills
 from tallystick.pipeline.rate import Rated, failure_of, load_terms, rated_of
-from tallystick.ports import OrganizationRecords, OrganizationUsage
+from tallystick.ports import Measuring, OrganizationRecords, OrganizationUsage
 
 FEWEST = 4  # bills that are worth a mould: to make one costs about as much as three bills
+
+NOTHING_AHEAD: Mapping[int, Cast] = {}
 
 Result = Rated | Cast | BillFailure
 
 
 def rate_for_bills(
+    records: OrganizationRecords,
+    usage: OrganizationUsage,
+    periods: Sequence[AccountPeriod],
+    run: Run,
+    ahead: Mapping[int, Cast] = NOTHING_AHEAD,
+) -> list[Result]:
+    """Account periods rated, with their adjustments of earlier bills, in their order; new plain ones as cast bills.
+    `ahead` are those that were cast already (`cast_bills`), by their places."""
+    rest = [each for place, each in enumerate(periods) if place not in ahead]
+    rated = iter(_rate(records, usage, rest, run))
+    return [ahead[place] if place in ahead else next(rated) for place in range(len(periods))]
+
+
+def _rate(
     records: OrganizationRecords, usage: OrganizationUsage, periods: Sequence[AccountPeriod], run: Run
 ) -> list[Result]:
-    """Account periods rated, with their adjustments of earlier bills, in their order; new plain ones as cast bills."""
     found = load_terms(records, periods)
     every = {each.bill_id: each for each in found if isinstance(each, Terms)}
-    looks = looks_of(records, usage, every.values(), up_to=run.up_to)
-    made = stored_bills(records, every).keys() | looks.keys()
-    moulds = _moulds([each for id_, each in every.items() if id_ not in made], run)
+    looks, moulds = _looks_and_moulds(records, usage, every, run)
     asked = {id_: moulds[id_].questions if id_ in moulds else questions(each, run.up_to) for id_, each in every.items()}
     measured = _measured(usage, every, asked)
     moulds = _proven(moulds, every, measured, run)
@@ -54,8 +68,33 @@ def rate_for_bills(
     return [done[each.bill_id] if isinstance(each, Terms) else each for each in found]
 
 
+def cast_bills(
+    records: OrganizationRecords, usage: Measuring, periods: Sequence[AccountPeriod], run: Run
+) -> dict[int, Cast]:
+    """Those of the bills of `rate_for_bills` that are cast, by their places in the account periods."""
+    every = {each.bill_id: each for each in load_terms(records, periods) if isinstance(each, Terms)}
+    _, moulds = _looks_and_moulds(records, usage, every, run)
+    measured = _measured(usage, {id_: every[id_] for id_ in moulds}, {id_: m.questions for id_, m in moulds.items()})
+    cast: dict[str, Cast] = {}
+    for id_, mould in _proven(moulds, every, measured, run).items():
+        one = _cast(mould, every[id_], measured[every[id_].account.id])
+        if isinstance(one, Cast):
+            cast[one.of.key] = one
+    places = ((place, cast.get(each.key)) for place, each in enumerate(periods))
+    return {place: one for place, one in places if one is not None}
+
+
+def _looks_and_moulds(
+    records: OrganizationRecords, usage: Measuring, every: Mapping[str, Terms], run: Run
+) -> tuple[dict[str, Look], dict[str, Mould]]:
+    """What bills look at of earlier ones, and the moulds of those that can be cast, by their ids."""
+    looks = looks_of(records, usage, every.values(), up_to=run.up_to)
+    made = stored_bills(records, every).keys() | looks.keys()
+    return looks, _moulds([each for id_, each in every.items() if id_ not in made], run)
+
+
 def _measured(
-    usage: OrganizationUsage, every: Mapping[str, Terms], asked: Mapping[str, Sequence[Question]]
+    usage: Measuring, every: Mapping[str, Terms], asked: Mapping[str, Sequence[Question]]
 ) -> dict[str, Measurements]:
     """What the usage store answers, by account; an account may have several bills."""
     together: dict[str, dict[Question, None]] = {}

@@ -29,7 +29,7 @@ from tallystick.pipeline.lookback import Look, look_again, looks_back, read_earl
 from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.rate import Rated, failure_of
 from tallystick.pipeline.replay import adjusted_by, terms_of_earlier
-from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Transaction
+from tallystick.ports import Document, DocumentWhere, Measuring, OrganizationRecords, OrganizationUsage, Transaction
 
 BILL = "bill"
 
@@ -42,9 +42,7 @@ class _Late(msgspec.Struct, frozen=True):
     keeps: bool  # it stays as it is; else it has its late usage itself
 
 
-def looks_of(
-    records: OrganizationRecords, usage: OrganizationUsage, every: Iterable[Terms], *, up_to: int
-) -> dict[str, Look]:
+def looks_of(records: OrganizationRecords, usage: Measuring, every: Iterable[Terms], *, up_to: int) -> dict[str, Look]:
     """The earlier bills that the bills of these terms look at, by their ids; those without any are left out."""
     # A bill of a single day is made beside the others: what comes late waits for one of those.
     looking = [each for each in every if each.of.frequency is not Frequency.AD_HOC]

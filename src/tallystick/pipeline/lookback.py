@@ -28,8 +28,8 @@ from tallystick.pipeline.suppressed import empty_bills
 from tallystick.ports import (
     Document,
     DocumentWhere,
+    Measuring,
     OrganizationRecords,
-    OrganizationUsage,
     Page,
     Transaction,
 )
@@ -79,7 +79,7 @@ def read_earlier(records: OrganizationRecords, ids: Collection[str], making: Col
 
 
 def looks_back(
-    records: OrganizationRecords, usage: OrganizationUsage, every: Sequence[Terms], *, up_to: int
+    records: OrganizationRecords, usage: Measuring, every: Sequence[Terms], *, up_to: int
 ) -> dict[str, Look]:
     """What the bills of these terms look at, by their ids; those that have nothing to look at are left out."""
     terms = {each.bill_id: each for each in every}
@@ -190,7 +190,7 @@ def _adjusted_by(records: OrganizationRecords, bill_ids: Sequence[str]) -> dict[
 class _Late:
     """Since when there is late usage of bills: one question for all bills that start and ask alike."""
 
-    def __init__(self, usage: OrganizationUsage, every: Iterable[Terms], up_to: int) -> None:
+    def __init__(self, usage: Measuring, every: Iterable[Terms], up_to: int) -> None:
         self._usage, self._up_to = usage, up_to
         self._terms = {each.bill_id: each for each in every}
         self._found: dict[tuple[str, int], Instant | None] = {}

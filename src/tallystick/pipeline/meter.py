@@ -12,7 +12,7 @@ import msgspec
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.quantity import tidy
-from tallystick.ports import OrganizationUsage
+from tallystick.ports import Measuring
 
 # Accounts named in one question to the store.
 ACCOUNTS_AT_ONCE = 2_000
@@ -20,7 +20,7 @@ ACCOUNTS_AT_ONCE = 2_000
 Measurements = dict[Question, tuple[Measured, ...]]
 
 
-def measure(usage: OrganizationUsage, asked: Mapping[str, Collection[Question]]) -> dict[str, Measurements]:
+def measure(usage: Measuring, asked: Mapping[str, Collection[Question]]) -> dict[str, Measurements]:
     """The answers to each account's questions, with rows in order of segment.
 
     A question that names no accounts is about the account whose it is; one that does is about those: a pool as one
@@ -47,7 +47,7 @@ def measure(usage: OrganizationUsage, asked: Mapping[str, Collection[Question]])
     return answers
 
 
-def _rows(usage: OrganizationUsage, question: Question, account_ids: list[str]) -> dict[str, list[Measured]]:
+def _rows(usage: Measuring, question: Question, account_ids: list[str]) -> dict[str, list[Measured]]:
     found: dict[str, list[Measured]] = {}
     for first in range(0, len(account_ids), ACCOUNTS_AT_ONCE):
         batch = tuple(account_ids[first : first + ACCOUNTS_AT_ONCE])

@@ -14,7 +14,6 @@ from tallystick.core import wire
 from tallystick.core.bill import BillRecord, BillStatus
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.mould import Cast
-from tallystick.core.period import local_day
 from tallystick.core.terms import Terms
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import (
@@ -61,7 +60,7 @@ def settle(write: Transaction, results: Sequence[Rated | Cast | BillFailure], ru
         try:
             stands = settling.cast(each) if isinstance(each, Cast) else settling.rated(each)
         except Refusal as refusal:
-            failures.append(failure_of(each.terms.of, refusal))
+            failures.append(failure_of(each.of if isinstance(each, Cast) else each.terms.of, refusal))
             continue
         if stands is not None:
             bill_ids.append(stands)
@@ -71,7 +70,7 @@ def settle(write: Transaction, results: Sequence[Rated | Cast | BillFailure], ru
 
 def was_stored(write: Transaction, results: Sequence[Rated | Cast | BillFailure]) -> bool:
     """Whether one of the bills that were cast, because there was none yet, is there by now: it is rated then."""
-    return bool(stored_bills(write, [each.terms.bill_id for each in results if isinstance(each, Cast)]))
+    return bool(stored_bills(write, [each.id for each in results if isinstance(each, Cast)]))
 
 
 class _Settling:
@@ -81,7 +80,7 @@ class _Settling:
         self._write, self._run = write, run
         self._rated = [each for each in results if isinstance(each, Rated)]
         self._stored = read_bills(write, [each.terms.bill_id for each in self._rated])
-        ids = (each.terms.bill_id for each in results if not isinstance(each, BillFailure))
+        ids = [each.id for each in results if isinstance(each, Cast)] + [each.terms.bill_id for each in self._rated]
         self._taken_back = numbers_of_deleted(write, [id_ for id_ in ids if id_ not in self._stored])
         self._lock_date = bill_lock_date(write)
         self._drawing = Drawing(write, credits_of(self._rated, self._stored.values()), run)
@@ -92,12 +91,11 @@ class _Settling:
 
     def cast(self, each: Cast) -> str:
         """Add a bill from a mould; gives its id. Refusal `bill_locked`."""
-        terms = each.terms
-        _require_open(local_day(terms.period.end, terms.zone), self._lock_date)
-        number = next_number(self._write, terms.config.value, terms.bill_id, self._taken_back)
-        self._documents.append(stored_as(terms.bill_id, terms.period.end, *each.stored(number)))
+        _require_open(each.next_day, self._lock_date)
+        number = next_number(self._write, each.config, each.id, self._taken_back)
+        self._documents.append(stored_as(each.id, each.of.period.end, *each.stored(number)))
         self._cast.append(each)
-        return terms.bill_id
+        return each.id
 
     def rated(self, each: Rated) -> str | None:
         """Bring a bill to what was rated; gives its id, or None where none stands for it. Refusals of drawing credit,
@@ -128,7 +126,7 @@ class _Settling:
         of credit."""
         write, changed = self._write, self._changed
         write.put_documents(KIND, self._documents)
-        cast = {each.terms.bill_id: each for each in self._cast}
+        cast = {each.id: each for each in self._cast}
         keep_empty(write, self._empty, [*cast, *(each.bill.id for each in changed if each.bill.version == 1)])
         done_looking(write, self._rated, changed)
         keep_adjustments(write, changed)

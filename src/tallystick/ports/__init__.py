@@ -18,6 +18,7 @@ from tallystick.core.period import Instant
 from tallystick.ports.audit import AuditEntry, AuditWhere
 from tallystick.ports.usage import (
     Behind,
+    Measuring,
     OrganizationUsage,
     UsageAnswer,
     UsageBlock,
@@ -45,6 +46,7 @@ __all__ = [
     "DocumentWhere",
     "Found",
     "Journal",
+    "Measuring",
     "Organization",
     "OrganizationRecords",
     "OrganizationUsage",

@@ -272,11 +272,20 @@ class Behind:
     above: int = 0
 
 
-class OrganizationUsage(Protocol):
-    """Measurements of one organisation: reading."""
+class Measuring(Protocol):
+    """What is asked of the measurements of one organisation to bill them."""
 
     def measure(self, question: Question) -> Iterable[Measured]:
         """The exact answer, one row per account (and segment) that had measurements with the field."""
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
+        """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
+        position above `after` and at most `up_to`; with the earliest timestamp of those. A withdrawal there counts as
+        the measurement that it takes out."""
+
+
+class OrganizationUsage(Measuring, Protocol):
+    """Measurements of one organisation: reading."""
 
     def measure_as_if(
         self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
@@ -307,11 +316,6 @@ class OrganizationUsage(Protocol):
 
     def set_of(self, behind: Behind) -> SetHash:
         """How many measurements are behind an answer, and the hash of them as a set: those that `behind` lists."""
-
-    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
-        """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
-        position above `after` and at most `up_to`; with the earliest timestamp of those. A withdrawal there counts as
-        the measurement that it takes out."""
 
     def arrivals(self, query: ArrivalQuery) -> list[Arrival]:
         """When measurements arrived, by meter and, if asked, account; those without any are left out."""

@@ -39,6 +39,7 @@ BUSY_SECONDS = 30  # how long a statement waits for another connection before it
 PAGE_BYTES = 8_192
 CHECKPOINT_PAGES = 4_000  # SQLite folds its log into the file at 32 MB: a page that many commits touch moves once
 PAGE_CACHE_KIB = 16_384  # of each SQLite connection
+_SQLITE_ARGUMENTS: Mapping[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
 _SQLITE_TROUBLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _POSTGRESQL_TROUBLE = {"08", "53", "57", "58"}  # connection, resources (a full disk), shutting down, its own files
 
@@ -46,7 +47,7 @@ _POSTGRESQL_TROUBLE = {"08", "53", "57", "58"}  # connection, resources (a full 
 class Database:
     """One database: `reading` gives a pooled connection, `writing` the only transaction of an organisation."""
 
-    def __init__(self, readers: Engine, writers: Engine, locked_file: int | None = None) -> None:
+    def __init__(self, readers: Engine, writers: Engine | None, locked_file: int | None = None) -> None:
         self.dialect = readers.dialect.name
         self._readers = readers
         self._writers = writers
@@ -97,6 +98,7 @@ class Database:
 
         Refusal `busy` when the database cannot take it now, because its disk is full or it is not there.
         """
+        assert self._writers is not None, "these records were opened to read them"
         assert not getattr(self._thread, "writes", False), "a transaction is already open in this thread"
         with self._lock(organization_id), _told_to_wait():
             self._thread.writes = True
@@ -111,7 +113,8 @@ class Database:
     def close(self) -> None:
         """Close every connection; on SQLite this folds the log into the file."""
         self._readers.dispose()
-        self._writers.dispose()
+        if self._writers is not None:
+            self._writers.dispose()
         if self._locked_file is not None:
             os.close(self._locked_file)
             self._locked_file = None
@@ -156,27 +159,29 @@ def connect(url: str) -> Database:
     raise ValueError(f"records: use sqlite:////path or postgresql+psycopg://host/database, got {parsed.drivername}")
 
 
-def _connect_sqlite(url: URL) -> Database:
+def connect_reading(url: str) -> Database:
+    """The database at a URL that another process has open (`connect`). It cannot be written, nor its log folded into
+    the file: on SQLite only that process may."""
+    parsed = make_url(url)
+    if parsed.drivername == "sqlite":
+        return Database(_sqlite_readers(_sqlite_path(parsed)), None)
+    return Database(_postgresql_readers(parsed), None)
+
+
+def _sqlite_path(url: URL) -> Path:
     if not url.database or not Path(url.database).is_absolute():
         raise ValueError("records: give SQLite an absolute path: sqlite:////path/to/records.sqlite")
-    path = Path(url.database)
+    return Path(url.database)
+
+
+def _connect_sqlite(url: URL) -> Database:
+    path = _sqlite_path(url)
     path.parent.mkdir(parents=True, exist_ok=True)
     locked_file = _lock_file(path.with_name(path.name + ".lock"))
-    arguments: dict[str, Any] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
-    writers = create_engine(url, poolclass=StaticPool, connect_args=arguments)
+    writers = create_engine(url, poolclass=StaticPool, connect_args=dict(_SQLITE_ARGUMENTS))
     event.listen(writers, "connect", _prepare_writer)
     event.listen(writers, "begin", _begin_immediate)
-    readers = create_engine(
-        URL.create("sqlite", database=f"file:{_quote(path)}", query={"mode": "ro", "uri": "true"}),
-        poolclass=QueuePool,
-        pool_size=16,
-        max_overflow=-1,
-        pool_use_lifo=True,
-        pool_reset_on_return=None,
-        isolation_level="AUTOCOMMIT",
-        connect_args=arguments,
-    )
-    event.listen(readers, "connect", _prepare_reader)
+    readers = _sqlite_readers(path)
     try:
         writers.connect().close()  # now: the readers cannot create the file
     except BaseException:
@@ -185,8 +190,30 @@ def _connect_sqlite(url: URL) -> Database:
     return Database(readers, writers, locked_file)
 
 
-def _connect_postgresql(url: URL) -> Database:
+def _sqlite_readers(path: Path) -> Engine:
     readers = create_engine(
+        URL.create("sqlite", database=f"file:{_quote(path)}", query={"mode": "ro", "uri": "true"}),
+        poolclass=QueuePool,
+        pool_size=16,
+        max_overflow=-1,
+        pool_use_lifo=True,
+        pool_reset_on_return=None,
+        isolation_level="AUTOCOMMIT",
+        connect_args=dict(_SQLITE_ARGUMENTS),
+    )
+    event.listen(readers, "connect", _prepare_reader)
+    return readers
+
+
+def _connect_postgresql(url: URL) -> Database:
+    readers = _postgresql_readers(url)
+    # A pool of its own: who writes can always read, however many wait to write.
+    writers = create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    return Database(readers, writers)
+
+
+def _postgresql_readers(url: URL) -> Engine:
+    return create_engine(
         url,
         pool_size=16,
         max_overflow=48,
@@ -194,9 +221,6 @@ def _connect_postgresql(url: URL) -> Database:
         pool_reset_on_return=None,
         isolation_level="AUTOCOMMIT",
     )
-    # A pool of its own: who writes can always read, however many wait to write.
-    writers = create_engine(url, pool_size=8, max_overflow=24, pool_pre_ping=True, isolation_level="READ COMMITTED")
-    return Database(readers, writers)
 
 
 def _prepare_writer(connection: Any, _record: object) -> None:

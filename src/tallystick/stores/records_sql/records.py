@@ -17,7 +17,7 @@ from tallystick.ports.changes import Witness
 from tallystick.stores.records_sql import credentials
 from tallystick.stores.records_sql import organizations as statements
 from tallystick.stores.records_sql.audit import Trail
-from tallystick.stores.records_sql.engine import Database, connect
+from tallystick.stores.records_sql.engine import Database, connect, connect_reading
 from tallystick.stores.records_sql.entities import Parameters
 from tallystick.stores.records_sql.migrate import migrate
 from tallystick.stores.records_sql.remembered import ENTITIES, Memory
@@ -36,6 +36,11 @@ def open_records(url: str, witness: Witness | None = None) -> SqlRecords:
         database.close()
         raise
     return SqlRecords(database, witness)
+
+
+def open_reading(url: str) -> SqlRecords:
+    """The records of a process that has them open, for another one that only reads."""
+    return SqlRecords(connect_reading(url))
 
 
 class SqlRecords:

@@ -1,0 +1,270 @@
+"""A foundry: a second process that casts bills (`pipeline.casting.cast_bills`) while the first settles those before.
+
+One interpreter uses one processor. Of a bill that is cast, half the work is reading what was agreed and writing it from
+its mould, which needs nothing of this process but answers of the usage store, which only one process may have open. So
+a second process does that half: it reads the records for itself (SQLite lets any number read, and it cannot write),
+asks this process about usage, and hands back the texts of the bills.
+
+    this process                                         the foundry
+    Order: a chunk, by its job and number         →      reads the chunk and its terms, all as of one moment
+    Answer: rows                                  ⇄      Question: a measurement, or who has late usage
+    settles the chunk before                             casts
+    takes the bills, as if it had cast them       ←      Poured: their texts
+
+Nothing depends on it. What it has not cast is rated here, and what it did cast is held against what is stored when it
+is settled, like any other bill; killed, it leaves nothing behind, and when this process goes, it goes too
+(docs/decisions/0560-foundry.md).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any
+
+import msgspec
+
+from tallystick.core import wire
+from tallystick.core.aggregation import Measured, Question
+from tallystick.core.mould import Cast
+from tallystick.core.organization import OrganizationConfig
+from tallystick.core.period import Instant
+from tallystick.pipeline.bill import Run
+from tallystick.pipeline.bill_job import JobChunk, read_chunk
+from tallystick.pipeline.casting import NOTHING_AHEAD, cast_bills
+from tallystick.ports import Measuring, OrganizationRecords
+from tallystick.stores.records_sql import open_reading
+
+log = logging.getLogger(__name__)
+
+
+# ------------------------------------------------------------------------------------------------------ what is said
+
+
+class Order(msgspec.Struct, frozen=True):
+    """A chunk that is to be cast, but for accounts that are in hand."""
+
+    organization_id: str
+    job_id: str
+    number: int
+    run: Run
+    in_hand: list[str]
+
+
+class LateAccounts(msgspec.Struct, frozen=True, tag=True):
+    """Which of these accounts have late usage."""
+
+    accounts: list[str]
+    before: Instant
+    after: int
+    up_to: int
+
+
+class Measure(msgspec.Struct, frozen=True, tag=True):
+    """What was used."""
+
+    question: Question
+
+
+class Pour(msgspec.Struct, frozen=True):
+    """A bill that was cast: its place in the chunk, and what is in a `Cast` beside what the chunk says."""
+
+    place: int
+    id: str
+    keys: dict[str, str]
+    lines: int
+    text: str
+
+
+class Poured(msgspec.Struct, frozen=True, tag=True):
+    """The bills of a chunk come next, by the settings they were made under. They are not in here: as part of JSON each
+    text would be escaped, and read again."""
+
+    config: OrganizationConfig
+
+
+_Said: Any = Measure | LateAccounts | Poured  # Any: the type of a union, which no annotation names
+_POURS: msgspec.msgpack.Decoder[list[Pour]] = msgspec.msgpack.Decoder(list[Pour])
+_Chunk = tuple[str, int]  # the job and the number of a chunk
+
+
+# ------------------------------------------------------------------------------------------------------ this side
+
+
+def start_process() -> tuple[Connection, Callable[[], None]]:
+    """Start another process; gives the way to speak to it, and how to end it: it holds nothing that could be lost."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(  # noqa: S603  our own interpreter, on a module of ours
+            [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )
+
+    def end() -> None:
+        process.kill()
+        process.wait()
+
+    return Connection(ours.detach()), end
+
+
+class Foundry:
+    """A `pipeline.bill_run.Foundry` that is started with its first order, and ended by `close`."""
+
+    def __init__(
+        self,
+        records_url: str,
+        organization_id: str,
+        usage: Measuring,
+        *,
+        fewest: int = 0,
+        start: Callable[[], tuple[Connection, Callable[[], None]]] = start_process,
+    ) -> None:
+        self.fewest, self._start = fewest, start
+        self._url, self._organization_id, self._usage = records_url, organization_id, usage
+        self._ordered: _Chunk | None = None
+        self._poured: SimpleQueue[tuple[OrganizationConfig, list[Pour]] | None] = SimpleQueue()
+        self._running: tuple[Connection, Callable[[], None], threading.Thread] | None = None
+        self._broken = False
+
+    def __enter__(self) -> Foundry:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def order(self, job_id: str, number: int, run: Run, in_hand: Sequence[str]) -> None:
+        """See pipeline.bill_run.Foundry."""
+        if self._broken or self._ordered == (job_id, number):
+            return
+        self._ordered = job_id, number
+        order = Order(self._organization_id, job_id, number, run, list(in_hand))
+        try:
+            # The other side waits for orders only when it has poured: no answer is being written at the same time.
+            self._connection().send_bytes(wire.encode(order))
+        except OSError:
+            self._fail()
+
+    def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
+        """See pipeline.bill_run.Foundry."""
+        if self._broken or self._ordered != (chunk.job_id, chunk.number):
+            return NOTHING_AHEAD
+        found = self._poured.get()
+        if found is None:
+            self._fail()
+            return NOTHING_AHEAD
+        config, pours = found
+        return {
+            each.place: Cast(each.id, chunk.periods[each.place], config, each.keys, each.lines, each.text)
+            for each in pours
+        }
+
+    def close(self) -> None:
+        """End the process."""
+        if self._running is not None:
+            connection, end, thread = self._running
+            end()
+            thread.join()
+            connection.close()
+            self._running = None
+
+    def _fail(self) -> None:
+        log.warning("the second process of a bill run has ended; the run goes on without it")
+        self._broken = True
+
+    def _connection(self) -> Connection:
+        if self._running is None:
+            connection, end = self._start()
+            thread = threading.Thread(target=self._serve, args=(connection,), name="foundry", daemon=True)
+            thread.start()
+            self._running = connection, end, thread
+            connection.send_bytes(self._url.encode())
+        return self._running[0]
+
+    def _serve(self, connection: Connection) -> None:
+        """Answer the questions of the other side and put away what it pours, until it ends."""
+        try:
+            while True:
+                said: Measure | LateAccounts | Poured = wire.decode(_Said, connection.recv_bytes())
+                match said:
+                    case Measure(question):
+                        connection.send_bytes(wire.encode(list(self._usage.measure(question))))
+                    case LateAccounts(accounts, before, after, up_to):
+                        late = self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
+                        connection.send_bytes(wire.encode(late))
+                    case Poured(config):
+                        self._poured.put((config, _POURS.decode(connection.recv_bytes())))
+        except (EOFError, OSError):
+            pass  # it has ended, by itself or by `close`
+        except Exception:
+            log.exception("the second process of a bill run asked what could not be answered")
+        finally:
+            self._poured.put(None)
+
+
+# ------------------------------------------------------------------------------------------------------ that side
+
+
+class _Asking:
+    """The usage store, which the first process has open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def measure(self, question: Question) -> list[Measured]:
+        return wire.decode(list[Measured], self._ask(Measure(question)))
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
+        return wire.decode(dict[str, Instant], self._ask(LateAccounts(list(accounts), before, after, up_to)))
+
+    def _ask(self, question: Measure | LateAccounts) -> bytes:
+        self._connection.send_bytes(wire.encode(question))
+        return self._connection.recv_bytes()
+
+
+def serve(connection: Connection) -> None:
+    """Cast what is ordered, until nobody is there any more."""
+    usage = _Asking(connection)
+    with closing(open_reading(connection.recv_bytes().decode())) as records:
+        while True:
+            order = wire.decode(Order, connection.recv_bytes())
+            with records.still(order.organization_id) as still:
+                config = still.get(OrganizationConfig, order.organization_id)
+                assert config is not None, "it has bill jobs"
+                cast = _cast(still, usage, order)
+            pours = [Pour(place, each.id, each.keys, each.lines, each.text) for place, each in cast.items()]
+            connection.send_bytes(wire.encode(Poured(config.value)))
+            connection.send_bytes(msgspec.msgpack.encode(pours))
+
+
+def _cast(records: OrganizationRecords, usage: Measuring, order: Order) -> dict[int, Cast]:
+    """The bills of a chunk that can be cast, by their places."""
+    chunk, in_hand = read_chunk(records, order.job_id, order.number), set(order.in_hand)
+    free = [place for place, each in enumerate(chunk.periods) if each.account_id not in in_hand]
+    cast = cast_bills(records, usage, [chunk.periods[place] for place in free], order.run)
+    return {free[place]: each for place, each in cast.items()}
+
+
+def main() -> None:
+    """Serve the process that started this one, on the descriptor that it names."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C in a terminal is for the process that started this one
+    gc.freeze()  # as in the first process, see api.server.application
+    gc.set_threshold(100_000, 20, 100)
+    try:
+        serve(Connection(int(sys.argv[1])))
+    except (EOFError, ConnectionError):
+        return  # it has ended, or needs no more
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""Bills that a second process casts ahead are, byte for byte, those of a run without it, whatever becomes of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from multiprocessing.connection import Connection
+from random import Random
+
+import msgspec
+import pytest
+from billing_desk import ADA, NOVEMBER, Desk, calls_world
+from test_moulds import Opener, documents, varied_world
+
+from billing_world import at, bands, id_of
+from tallystick import foundry
+from tallystick.core.account import Account
+from tallystick.core.aggregation import Measured, Question
+from tallystick.core.anomaly import EVERY_KIND, AnomalyPolicy
+from tallystick.core.bill_job import BillJob, BillRecalculateRequest
+from tallystick.core.catalog import Pricing
+from tallystick.core.mould import Cast
+from tallystick.core.period import Frequency, Instant
+from tallystick.foundry import Foundry, start_process
+from tallystick.pipeline import casting
+from tallystick.pipeline.bill import Run
+from tallystick.pipeline.bill_job import JobChunk, create_recalculation
+from tallystick.ports import Measuring
+from tallystick.stores.records_sql import open_reading
+
+CODES = [f"a{number:02}" for number in range(24)]
+SIX = 6  # bills in a chunk
+Start = Callable[[], tuple[Connection, Callable[[], None]]]
+
+
+def start_thread() -> tuple[Connection, Callable[[], None]]:
+    """The other side in a thread of this process: all the same, without the second that a process takes to start."""
+    ours, theirs = socket.socketpair()
+    connection = Connection(os.dup(theirs.fileno()))
+
+    def serve() -> None:
+        with suppress(EOFError, OSError), connection:
+            foundry.serve(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        theirs.shutdown(socket.SHUT_RDWR)
+        theirs.close()
+        thread.join(10)
+        assert not thread.is_alive(), "with nobody to work for, it ends"
+
+    return Connection(ours.detach()), end
+
+
+class Noted:
+    """A foundry that notes how many bills it gave for each chunk, and has something done before it is asked for one."""
+
+    fewest = 0
+
+    def __init__(self, own: Foundry, before: Callable[[int], None]) -> None:
+        self.own, self.before = own, before
+        self.given: dict[int, int] = {}
+
+    def order(self, job_id: str, number: int, run: Run, in_hand: Sequence[str]) -> None:
+        self.own.order(job_id, number, run, in_hand)
+
+    def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
+        self.before(chunk.number)
+        found = self.own.take(chunk)
+        self.given[chunk.number] = len(found)
+        return found
+
+
+def run(
+    desk: Desk,
+    job_id: str | None = None,
+    *,
+    chunk_size: int = SIX,
+    start: Start = start_thread,
+    usage: Measuring | None = None,
+    before: Callable[[int], None] = lambda _: None,
+) -> tuple[BillJob, dict[int, int]]:
+    """Run a job of November with a foundry; gives it, and how many bills were cast ahead of each chunk."""
+    job_id = job_id or desk.ask(**NOVEMBER).id
+    with Foundry(desk.url, desk.world.organization_id, usage or desk.usage, start=start) as own:
+        noted = Noted(own, before)
+        job = desk.go_on(job_id, chunk_size=chunk_size, foundry=noted)
+    return job, noted.given
+
+
+def calls_desk(open_desk: Opener, *codes: str) -> Desk:
+    """Accounts that made 100 calls each."""
+    desk = open_desk(calls_world(*codes))
+    for code in codes:
+        desk.use(code, "2023-11-02T00:00:00Z", calls=100)
+    return desk
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cast_ahead_or_not_a_bill_is_the_same(seed: int, open_desk: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(casting, "FEWEST", 1)
+    random = Random(seed)
+    world = varied_world(random)
+    used = [
+        (account.value.code, f"2023-11-{random.randint(1, 30):02}T07:00:00Z", amount)
+        for account in world.entities.values()
+        if account.value.kind == "account"
+        for amount in random.sample(["0", "0.5", "3", "39.99", "1E+3", "12345678901234567.123", "1E-18"], 3)
+    ]
+    desks = [open_desk(world), open_desk(world)]
+    for desk in desks:
+        for code, when, amount in used:
+            desk.use(code, when, calls=amount, hours=1)
+    job, given = run(desks[0], chunk_size=12)
+    assert given[1] > 0
+    assert job == desks[1].run(chunk_size=12, **NOVEMBER)
+    assert documents(desks[0]) == documents(desks[1])
+
+
+@pytest.mark.parametrize(("kills", "given"), [(False, {0: 0, 1: 6, 2: 6, 3: 6}), (True, {0: 0, 1: 0, 2: 0, 3: 0})])
+def test_a_process_that_is_killed_changes_nothing(open_desk: Opener, kills: bool, given: dict[int, int]) -> None:
+    ends: list[Callable[[], None]] = []
+
+    def start() -> tuple[Connection, Callable[[], None]]:
+        connection, end = start_process()
+        ends.append(end)
+        return connection, end
+
+    def kill(number: int) -> None:
+        if kills and number == 1:
+            ends[0]()
+
+    desk, alone = calls_desk(open_desk, *CODES), calls_desk(open_desk, *CODES)
+    assert run(desk, start=start, before=kill) == (alone.run(chunk_size=SIX, **NOVEMBER), given)
+    assert len(ends) == 1
+    assert documents(desk) == documents(alone)
+
+
+class Failing:
+    """A usage store that cannot be asked."""
+
+    def measure(self, question: Question) -> list[Measured]:
+        raise OSError("no answer")
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
+        raise RuntimeError("no answer")
+
+
+def test_a_question_without_an_answer_leaves_the_run_to_itself(open_desk: Opener) -> None:
+    desk = calls_desk(open_desk, *CODES)
+    job, given = run(desk, usage=Failing())
+    assert (job.status, len(job.bill_ids), set(given.values())) == ("COMPLETE", len(CODES), {0})
+    assert {bill.bill_total for bill in desk.bills()} == {Decimal("15.00")}
+
+
+def test_a_bill_waits_for_the_one_before_of_its_account(open_desk: Opener) -> None:
+    """Each account has a bill for the last day and one for the month. The last of a chunk of 13 is the first of an
+    account whose second comes in the next chunk, and may have to see what the first one says."""
+    world = calls_world(*CODES)
+    daily = world.template("Daily", bill_frequency=Frequency.DAILY, standing_charge=Decimal(1))
+    plan = world.plan("Daily", template=daily)
+    for code in CODES:
+        world.account_plan(plan, code)
+    job, given = run(open_desk(world), chunk_size=13)
+    assert len(job.bill_ids) == 2 * len(CODES)
+    assert list(given.values()) == [0, 12, 13, 8]
+
+
+def test_the_bills_of_another_run_stay(open_desk: Opener) -> None:
+    desk = calls_desk(open_desk, *CODES)
+    one, other = desk.ask(**NOVEMBER), desk.ask(**NOVEMBER)
+
+    def meanwhile(number: int) -> None:
+        if number == 2:
+            desk.go_on(other.id)
+
+    job, _ = run(desk, one.id, before=meanwhile)
+    assert (job.status, len(job.bill_ids)) == ("COMPLETE", len(CODES))
+    assert [bill.bill_job_id for bill in desk.bills()] == [one.id] * 12 + [other.id] * 12
+    assert {bill.bill_total for bill in desk.bills()} == {Decimal("15.00")}
+
+
+def test_a_price_that_changes_meanwhile_holds_from_the_next_chunk_on(open_desk: Opener) -> None:
+    desk = calls_desk(open_desk, *CODES)
+
+    def meanwhile(number: int) -> None:
+        if number == 2:
+            with desk.records.transaction() as write:
+                (price,) = write.every(Pricing)
+                dearer = msgspec.structs.replace(price.value, pricing_bands=bands((0, "0.2")))
+                write.replace(replace(price, version=2, value=dearer))
+
+    _, given = run(desk, before=meanwhile)
+    assert set(given.values()) == {0, SIX}
+    totals = [bill.bill_total for bill in desk.bills()]
+    assert totals == [Decimal("15.00")] * 18 + [Decimal("25.00")] * 6
+
+
+def test_what_must_be_looked_at_here_is_not_cast_ahead(open_desk: Opener) -> None:
+    """Bills of an organisation that holds some, and bills that are made again."""
+    desk = calls_desk(open_desk, *CODES)
+    desk.world.add(AnomalyPolicy(hold_for=EVERY_KIND), "policy")
+    desk.save()
+    job, given = run(desk)
+    assert (len(job.bill_ids), given) == (len(CODES), {})
+    again = BillRecalculateRequest(bill_ids=job.bill_ids)
+    create_recalculation(desk.records, again, id=id_of("job", "again"), actor=ADA, now=at("2023-12-05"), up_to=24)
+    job, given = run(desk, id_of("job", "again"))
+    assert (len(job.bill_ids), given) == (len(CODES), {})
+
+
+def test_records_that_were_opened_to_read_cannot_be_written(open_desk: Opener) -> None:
+    desk = open_desk(calls_world("acme"))
+    records = open_reading(desk.url)
+    try:
+        assert records.organization(desk.world.organization_id).by_code(Account, "acme") is not None
+        with pytest.raises(AssertionError, match="to read"), records.organization("x").transaction():
+            pass
+    finally:
+        records.close()
