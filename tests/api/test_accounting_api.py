@@ -101,6 +101,8 @@ def test_lists_are_paged_and_filtered(books: Books) -> None:
     assert len(books.rows("journalentries", startDate="2025-02-28", endDate="2025-03-31")) == 2
     assert books.rows("journalentries", afterNumber="6") == []
     assert books.rows("journalentries", currency="EUR") == []
+    assert sorted(each["number"] for each in books.rows("journalentries", afterNumber="1", throughNumber="3")) == [2, 3]
+    assert {row[1] for row in books.file(afterNumber="1", throughNumber="3")} == {"number", "2", "3"}
     one = read(books.http.get("/accounting/trialbalance", params={"pageSize": 1}))
     assert len(one["data"]) == 1
     assert one["nextToken"] == "1"

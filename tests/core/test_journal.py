@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from billing_world import at, id_of
 from effort import drawing
 from golden_journals import (
-    CHART,
     COMMITMENT,
     FILES,
     STORIES,
@@ -32,7 +31,6 @@ from golden_journals import (
 from tallystick.core.accounting import AccountingConfig, RevenueAccount, Role
 from tallystick.core.bill import Bill, LineItem
 from tallystick.core.journal import EntryType, JournalEntry, digest_of, draft
-from tallystick.core.journal_csv import XERO_ROWS, JournalForm, journal_csv, parts_of, schedule_csv
 from tallystick.core.journal_drafts import bill_drafts, last_day, payment_drafts, transaction_drafts
 from tallystick.core.journal_tallies import (
     credit_tallies_of,
@@ -44,7 +42,7 @@ from tallystick.core.journal_tallies import (
 )
 from tallystick.core.paid_state import PaymentEntry, Told, owed, tell
 from tallystick.core.quantity import total
-from tallystick.core.revenue_schedule import deferred_by_month, schedule_of, spread
+from tallystick.core.revenue_schedule import schedule_of, spread
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
@@ -118,8 +116,7 @@ def test_a_bill_is_scheduled_line_by_line() -> None:
         ("STANDING_CHARGE", {"2024-02": "29", "2024-03": "31", "2024-04": "30"}),
         ("USAGE", {"2024-01": "10"}),
     ]
-    months = ("2024-01", "2024-02", "2024-03", "2024-04")
-    assert [str(amount) for amount in deferred_by_month(lines, months).values()] == ["0", "61", "30", "0"]
+    assert {each.billed for each in lines} == {"2024-02"}
 
 
 # ------------------------------------------------------------------------------------------------------ any bill
@@ -181,6 +178,26 @@ def test_any_bills_balance_and_come_to_what_was_billed(made: list[Bill]) -> None
     assert {month: amount for month, amount in scheduled.items() if amount} == {
         month: amount for month, amount in booked.items() if amount
     }
+
+
+@settings(**drawing(60))
+@given(st.lists(bills(), min_size=1, max_size=3))
+def test_what_is_deferred_is_billed_and_for_later_months(made: list[Bill]) -> None:
+    """By another way: from the schedule, line by line. What is unbilled is likewise for months before the bill."""
+    tallies = tallies_of(posted(*(bill_drafts(each, 2) for each in made))).values()
+    closing: dict[tuple[str, str], Decimal] = {}
+    for row in roll_forward(tallies, None, None):
+        key = (row.role.value, row.month)
+        closing[key] = closing.get(key, Decimal(0)) + row.closing
+    for month in {each.month for each in tallies}:
+        deferred = unbilled = Decimal(0)
+        for each in (one for every in made for one in schedule_of(every, 2)):
+            later = total(one.amount for one in each.months if one.month > month)
+            earlier = total(one.amount for one in each.months if one.month <= month)
+            deferred += later if each.billed <= month else 0
+            unbilled += earlier if each.billed > month else 0
+        found = (closing.get((role, month), Decimal(0)) for role in ("DEFERRED_REVENUE", "UNBILLED"))
+        assert tuple(found) == (deferred, unbilled)
 
 
 @settings(**drawing(60))
@@ -333,60 +350,3 @@ def test_what_does_not_balance_is_a_bug() -> None:
 
 def test_the_last_day_of_a_month() -> None:
     assert [last_day(each).day for each in ("2024-02", "2023-02", "2024-12", "2024-04")] == [29, 28, 31, 30]
-
-
-# ------------------------------------------------------------------------------------------------------ files
-
-FORMS = {
-    JournalForm.CSV: '{id},1,RECOGNITION,2024-01-31,2024-01-31,USD,"Bill of acme, 2024-01-01 to 2024-01-31: 2024-01",'
-    "BILL,{source},1,acme,1210,Unbilled receivables,UNBILLED,,,5,,",
-    JournalForm.NETSUITE: '{id},Main,USD,01/31/2024,"Bill of acme, 2024-01-01 to 2024-01-31: 2024-01",'
-    '1210 Unbilled receivables,5,,"Bill of acme, 2024-01-01 to 2024-01-31: 2024-01",',
-    JournalForm.XERO: '"1 Bill of acme, 2024-01-01 to 2024-01-31: 2024-01",31/01/2024,'
-    '"Bill of acme, 2024-01-01 to 2024-01-31: 2024-01",1210,Tax Exempt,5,,,,',
-    JournalForm.QUICKBOOKS: "1,01/31/2024,Unbilled receivables,5,,"
-    '"Bill of acme, 2024-01-01 to 2024-01-31: 2024-01",,USD,,',
-}
-
-
-@pytest.mark.parametrize("form", list(JournalForm))
-def test_forms_of_files(form: JournalForm) -> None:
-    made = bill("2024-01-01", "2024-02-01", line("USAGE", "5.00", "2024-01-01", "2024-02-01"))
-    entries = posted(bill_drafts(made, 2))
-    config = AccountingConfig(netsuite_subsidiary="Main")
-    heads, first, *rest = journal_csv(entries, form, config).decode().split("\r\n")
-    assert first == FORMS[form].format(id=entries[0].id, source=entries[0].source_id)
-    assert len(rest) == 4  # three more lines, and the end
-    assert heads.count(",") == first.replace(", 2024", " 2024").count(",")
-
-
-def test_the_schedule_as_a_file() -> None:
-    charge = line("STANDING_CHARGE", "90.00", "2024-02-01", "2024-04-01", description="=1+1")  # 29 and 31 of 60 days
-    made = bill("2024-01-01", "2024-02-01", charge)
-    heads, *rows = schedule_csv(schedule_of(made, 2)).decode().splitlines()
-    assert heads.endswith("lineAmount,billed,month,amount")
-    start = f"{made.id},{charge.id},acme,STANDING_CHARGE,'=1+1,api,USD,90.00,2024-02"
-    assert rows == [f"{start},2024-02,43.5", f"{start},2024-03,46.5"]
-
-
-def test_files_run_nothing_in_a_spreadsheet() -> None:
-    nasty = AccountingConfig(unbilled=CHART.unbilled.__class__(code="=1", name="@SUM(1)"))
-    made = bill("2024-01-01", "2024-02-01", line("USAGE", "5.00", "2024-01-01", "2024-02-01", product="+cmd"))
-    entries = [
-        msgspec.structs.replace(each, account_code="-2", description="=evil")
-        for each in posted(bill_drafts(made, 2), config=nasty)
-    ]
-    for form in JournalForm:
-        for row in journal_csv(entries, form, nasty).decode().split("\r\n")[1:]:
-            for cell in row.split(","):
-                assert cell[:1] not in {"=", "@", "+"}, row
-                assert cell[:1] != "-" or cell[1:].isdigit(), row
-
-
-def test_xero_takes_300_rows_a_file_and_no_entry_is_parted() -> None:
-    made = bill("2024-01-01", "2024-02-01", line("USAGE", "5.00", "2024-01-01", "2024-02-01"))
-    (entry, _) = posted(bill_drafts(made, 2))
-    parts = list(parts_of([entry] * 301, JournalForm.XERO))
-    assert [len(each) for each in parts] == [XERO_ROWS // 2, XERO_ROWS // 2, 1]
-    assert len(list(parts_of([entry] * 301, JournalForm.CSV))) == 1
-    assert list(parts_of([], JournalForm.XERO)) == [[]]

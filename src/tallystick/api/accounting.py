@@ -12,16 +12,16 @@ from tallystick.api.routing import Call, Envelope, Paged, Raw, Route, entity_rep
 from tallystick.control import accounting
 from tallystick.core.accounting import AccountingConfig
 from tallystick.core.journal import EntryType, JournalEntry
-from tallystick.core.journal_csv import JournalForm, journal_csv, parts_of, schedule_csv
+from tallystick.core.journal_csv import JournalForm, schedule_csv
 from tallystick.core.journal_tallies import DrawdownRow, RevenueRow, RollForwardRow, TrialBalanceRow
 from tallystick.core.revenue_schedule import ScheduledLine
 from tallystick.errors import Refusal
 from tallystick.pipeline.journal import post_all
 from tallystick.pipeline.journal_reports import (
     EntryFilter,
-    every_entry,
     every_scheduled_line,
     get_entry,
+    ledger_files,
     list_entries,
     read_drawdowns,
     read_revenue,
@@ -50,6 +50,7 @@ def entry_filter(query: QueryString) -> EntryFilter:
         type=query.choice("type", EntryType),
         currency=query.text("currency"),
         after=query.number("afterNumber", lowest=0, highest=10**12 - 2),
+        through=query.number("throughNumber", lowest=1, highest=10**12 - 1),
     )
 
 
@@ -65,17 +66,13 @@ def _entry(call: Call) -> JournalEntry:
 def journal_file(call: Call) -> Raw:
     """Entries as a file for a ledger."""
     form = call.query.choice("format", JournalForm) or JournalForm.CSV
-    entries = every_entry(call.records, entry_filter(call.query))
-    currencies = sorted({each.currency for each in entries})
-    if form is JournalForm.XERO and len(currencies) > 1:
-        message = f"currency: Xero takes journals of one currency; name one of {', '.join(currencies)}"
-        raise Refusal("invalid_request", message, field="currency")
-    parts = list(parts_of(entries, form))
-    number = call.query.number("part", lowest=1, highest=len(parts)) or 1
-    body = journal_csv(parts[number - 1], form, accounting.current(call.records).value)
-    name = f"journal-{form.value.lower()}" + (f"-{number}" if len(parts) > 1 else "")
-    more = f"part {number} of {len(parts)}: ask for the others with part=" if len(parts) > 1 else None
-    return Raw(body, "text/csv", f"{name}.csv", warning=more)
+    with call.app.snapshots.still(call.organization_id) as held:
+        files = ledger_files(held, entry_filter(call.query), form)
+    parts = len(files.parts)
+    part = call.query.number("part", lowest=1, highest=parts) or 1
+    name = f"journal-{form.value.lower()}" + (f"-{part}" if parts > 1 else "")
+    more = f"part {part} of {parts}: ask for the others with part=" if parts > 1 else None
+    return Raw(files.body(part), "text/csv", f"{name}.csv", warning=more)
 
 
 def _post(call: Call) -> Posted:
@@ -115,7 +112,8 @@ def _schedule(call: Call) -> dict[str, object]:
 
 def schedule_file(call: Call) -> Raw:
     """The revenue schedule as a file."""
-    lines = every_scheduled_line(call.records, account_id=call.query.text("accountId"))
+    days = call.query.day("startDate"), call.query.day("endDate")
+    lines = every_scheduled_line(call.records, account_id=call.query.text("accountId"), days=days)
     return Raw(schedule_csv(lines), "text/csv", "revenue-schedule.csv")
 
 
@@ -145,6 +143,7 @@ _FILTERS = {
     "type": "Only BILL, RECOGNITION, CREDIT, BREAKAGE, PAYMENT or REVERSAL.",
     "currency": "Only entries in this currency.",
     "afterNumber": "Only entries with a higher number: those that came since.",
+    "throughNumber": "Only entries with this number or a lower one.",
 }
 _MONTHS = {"startMonth": "The first month, such as 2024-03.", "endMonth": "The last month, such as 2024-12."}
 
@@ -220,7 +219,11 @@ ROUTES = (
         schedule_file,
         "Download the revenue schedule as CSV: each line of a bill in each of its months",
         reply=Raw,
-        query={"accountId": "Only bills of this account."},
+        query={
+            "accountId": "Only bills of this account.",
+            "startDate": "Only bills whose last day is this one or later.",
+            "endDate": "Only bills whose last day is this one or earlier.",
+        },
     ),
     _route(
         "GET",

@@ -71,6 +71,7 @@ def export(
     end: Annotated[str | None, typer.Option("--until", help="Last day of the books.")] = None,
     currency: Annotated[str | None, typer.Option(help="Only entries in this currency.")] = None,
     after: Annotated[int | None, typer.Option(help="Only entries with a higher number.")] = None,
+    through: Annotated[int | None, typer.Option(help="Only entries with this number or a lower one.")] = None,
 ) -> None:
     """Write journal entries into a file that a ledger imports."""
     query: dict[str, Any] = {
@@ -79,6 +80,7 @@ def export(
         "endDate": end,
         "currency": currency,
         "afterNumber": after,
+        "throughNumber": through,
     }
     with connection.open() as client:
         parts, number = 1, 1
@@ -144,10 +146,12 @@ def revenue(connection: Connection, start: From = None, until: Until = None, jso
 def schedule(
     connection: Connection,
     to: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE")],
+    start: Annotated[str | None, typer.Option("--from", help="Only bills whose last day is this or later.")] = None,
+    end: Annotated[str | None, typer.Option("--until", help="Only bills whose last day is this or earlier.")] = None,
 ) -> None:
     """Write the revenue schedule as CSV: each line of a bill in each of its months."""
     with connection.open() as client:
-        answer = client.file("/accounting/revenueschedulefile")
+        answer = client.file("/accounting/revenueschedulefile", startDate=start, endDate=end)
     _write(to, answer.content)
 
 

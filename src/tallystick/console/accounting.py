@@ -9,13 +9,12 @@ import msgspec
 from tallystick.console.page import File, Html, Page, Redirect, Visit
 from tallystick.control import accounting
 from tallystick.core.journal import EntryType
-from tallystick.core.journal_csv import JournalForm, journal_csv, parts_of, schedule_csv
+from tallystick.core.journal_csv import JournalForm, schedule_csv
 from tallystick.core.user import May
-from tallystick.errors import Refusal
 from tallystick.pipeline.journal_reports import (
     EntryFilter,
-    every_entry,
     every_scheduled_line,
+    ledger_files,
     list_entries,
     read_revenue,
     read_roll_forward,
@@ -71,13 +70,12 @@ def _entries(visit: Visit) -> Html:
 
 def _download(visit: Visit) -> File:
     form = visit.query.choice("format", JournalForm) or JournalForm.CSV
-    entries = every_entry(visit.records, _filter(visit))
-    if form is JournalForm.XERO and len({each.currency for each in entries}) > 1:
-        raise Refusal("invalid_request", "currency: Xero takes journals of one currency; choose one", field="currency")
-    parts = list(parts_of(entries, form))
-    number = visit.query.number("part", lowest=1, highest=len(parts)) or 1
-    body = journal_csv(parts[number - 1], form, accounting.current(visit.records).value)
-    return File(body, "text/csv", f"journal-{form.value.lower()}-{number}.csv")
+    with visit.app.snapshots.still(visit.organization.id) as held:
+        files = ledger_files(held, _filter(visit), form)
+    name = f"journal-{form.value.lower()}"
+    if len(files.parts) == 1:
+        return File(files.body(1), "text/csv", f"{name}.csv")
+    return File(files.together(name), "application/zip", f"{name}.zip")
 
 
 def _schedule(visit: Visit) -> File:

@@ -21,7 +21,7 @@ def spreadsheet_safe(text: str) -> str:
     body = text.lstrip()
     lead = text[: len(text) - len(body)]
     guard = "'" if (body and body[0] in _FORMULA) or lead.strip(" ") else ""
-    return guard + lead + _LATER.sub(r"\1'", body)
+    return guard + _LATER.sub(r"\1'", text)
 
 
 _FORMULA = frozenset("=+-@＝＋－＠")

@@ -1,10 +1,12 @@
 """Journal entries as CSV: a plain form, and those that NetSuite, Xero and QuickBooks Online import.
 
-Each line of an entry is a row; numbers are exact, and no text is one that a spreadsheet would run. Sources of the
-columns: NetSuite, the header and line field tables of journal entry imports in its help ("Journal Entry and
-Intercompany Journal Entry Header Fields", "… Line-Level Fields": an account by number and name, as it is shown); Xero,
-"Add or post multiple manual journals" and the template it offers (dates as day/month/year, debits above zero, 300 rows
-a file, in the currency of the books); QuickBooks Online, "Import journal entries" and its sample file (dates as
+Each line of an entry is a row, and no text is one that a spreadsheet would run. Numbers are exact in the plain form; the
+others have whole steps of the currency, as their readers want, and balance all the same.
+
+Sources of the columns: NetSuite, the header and line field tables of journal entry imports in its help ("Journal Entry
+and Intercompany Journal Entry Header Fields", "… Line-Level Fields": an account by number and name, as it is shown);
+Xero, "Add or post multiple manual journals" and the template it offers (dates as day/month/year, debits above zero, 300
+rows a file, in the currency of the books); QuickBooks Online, "Import journal entries" and its sample file (dates as
 month/day/year, accounts by name).
 """
 
@@ -14,9 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from enum import StrEnum
 
+from msgspec.structs import replace
+
 from tallystick.core.accounting import AccountingConfig, Role
 from tallystick.core.csv_text import csv_bytes, spreadsheet_safe
 from tallystick.core.journal import JournalEntry, JournalLine
+from tallystick.core.money import Rounding, RoundingMode, round_money
+from tallystick.core.quantity import ZERO, add, negate, subtract, tidy
 from tallystick.core.revenue_schedule import ScheduledLine
 
 XERO_ROWS = 300  # that a file may have
@@ -50,10 +56,31 @@ QUICKBOOKS = (
 )
 
 
-def journal_csv(entries: Iterable[JournalEntry], form: JournalForm, config: AccountingConfig) -> bytes:
-    """Entries in a form, line by line."""
+def journal_csv(
+    entries: Iterable[JournalEntry], form: JournalForm, config: AccountingConfig, decimals: Callable[[str], int]
+) -> bytes:
+    """Entries in a form, line by line. `decimals` gives those of a currency."""
     heads, row = _FORMS[form]
-    return csv_bytes([heads, *(row(entry, line, config) for entry in entries for line in entry.lines)])
+    exact = form is JournalForm.CSV
+    shown = entries if exact else (in_whole_steps(each, decimals(each.currency)) for each in entries)
+    return csv_bytes([heads, *(row(entry, line, config) for entry in shown for line in entry.lines)])
+
+
+def in_whole_steps(entry: JournalEntry, decimals: int) -> JournalEntry:
+    """An entry whose lines have no more than so many decimals: what they come to so far is rounded half up, line by
+    line, so that they still come to nothing. Lines of which nothing is left are left out."""
+    rounding = Rounding(decimals=decimals, mode=RoundingMode.HALF_UP)
+    if all(round_money(each.amount, rounding) == each.amount for each in entry.lines):
+        return entry
+    lines: list[JournalLine] = []
+    exact, before = ZERO, ZERO
+    for line in entry.lines:
+        exact = add(exact, line.amount)
+        so_far = round_money(exact, rounding)
+        amount, before = tidy(subtract(so_far, before)), so_far
+        if amount:
+            lines.append(replace(line, debit=max(amount, ZERO), credit=max(negate(amount), ZERO)))
+    return replace(entry, lines=tuple(lines))
 
 
 SCHEDULE = (
@@ -85,10 +112,11 @@ def schedule_csv(lines: Iterable[ScheduledLine]) -> bytes:
 
 
 def parts_of(entries: Iterable[JournalEntry], form: JournalForm) -> Iterator[list[JournalEntry]]:
-    """Entries in as many files as the form wants; none is parted."""
+    """Entries in as many files as the form wants; none is parted. Where it wants several they are in the order of their
+    numbers, so that what is posted between two files of them comes last and shifts nothing."""
     part: list[JournalEntry] = []
     rows = 0
-    for entry in entries:
+    for entry in sorted(entries, key=lambda each: each.number) if form is JournalForm.XERO else entries:
         if form is JournalForm.XERO and part and rows + len(entry.lines) > XERO_ROWS:
             yield part
             part, rows = [], 0
@@ -138,7 +166,7 @@ def _netsuite(entry: JournalEntry, line: JournalLine, config: AccountingConfig) 
 
 def _xero(entry: JournalEntry, line: JournalLine, config: AccountingConfig) -> Row:
     return [
-        f"{entry.number} {entry.description}",  # begins with a digit: no spreadsheet runs it
+        spreadsheet_safe(f"{entry.number} {entry.description}"),
         f"{entry.date:%d/%m/%Y}",
         spreadsheet_safe(_about(entry, line)),
         spreadsheet_safe(line.account_code),

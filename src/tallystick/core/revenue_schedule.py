@@ -6,7 +6,6 @@ rounded, once; the last month has what is left, so that the months add up to the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -16,7 +15,7 @@ from tallystick.core.bill import Bill, LineItem, LineItemType
 from tallystick.core.journal import ProductOf, month_of
 from tallystick.core.money import Rounding, RoundingMode, round_money
 from tallystick.core.period import Period, local_day
-from tallystick.core.quantity import ZERO, divide, multiply, subtract, tidy, total
+from tallystick.core.quantity import ZERO, divide, multiply, subtract, tidy
 
 # Fees of credit are no revenue: what is drawn of the credit is, by the lines that it pays for.
 FEES = frozenset({LineItemType.COMMITMENT_FEE, LineItemType.BALANCE_FEE})
@@ -50,12 +49,6 @@ class ScheduledLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     billed: str
     months: tuple[MonthAmount, ...]
     product: ProductOf | None = None
-
-    def deferred(self, month: str) -> Decimal:
-        """What of it is billed and belongs to months after this one, at the end of the month."""
-        if month < self.billed:
-            return ZERO
-        return tidy(total(each.amount for each in self.months if each.month > month))
 
 
 def months_between(first: date, end: date) -> list[tuple[str, date]]:
@@ -135,9 +128,3 @@ def schedule_of(bill: Bill, decimals: int) -> tuple[ScheduledLine, ...]:
         for line in bill.line_items
         if line.converted_subtotal
     )
-
-
-def deferred_by_month(lines: Iterable[ScheduledLine], months: Iterable[str]) -> Mapping[str, Decimal]:
-    """What of lines is deferred at the end of each of these months."""
-    kept = tuple(lines)
-    return {month: tidy(total(line.deferred(month) for line in kept)) for month in months}

@@ -6,7 +6,7 @@ balances are made of. Doing it again posts nothing (docs/decisions/0500-journal-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -77,6 +77,17 @@ def accounting_config(records: OrganizationRecords) -> AccountingConfig:
     """The chart of accounts in force: the default one where nobody has set another."""
     config = records.get(AccountingConfig, records.organization_id)
     return AccountingConfig() if config is None else config.value
+
+
+def decimals_of(records: OrganizationRecords) -> Callable[[str], int]:
+    """The decimals of currencies, by code: the usual ones where the organisation has set none."""
+    places = {each.value.code: each.value.max_decimal_places for each in records.every(Currency)}
+
+    def decimals(currency: str) -> int:
+        given = places.get(currency)
+        return DEFAULT_ROUNDING.decimals if given is None else given
+
+    return decimals
 
 
 def post_waiting(records: OrganizationRecords, now: Instant) -> tuple[int, bool]:
@@ -180,7 +191,7 @@ class _Documents:
     ) -> None:
         self._write, self._config, self._now = write, config, now
         self._zone = _zone(write)
-        self._decimals = {each.value.code: each.value.max_decimal_places for each in write.every(Currency)}
+        self._decimals = decimals_of(write)
         ids = {type_: [each.id for each in sources if each.type is type_] for type_ in SourceType}
         paid = [each.bill_id for each in sources if each.bill_id]
         self._bills = _by_id(write, "bill", (*ids[SourceType.BILL], *paid), StoredBill)
@@ -193,7 +204,7 @@ class _Documents:
         match source.type:
             case SourceType.BILL:
                 bill = self._approved(source.id)
-                return () if bill is None else bill_drafts(bill, self._places(bill.currency))
+                return () if bill is None else bill_drafts(bill, self._decimals(bill.currency))
             case SourceType.BALANCE_TRANSACTION:
                 entry = self._transactions.get(source.id)
                 return () if entry is None else transaction_drafts(entry, self._zone)
@@ -211,10 +222,6 @@ class _Documents:
     def _approved(self, bill_id: str) -> Bill | None:
         stored = self._bills.get(bill_id)
         return stored.bill if stored is not None and stored.bill.status is BillStatus.APPROVED else None
-
-    def _places(self, currency: str) -> int:
-        places = self._decimals.get(currency)
-        return DEFAULT_ROUNDING.decimals if places is None else places
 
     def _breakage(self, source: JournalSource) -> tuple[EntryDraft, ...]:
         assert source.credit_id is not None, "breakage is of a credit"
@@ -321,9 +328,14 @@ def _ended(records: OrganizationRecords, known: Mapping[str, JournalSource], now
 # ------------------------------------------------------------------------------------------------------ stored
 
 
+def number_key(number: int) -> str:
+    """The number of an entry as a text in the order of numbers."""
+    return f"{number:012d}"
+
+
 def entry_document(entry: JournalEntry) -> Document:
     """An entry as it is stored: in order of its day, then of its number."""
-    number = f"{entry.number:012d}"
+    number = number_key(entry.number)
     keys = {
         "source_id": entry.source_id,
         "account_id": entry.account_id,
