@@ -1,7 +1,7 @@
 """Journal entries as CSV: a plain form, and those that NetSuite, Xero and QuickBooks Online import.
 
-Each line of an entry is a row, and no text is one that a spreadsheet would run. Numbers are exact in the plain form; the
-others have whole steps of the currency, as their readers want, and balance all the same.
+Each line of an entry is a row, and no text is one that a spreadsheet would run. Numbers are exact in the plain form;
+the others have whole steps of the currency, as their readers want, and balance all the same.
 
 Sources of the columns: NetSuite, the header and line field tables of journal entry imports in its help ("Journal Entry
 and Intercompany Journal Entry Header Fields", "… Line-Level Fields": an account by number and name, as it is shown);
