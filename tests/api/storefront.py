@@ -244,7 +244,12 @@ BODIES: Mapping[str, Callable[[Ids], dict[str, object]]] = {
         "field": "endDate",
         "offset": -30,
     },
-    "/integrationconfigs": lambda _: {"entityType": "measurement", "destination": "WEBHOOK", "name": "To the ERP"},
+    "/integrationconfigs": lambda _: {
+        "entityType": "Event",
+        "destination": "EMAIL",
+        "name": "To the ERP",
+        "configData": {"eventNames": ["ingest.validation.failure"], "to": ["erp@acme.example"]},
+    },
     "/externalmappings": lambda ids: {
         "m3terEntity": "Account",
         "m3terId": ids["/accounts"],

@@ -14,8 +14,22 @@ from storefront import NOWHERE, Storefront, read, refused, send
 SECRET = "sk_live_never_shown"
 
 
+def webhook(client: M3ter) -> str:
+    """A webhook that is switched off: nothing is sent."""
+    made = client.webhooks.create(
+        name="ledger",
+        description="",
+        url="https://hooks.invalid/",
+        active=False,
+        credentials={"type": "M3TER_SIGNED_REQUEST", "apiKey": "k", "secret": "s"},
+    )
+    return str(made.id)
+
+
 def configure(client: M3ter, **changes: Any) -> Any:
     body: dict[str, Any] = {"destination": "WEBHOOK", "entity_type": "Bill", "name": "To the ERP"}
+    if changes.get("destination", "WEBHOOK") == "WEBHOOK" and "destination_id" not in changes:
+        body["destination_id"] = webhook(client)
     return client.integration_configurations.create(**{**body, **changes})
 
 
@@ -27,7 +41,7 @@ def test_a_configuration_lives_through_the_client(client: M3ter, http: httpx.Cli
     assert (shown.id, shown.status, shown.destination, shown.entity_id) == (made.id, "WAITING", "WEBHOOK", "")
     read(http.post(f"/integrationconfigs/{made.id}/disable"))
     changed = client.integration_configurations.update(
-        id=made.id, destination="WEBHOOK", entity_type="Account", version=2
+        id=made.id, destination="WEBHOOK", destination_id=webhook(client), entity_type="Account", version=2
     )
     assert (changed.version, changed.entity_type, changed.enabled, changed.name) == (3, "Account", False, None)
     assert client.integration_configurations.enable(id=made.id).enabled is True
@@ -46,6 +60,17 @@ def test_a_configuration_lives_through_the_client(client: M3ter, http: httpx.Cli
     [
         ({"destination": "NETSUITE"}, "destination"),
         ({"destination": "STRIPE", "entity_type": "Account"}, "entityType: STRIPE takes Bill, not 'Account'"),
+        ({"destination_id": None}, "destinationId: must be the id of the webhook to send to"),
+        ({"destination_id": NOWHERE}, "destinationId: there is no webhook"),
+        ({"destination": "STRIPE", "config_data": {"finalise": True}}, "configData: .*unknown field `finalise`"),
+        ({"destination": "STRIPE", "config_data": {"usageAs": "MAGIC"}}, r"configData: .*`configData\.usageAs`"),
+        ({"destination": "STRIPE", "config_data": {"usageAs": "METER_EVENTS"}}, r"configData\.meterEvents: name"),
+        (
+            {"destination": "STRIPE", "config_data": {"usageAs": "METER_EVENTS", "meterEvents": {NOWHERE: "calls"}}},
+            r"configData\.meterEvents: there is no aggregation",
+        ),
+        ({"destination": "EMAIL", "entity_type": "Notification"}, r"configData\.to: names who gets the messages"),
+        ({"destination": "EMAIL", "config_data": {"to": ["ops"]}}, r"configData\.to: 'ops' is no address"),
         ({"credentials": {"type": "PASSWORD"}}, "credentials.type: must be one of HTTP_BASIC"),
         ({"integration_credentials_id": NOWHERE}, "integrationCredentialsId: there is no integration configuration"),
     ],
@@ -53,6 +78,13 @@ def test_a_configuration_lives_through_the_client(client: M3ter, http: httpx.Cli
 def test_what_makes_no_sense_is_refused(client: M3ter, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(BadRequestError, match=says):
         configure(client, **changes)
+
+
+def test_what_is_half_done_can_be_kept_switched_off_but_not_switched_on(client: M3ter, http: httpx.Client) -> None:
+    body = {"entityType": "Bill", "destination": "WEBHOOK", "enabled": False}
+    id_ = read(send(http, "POST", "/integrationconfigs", body))["id"]
+    with pytest.raises(BadRequestError, match="destinationId: must be the id of the webhook to send to"):
+        client.integration_configurations.enable(id=id_)
 
 
 def test_credentials_are_kept_and_never_shown(client: M3ter, http: httpx.Client) -> None:
@@ -88,13 +120,15 @@ def test_what_there_is_to_hand_over_to_can_be_asked(http: httpx.Client) -> None:
 
 
 def test_what_a_lost_measurement_hands_over_can_be_followed_and_done_again(client: M3ter, http: httpx.Client) -> None:
-    config = configure(client, destination="EMAIL", entity_type="Notification")  # wants nothing of this
+    config = configure(
+        client, destination="EMAIL", entity_type="Notification", config_data={"to": ["ops@acme.example"]}
+    )  # wants nothing of this
     wanted = configure(client, entity_type="measurement")
     lost = {"uid": "one", "meter": "nothing", "account": "acme", "ts": "2025-01-10T12:00:00Z", "measure": {"bytes": 1}}
     read(send(http, "POST", "/measurements", {"measurements": [lost]}))
     run = ended(http, wanted.id)
     assert read(http.get("/integrationruns", params={"integrationConfigId": config.id}))["data"] == []
-    assert (run["destination"], run["entityType"], run["status"]) == ("WEBHOOK", "measurement", "ERROR")
+    assert (run["destination"], run["entityType"], run["status"]) == ("WEBHOOK", "measurement", "DISABLED")
     about = f"/integrationruns/measurement/{run['entityId']}"
     assert read(http.get(about))["data"] == [run]
     assert read(http.get(about, params={"startDate": "2090-01-01"}))["data"] == []
@@ -104,8 +138,8 @@ def test_what_a_lost_measurement_hands_over_can_be_followed_and_done_again(clien
     assert read(http.get(f"/integrationruns/{run['id']}")) == run
     assert read(http.get("/integrationruns", params={"eventId": run["eventId"], "order": "ASC"}))["data"] == [run]
     log = base64.b64decode(read(http.get(f"/integrationruns/logs/{run['id']}"))["Payload"]).decode()
-    assert "status: ERROR" in log
-    assert client.integration_configurations.retrieve(id=wanted.id).status == "ERROR"
+    assert "status: DISABLED" in log
+    assert client.integration_configurations.retrieve(id=wanted.id).status == "DISABLED"
     failed = [each.event_name for each in client.events.list(event_type="IntegrationEvent", resource_id=run["id"])]
     assert [name.split(".")[0] for name in failed] == ["integration"]
     assert read(http.post(f"/integrationruns/{run['id']}/retry"))["id"] == run["id"]

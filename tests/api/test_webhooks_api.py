@@ -234,4 +234,5 @@ def test_deliveries_come_in_pages(http: httpx.Client) -> None:
 def test_names_of_events_that_are_none_are_refused(http: httpx.Client, names: object, said: str) -> None:
     link = {"entityType": "Event", "destination": "EMAIL", "configData": {"eventNames": names}, "name": "to us"}
     assert said in why(send(http, "POST", "/integrationconfigs", link))
-    read(send(http, "POST", "/integrationconfigs", {**link, "configData": {"eventNames": ["webhook.disabled"]}}))
+    told = {"eventNames": ["webhook.disabled"], "to": ["ops@acme.example"]}
+    read(send(http, "POST", "/integrationconfigs", {**link, "configData": told}))

@@ -243,7 +243,12 @@ def _trouble(http: httpx.Client, shop: Shop) -> None:
         "text": f"{shop.mark}-",
     }
     shop.ids["emailtemplates"] = read(send(http, "POST", "/emailtemplates", words))["id"]
-    handed = {"entityType": "charge", "destination": "WEBHOOK", "name": f"{shop.mark}Handed"}
+    handed = {
+        "entityType": "charge",
+        "destination": "WEBHOOK",
+        "destinationId": shop.ids["webhooks"],
+        "name": f"{shop.mark}Handed",
+    }
     shop.ids["integrationconfigs"] = read(send(http, "POST", "/integrationconfigs", handed))["id"]
     rule = {"name": f"{shop.mark}Rule", "code": "renamed", "description": f"{shop.mark}Another name"}
     renamed = {**rule, "eventName": "configuration.account.updated", "calculation": "new.name != old.name"}

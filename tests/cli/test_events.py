@@ -14,7 +14,8 @@ LOST = {"uid": "one", "meter": "nothing", "account": "acme", "ts": "2025-01-10T1
 
 
 def test_a_hand_over_that_fails_is_seen_and_done_again(command: Run, http: httpx.Client) -> None:
-    config = {"entityType": "measurement", "destination": "WEBHOOK", "name": "To the ERP"}  # to no webhook at all
+    told = {"eventNames": ["ingest.validation.failure"], "to": ["erp@acme.example"]}  # there is no mail server
+    config = {"entityType": "Event", "destination": "EMAIL", "name": "To the ERP", "configData": told}
     made = read(send(http, "POST", "/integrationconfigs", config))["id"]
     assert "To the ERP" in command("integration", "list")
     assert json.loads(command("integration", "list", "--json"))[0]["id"] == made

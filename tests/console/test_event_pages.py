@@ -20,7 +20,11 @@ RULE = {
     "calculation": "new.nam != old.name",
 }
 ACCOUNT = {"name": "Acme", "code": "acme", "emailAddress": "ap@acme.example"}
-NOWHERE = {"entityType": "account", "destination": "WEBHOOK", "name": "To the ERP"}  # no webhook: each run fails
+TOLD = {
+    "eventNames": ["configuration.account.*"],
+    "to": ["erp@acme.example"],
+}  # there is no mail server: each run fails
+NOWHERE = {"entityType": "Event", "destination": "EMAIL", "name": "To the ERP", "configData": TOLD}
 
 
 def test_a_rule_is_made_of_events_and_what_it_told_is_found(admin: Visitor, http: httpx.Client) -> None:

@@ -225,6 +225,22 @@ def test_an_alert_is_told_to_its_address_the_customer_and_the_owner(world: Maili
     assert message["Bcc"] is None, "what users wrote adds no header"
 
 
+@pytest.mark.parametrize("name", ["North\r\nBcc: all@acme.example", "North\rLtd", "North\u2028Ltd", "North\x0bLtd"])
+def test_a_name_of_more_than_one_line_is_a_sender_in_one(
+    world: MailingWorld, box: Mailbox, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(world.bills, "organization_name", lambda _: name)
+    world.account()
+    world.settings(send_bills=SendBills.APPROVED)
+    world.billed()
+    world.round()
+    assert world.statuses() == ["COMPLETE"]
+    (_, message) = box.came[0]
+    assert message["Bcc"] is None
+    assert message["From"].addresses[0].addr_spec == "billing@north.example"
+    assert message["From"].addresses[0].display_name == " ".join(name.split())
+
+
 def test_a_recipient_ends_messages_of_a_kind(world: MailingWorld, box: Mailbox) -> None:
     world.account()
     world.settings(send_bills=SendBills.APPROVED, send_alerts=True)

@@ -126,16 +126,6 @@ def test_what_may_be_reached_passes_at_save(url: str) -> None:
     guarded("allowed.internal,10.5.0.0/16").check(url)
 
 
-def test_hosts_that_other_libraries_connect_to_are_judged_alike() -> None:
-    out = guarded("allowed.internal:9092")
-    for host, port in (("public.example", 9092), ("allowed.internal", 9092), ("nowhere.example", 443)):
-        out.check_host(host, port, field="brokers")
-    for host, port in (("allowed.internal", 9093), ("[::1]", 443), ("0x7f.1", 443), ("public.example", 22)):
-        with pytest.raises(Refusal) as refused:
-            out.check_host(host, port, field="brokers")
-        assert refused.value.field == "brokers"
-
-
 def test_a_request_arrives_as_it_was_sent(loopback: GuardedHttp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # is not used
     with receiving(answering("200 OK", "X-Kept: yes", body=b"thanks")) as receiver:

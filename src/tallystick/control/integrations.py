@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
-from tallystick.control.desk import Desk, Draft, Noun, require_reference, rule_broken
+from tallystick.control.desk import ID, Desk, Draft, Noun, require_reference, rule_broken
 from tallystick.core import wire
+from tallystick.core.aggregation import Aggregation
+from tallystick.core.compound import CompoundAggregation
+from tallystick.core.email import MessageKind, is_address, kind_of
 from tallystick.core.entity import Entity
 from tallystick.core.event import noun
 from tallystick.core.integration import (
@@ -17,11 +21,15 @@ from tallystick.core.integration import (
     CredentialType,
     Destination,
     IntegrationConfig,
+    event_names_of,
     why_no_pattern,
 )
+from tallystick.core.stripe_settings import UsageAs, read_terms
 from tallystick.core.webhook import Webhook
+from tallystick.ports import OrganizationRecords
 from tallystick.ports.handover import Vault, credentials_about
 
+BILL = "Bill"
 MAX_PATTERNS = 50
 MAX_CREDENTIALS = 20_000  # characters: keys, certificates and their like
 
@@ -37,6 +45,8 @@ def _rules(draft: Draft[IntegrationConfig]) -> IntegrationConfig:
     target = value.destination_id
     if target is not None and value.destination is Destination.WEBHOOK:
         require_reference(draft.read, Webhook, target, "destinationId")
+    if value.enabled:  # one that is switched off can be left half done, and switched off whatever it says
+        _require_complete(draft)
     other = value.integration_credentials_id
     if other is not None:
         holder = draft.read.get(IntegrationConfig, other)
@@ -44,6 +54,42 @@ def _rules(draft: Draft[IntegrationConfig]) -> IntegrationConfig:
             what = f"there is no integration configuration {other[:40]!r} with credentials of its own"
             raise rule_broken("integrationCredentialsId", what)
     return value
+
+
+def _require_complete(draft: Draft[IntegrationConfig]) -> None:
+    """Refuse what would fail at each run: one that hands over to nobody, or is set to what its destination has not."""
+    value = draft.value
+    if value.destination is Destination.WEBHOOK and value.destination_id is None:
+        what = "must be the id of the webhook to send to; POST …/integrationdestinations/webhooks makes one"
+        raise rule_broken("destinationId", what)
+    if value.destination in {Destination.STRIPE, Destination.STRIPE_TEST}:
+        _require_stripe(draft.read, value.config_data)
+    if value.destination is Destination.EMAIL:
+        _require_recipients(value)
+
+
+def _require_stripe(read: OrganizationRecords, data: Mapping[str, Any]) -> None:
+    try:
+        terms = read_terms(data)
+    except ValueError as problem:
+        raise rule_broken("configData", str(problem)) from None
+    if terms.usage_as is UsageAs.METER_EVENTS and not terms.meter_events:
+        what = "name Stripe's meter event by aggregation id: with none, no usage would be reported"
+        raise rule_broken("configData.meterEvents", what)
+    for id_ in terms.meter_events:
+        if not ID.fullmatch(id_) or not any(read.get(each, id_) for each in (Aggregation, CompoundAggregation)):
+            raise rule_broken("configData.meterEvents", f"there is no aggregation {id_[:40]!r} in this organisation")
+
+
+def _require_recipients(value: IntegrationConfig) -> None:
+    """Messages that go to no customer by themselves need somebody who gets them; who is named must be an address."""
+    field, to = "configData.to", value.config_data.get("to")
+    for each in to if isinstance(to, list | tuple) else [part.strip() for part in str(to or "").split(",") if part]:
+        if not isinstance(each, str) or not is_address(each):
+            raise rule_broken(field, f"{str(each)[:80]!r} is no address such as ops@your.example")
+    by_itself = [kind_of(each) is not MessageKind.EVENT for each in event_names_of(value)]
+    if not to and noun(value.entity_type) != noun(BILL) and not (by_itself and all(by_itself)):
+        raise rule_broken(field, 'names who gets the messages, such as ["ops@your.example"]')
 
 
 def _require_patterns(named: object) -> None:

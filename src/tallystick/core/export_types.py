@@ -130,7 +130,7 @@ class ExportDestination(Value, frozen=True, kw_only=True):
     provider_id: Text | None = None
     service_account_email: Text | None = None
     endpoint: Text | None = None
-    region: Text | None = None
+    region: Annotated[str, msgspec.Meta(max_length=40, pattern=r"^[a-z0-9-]+$(?!\n)")] | None = None  # part of a host
     access_key_id: Text | None = None
     sealed_secret: str | None = None
 

@@ -231,7 +231,7 @@ class Email:
         words = fill(best_words(own, letter.kind, letter.language), {**letter.values, "unsubscribe": link or ""})
         message = EmailMessage(policy=SMTP)
         user, _, domain = self.server.sender.rpartition("@")
-        message["From"] = Address(str(letter.values["seller"]).replace("\n", " "), user, domain)
+        message["From"] = Address(_line(str(letter.values["seller"])), user, domain)
         local, _, host = address.rpartition("@")
         message["To"] = Address("", local, host)
         if settings.reply_to:

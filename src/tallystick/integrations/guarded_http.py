@@ -79,17 +79,6 @@ class GuardedHttp:
         except OSError:
             return
 
-    def check_host(self, host: str, port: int, *, field: str) -> None:
-        """The same for a service that another library connects to."""
-        try:
-            host = host.strip("[]").lower()
-            _check_written(host)
-            self._look(host, port, LOOK_UP_SECONDS)
-        except _Refused as refused:
-            raise Refusal("address_refused", f"{field}: {refused}; {_ASK}", field=field) from None
-        except OSError:
-            return
-
     def send(
         self,
         method: str,

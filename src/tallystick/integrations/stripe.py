@@ -21,6 +21,7 @@ from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.integration import RunStatus
 from tallystick.core.paid_state import EVENT_NAMES
 from tallystick.core.quantity import plain
+from tallystick.core.stripe_settings import StripeTerms, UsageAs, read_terms
 from tallystick.failpoints import reached
 from tallystick.integrations.stripe_account import FAILURES, connect, plain_of, what_went_wrong
 from tallystick.integrations.stripe_books import Books
@@ -28,12 +29,9 @@ from tallystick.integrations.stripe_meters import hand_over_usage
 from tallystick.integrations.stripe_terms import (
     SYSTEM,
     StripeInvoice,
-    StripeTerms,
     Unexpressible,
-    UsageAs,
     invoice_of,
     major_units,
-    read_terms,
 )
 from tallystick.ports import Where
 from tallystick.ports.handover import HandedOver, HandOver, Problem, Vault
@@ -64,7 +62,7 @@ class StripePerformer:
         if what.event.event_name in _NEWS_OF_PAYMENT:
             return HandedOver(status=RunStatus.COMPLETE)  # it came from there, or is of no concern to it
         try:
-            terms = read_terms(what.config.value.config_data)
+            terms = _terms(what)
             record = _record(what)
             client = connect(self.vault, what.records, what.config, self.base_url, self.seconds)
             return _hand_over(what, terms, record, client)
@@ -76,6 +74,13 @@ class StripePerformer:
             return HandedOver(status=RunStatus.INVOICE_ALREADY_PAID, error=str(problem))
         except FAILURES as problem:
             return what_went_wrong(problem, what.now)
+
+
+def _terms(what: HandOver) -> StripeTerms:
+    try:
+        return read_terms(what.config.value.config_data)
+    except ValueError as problem:
+        raise Unexpressible(str(problem)) from None
 
 
 def _record(what: HandOver) -> BillRecord | None:

@@ -11,9 +11,10 @@ import stripe
 
 from tallystick.core import wire
 from tallystick.core.period import Instant
+from tallystick.core.stripe_settings import CollectionMethod, StripeTerms
 from tallystick.failpoints import reached
 from tallystick.integrations.stripe_account import plain_of
-from tallystick.integrations.stripe_terms import CollectionMethod, StripeInvoice, StripeLine, StripeTerms
+from tallystick.integrations.stripe_terms import StripeInvoice, StripeLine
 
 PAGE = 100
 LINES_AT_ONCE = 100

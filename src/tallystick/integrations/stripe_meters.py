@@ -15,9 +15,10 @@ from tallystick.core.bill import Bill, LineItem, LineItemType
 from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.integration import RunStatus
 from tallystick.core.quantity import plain
+from tallystick.core.stripe_settings import StripeTerms
 from tallystick.failpoints import reached
 from tallystick.integrations.stripe_account import FAILURES, what_went_wrong
-from tallystick.integrations.stripe_terms import SYSTEM, StripeTerms, Unexpressible
+from tallystick.integrations.stripe_terms import SYSTEM, Unexpressible
 from tallystick.ports import Where
 from tallystick.ports.handover import HandedOver, HandOver
 

@@ -1,4 +1,4 @@
-"""What an integration with Stripe is set to, and a bill as Stripe will have it. Nothing is sent here.
+"""A bill as Stripe will have it. Nothing is sent here.
 
 Amounts become Stripe's minor units exactly. What cannot be expressed there is refused with a reason and never rounded
 (docs/decisions/0491-stripe.md).
@@ -10,12 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from enum import StrEnum
-from typing import Annotated, Any
 
-import msgspec
-
-from tallystick.core import wire
 from tallystick.core.bill import Bill, LineItem, LineItemType
 from tallystick.core.period import Instant
 from tallystick.core.quantity import ZERO, add, plain
@@ -30,39 +25,6 @@ ZERO_DECIMALS = frozenset(
 THREE_DECIMALS = frozenset(("BHD", "JOD", "KWD", "OMR", "TND"))  # of which the last must be 0
 WHOLE_UNITS = frozenset({"ISK"})  # written with two decimals, which must be 0
 UNCLEAR = frozenset({"UGX"})
-
-
-class CollectionMethod(StrEnum):
-    """How Stripe collects an invoice: its own words."""
-
-    CHARGE_AUTOMATICALLY = "charge_automatically"
-    SEND_INVOICE = "send_invoice"
-
-
-class UsageAs(StrEnum):
-    """What usage is at Stripe: lines of an invoice that were priced here, or events that its meters price."""
-
-    LINES = "LINES"
-    METER_EVENTS = "METER_EVENTS"
-
-
-EventName = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-
-
-class StripeTerms(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The `configData` of an integration with Stripe.
-
-    `send_on_approval_only` off sends each calculation as a draft. `auto_advance` has Stripe send or charge by itself
-    what is final. `meter_events` names Stripe's meter event by aggregation id.
-    """
-
-    send_on_approval_only: bool = False
-    finalize: bool = True
-    auto_advance: bool = False
-    collection_method: CollectionMethod = CollectionMethod.SEND_INVOICE
-    create_customers: bool = False
-    usage_as: UsageAs = UsageAs.LINES
-    meter_events: dict[str, EventName] = {}
 
 
 class Unexpressible(Exception):
@@ -93,14 +55,6 @@ class StripeInvoice:
     description: str
     due_date: date
     metadata: dict[str, str]
-
-
-def read_terms(data: dict[str, Any]) -> StripeTerms:
-    """The settings in a `configData`; Unexpressible names what is wrong with them."""
-    try:
-        return wire.convert(StripeTerms, data)
-    except (ValueError, msgspec.ValidationError) as problem:
-        raise Unexpressible(f"configData: {problem}") from None
 
 
 def minor_units(amount: Decimal, currency: str) -> int:

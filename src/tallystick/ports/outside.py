@@ -49,9 +49,6 @@ class Outside(Protocol):
         """Refusal `address_refused` where requests to it would not be made. A name without an address passes: it is
         looked at again whenever a request is made."""
 
-    def check_host(self, host: str, port: int, *, field: str) -> None:
-        """The same for a service that another library connects to."""
-
     def send(
         self,
         method: str,
