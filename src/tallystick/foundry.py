@@ -41,7 +41,8 @@ from tallystick.core.period import Instant
 from tallystick.pipeline.bill import Run
 from tallystick.pipeline.bill_job import JobChunk, read_chunk
 from tallystick.pipeline.casting import NOTHING_AHEAD, cast_bills
-from tallystick.ports import Measuring, OrganizationRecords
+from tallystick.ports import OrganizationRecords
+from tallystick.ports.usage import Measuring
 from tallystick.stores.records_sql import open_reading
 
 log = logging.getLogger(__name__)

@@ -40,6 +40,7 @@ def main() -> int:
             pace=Pace(10, 120, 0.06),
             TALLYSTICK_SEGMENT_BYTES="1000000",
             TALLYSTICK_BILL_CHUNK="20",
+            TALLYSTICK_FOUNDRY_BILLS="40",
         )
         try:
             with _progress(console) as progress:

@@ -25,7 +25,8 @@ from tallystick.pipeline.lookback import Look
 from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.placing import stored_bills
 from tallystick.pipeline.rate import Rated, failure_of, load_terms, rated_of
-from tallystick.ports import Measuring, OrganizationRecords, OrganizationUsage
+from tallystick.ports import OrganizationRecords, OrganizationUsage
+from tallystick.ports.usage import Measuring
 
 FEWEST = 4  # bills that are worth a mould: to make one costs about as much as three bills
 

@@ -29,7 +29,8 @@ from tallystick.pipeline.lookback import Look, look_again, looks_back, read_earl
 from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.rate import Rated, failure_of
 from tallystick.pipeline.replay import adjusted_by, terms_of_earlier
-from tallystick.ports import Document, DocumentWhere, Measuring, OrganizationRecords, OrganizationUsage, Transaction
+from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Transaction
+from tallystick.ports.usage import Measuring
 
 BILL = "bill"
 

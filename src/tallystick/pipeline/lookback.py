@@ -28,11 +28,11 @@ from tallystick.pipeline.suppressed import empty_bills
 from tallystick.ports import (
     Document,
     DocumentWhere,
-    Measuring,
     OrganizationRecords,
     Page,
     Transaction,
 )
+from tallystick.ports.usage import Measuring
 
 BILL = "bill"
 FEW = Page(size=10)

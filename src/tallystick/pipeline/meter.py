@@ -12,7 +12,7 @@ import msgspec
 
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.quantity import tidy
-from tallystick.ports import Measuring
+from tallystick.ports.usage import Measuring
 
 # Accounts named in one question to the store.
 ACCOUNTS_AT_ONCE = 2_000

@@ -18,7 +18,6 @@ from tallystick.core.period import Instant
 from tallystick.ports.audit import AuditEntry, AuditWhere
 from tallystick.ports.usage import (
     Behind,
-    Measuring,
     OrganizationUsage,
     UsageAnswer,
     UsageBlock,
@@ -46,7 +45,6 @@ __all__ = [
     "DocumentWhere",
     "Found",
     "Journal",
-    "Measuring",
     "Organization",
     "OrganizationRecords",
     "OrganizationUsage",
