@@ -318,6 +318,25 @@ def test_schedules_run_once_when_they_are_due(works: Works, out: Path) -> None:
     DESTINATIONS.delete(works.desk, to.id)
 
 
+def test_a_schedule_of_yesterdays_leaves_no_day_out(works: Works, out: Path) -> None:
+    """The server was away for three days: each of them has its export, one after the other."""
+    asked = {"sourceType": "USAGE", "timePeriod": "YESTERDAY", "scheduleType": "DAY", "exportFileFormat": "JSONL"}
+    schedule = SCHEDULES.create(works.desk, wire.decode(ExportSchedule, wire.encode(asked)))
+    for moment in ("2026-04-11T00:05:00Z", "2026-04-14T09:00:00Z", "2026-04-14T09:01:00Z", "2026-04-14T09:02:00Z"):
+        works.clock.time = Instant.parse(moment)
+        chore = Exporter()
+        while chore.look(works.app, works.id) is Left.MORE:
+            pass
+    jobs = export_jobs.list_jobs(works.records, Page(), schedule_id=schedule.id).rows
+    assert [(f"{each.start:%d}", f"{each.end:%d}", each.status.value) for each in reversed(jobs)] == [
+        ("10", "11", "SUCCEEDED"),
+        ("11", "12", "SUCCEEDED"),
+        ("12", "13", "SUCCEEDED"),
+        ("13", "14", "SUCCEEDED"),
+    ]
+    SCHEDULES.delete(works.desk, schedule.id)
+
+
 def test_files_are_kept_for_a_day_and_a_little(works: Works, out: Path) -> None:
     job = run(works, ask(works, "CSV"))
     folder = bench_of(works.app, works.id).folder(job.id)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tallystick.core.export_clock import ScheduleType, TimePeriod, covered, latest_due, next_due, require_cron
+from tallystick.core.export_clock import (
+    ScheduleType,
+    TimePeriod,
+    covered,
+    due_without_gap,
+    latest_due,
+    next_due,
+    require_cron,
+)
 from tallystick.core.period import Instant
 
 WEDNESDAY = Instant.parse("2024-06-12T10:20:30Z")
@@ -82,6 +90,89 @@ def test_what_is_due_next_is_what_was_due_last_once_it_has_come(cron: str | None
     assert (
         latest_due(ScheduleType.HOUR, 2, 5, cron, after=now, now=Instant.of(following - timedelta(seconds=1))) is None
     )
+
+
+HOURLY, DAILY = (ScheduleType.HOUR, 1, 0), (ScheduleType.DAY, 1, 0)
+
+
+def made_up_for(
+    period: TimePeriod, timing: tuple[ScheduleType, int, int], cron: str | None, last: str, now: str
+) -> list[str]:
+    """The exports that are made one after the other, the last of them having been due at a moment."""
+    found, due = list[str](), Instant.parse(last)
+    while True:
+        covered_to, after = covered(period, due).end, due
+
+        def due_by(moment: Instant, after: Instant = after) -> Instant | None:
+            return latest_due(*timing, cron, after=after, now=moment)
+
+        latest = due_by(Instant.parse(now))
+        if latest is None:
+            return found
+        due = due_without_gap(period, covered_to, due_by, after=after, latest=latest)
+        assert after < due <= latest
+        found.append(due.wire()[5:16])
+
+
+@pytest.mark.parametrize(
+    ("period", "timing", "cron", "now", "wanted"),
+    [
+        # Away from Tuesday to Friday, 5 January 2024: each day has its own export.
+        ("YESTERDAY", DAILY, None, "2024-01-05T09:00:00Z", ["01-03T00:00", "01-04T00:00", "01-05T00:00"]),
+        ("YESTERDAY", DAILY, None, "2024-01-02T09:00:00Z", []),
+        ("YESTERDAY", DAILY, None, "2024-01-03T00:00:00Z", ["01-03T00:00"]),
+        # All that was missed is in the last one.
+        ("LAST_7_DAYS", DAILY, None, "2024-01-05T09:00:00Z", ["01-05T00:00"]),
+        ("MONTH_TO_DATE", DAILY, None, "2024-01-30T09:00:00Z", ["01-30T00:00"]),
+        # Seven days back from 9 January reach to the second, where the last one ended; the rest is another one.
+        ("LAST_7_DAYS", DAILY, None, "2024-01-12T09:00:00Z", ["01-09T00:00", "01-12T00:00"]),
+        ("PREVIOUS_MONTH", DAILY, None, "2024-03-12T09:00:00Z", ["02-29T00:00", "03-12T00:00"]),
+        ("LAST_12_HOURS", HOURLY, None, "2024-01-03T03:30:00Z", ["01-02T12:00", "01-03T00:00", "01-03T03:00"]),
+        # The schedule leaves gaps by itself: each of its exports is made.
+        ("LAST_12_HOURS", DAILY, None, "2024-01-04T03:30:00Z", ["01-03T00:00", "01-04T00:00"]),
+        (
+            "YESTERDAY",
+            DAILY,
+            "30 6 * * MON-FRI",
+            "2024-01-05T09:00:00Z",
+            ["01-03T06:30", "01-04T06:30", "01-05T06:30"],
+        ),
+    ],
+)
+def test_what_was_missed_is_made_up_for_without_a_gap(
+    period: str, timing: tuple[ScheduleType, int, int], cron: str | None, now: str, wanted: list[str]
+) -> None:
+    assert made_up_for(TimePeriod(period), timing, cron, "2024-01-02T00:00:00Z", now) == wanted
+
+
+@given(
+    st.sampled_from(TimePeriod),
+    st.sampled_from([None, "*/15 * * * *", "0 3,9 * * 1-5"]),
+    st.integers(0, 3_000),
+    st.integers(1, 30 * 24 * 60),
+)
+def test_no_usage_is_missing_that_a_server_which_was_never_away_would_have_exported(
+    period: TimePeriod, cron: str | None, start: int, away: int
+) -> None:
+    timing = (ScheduleType.HOUR, 6, 5)
+    first = Instant.parse("2024-02-20") + timedelta(minutes=start)
+    last = latest_due(*timing, cron, after=Instant.parse("2024-01-01"), now=Instant.of(first))
+    assert last is not None
+    now = Instant.of(last + timedelta(minutes=away))
+    dues, at = list[Instant](), last
+    while (at := next_due(*timing, cron, now=at) or now) <= now:
+        dues.append(at)
+    made = made_up_for(period, timing, cron, last.wire(), now.wire())
+    by_name = {each.wire()[5:16]: each for each in dues}
+    have = [covered(period, last), *(covered(period, by_name[each]) for each in made)]
+    for due in dues:
+        wanted = covered(period, due)
+        at_ = wanted.start
+        for each in sorted(have):
+            if each.start <= at_ < each.end:
+                at_ = each.end
+        assert at_ >= wanted.end
+    assert len(made) <= len(dues)
 
 
 @pytest.mark.parametrize(

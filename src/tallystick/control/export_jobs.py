@@ -10,7 +10,8 @@ import msgspec
 from tallystick.control.desk import Desk, rule_broken
 from tallystick.control.usage_query import checked_query
 from tallystick.core import wire
-from tallystick.core.export_clock import ScheduleType, covered, latest_due
+from tallystick.core.entity import Entity
+from tallystick.core.export_clock import ScheduleType, covered, due_without_gap, latest_due
 from tallystick.core.export_job import NAMESPACE, ExportJob, ExportJobStatus, ExportPart
 from tallystick.core.export_types import (
     AdHocExport,
@@ -60,18 +61,16 @@ def create_job(desk: Desk, asked: AdHocExport, *, up_to: int) -> ExportJob:
 
 def create_due(desk: Desk, *, up_to: int) -> bool:
     """Ask for the exports that schedules want by now; returns whether there are schedules at all. A schedule whose last
-    export is still at work waits for it, and what was missed is made up for by one export."""
+    export is still at work waits for it. What was missed is made up for by one export; of usage by as many as leave no
+    gap, one after the other."""
     some = False
     for each in desk.records.every(ExportSchedule):
         some = True
-        value = each.value
-        timing = (value.schedule_type or ScheduleType.DAY, value.period or 1, value.offset or 0, value.cron_expression)
-        due = latest_due(*timing, after=Instant.of(each.modified), now=desk.now)
+        last = _last_of(desk.records, each.id)
+        due = None if last is not None and last.status.active else _due(each, last, desk.now)
         if due is None:
             continue
-        id_ = named_id(NAMESPACE, f"{each.id}/{due.wire()}")
-        if desk.records.document(KIND, id_) is not None or _at_work(desk.records, each.id):
-            continue
+        id_, value = named_id(NAMESPACE, f"{each.id}/{due.wire()}"), each.value
         start, end = (None, None) if value.time_period is None else covered(value.time_period, due)
         selection = ExportSelection(**{name: getattr(value, name) for name in ExportSelection.__struct_fields__})
         job = _new(desk, id_, selection, due, up_to)
@@ -80,6 +79,23 @@ def create_due(desk: Desk, *, up_to: int) -> bool:
             if write.document(KIND, id_) is None:
                 put_job(write, job)
     return some
+
+
+def _due(schedule: Entity[ExportSchedule], last: ExportJob | None, now: Instant) -> Instant | None:
+    """The moment that a schedule is due for now, after its last export and since it was changed; None if there is
+    none."""
+    value = schedule.value
+    timing = (value.schedule_type or ScheduleType.DAY, value.period or 1, value.offset or 0, value.cron_expression)
+    changed = Instant.of(schedule.modified)
+    after = changed if last is None else max(changed, last.due)
+
+    def due_by(moment: Instant) -> Instant | None:
+        return latest_due(*timing, after=after, now=moment)
+
+    latest = due_by(now)
+    if latest is None or value.time_period is None or last is None or last.end is None:
+        return latest
+    return due_without_gap(value.time_period, last.end, due_by, after=after, latest=latest)
 
 
 def read_job(records: OrganizationRecords, id: str) -> ExportJob:
@@ -195,9 +211,10 @@ def _new(desk: Desk, id: str, selection: ExportSelection, due: Instant, up_to: i
     )
 
 
-def _at_work(records: OrganizationRecords, schedule_id: str) -> bool:
-    where = DocumentWhere(equal={"schedule_id": (schedule_id,), "active": ("true",)})
-    return bool(records.documents(KIND, where, Page(size=1)).rows)
+def _last_of(records: OrganizationRecords, schedule_id: str) -> ExportJob | None:
+    """The export that a schedule made last."""
+    found = list_jobs(records, Page(size=1), schedule_id=schedule_id).rows
+    return found[0] if found else None
 
 
 def _parts(records: OrganizationRecords, job: ExportJob) -> Iterator[ExportPart]:

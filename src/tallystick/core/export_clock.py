@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -113,6 +114,35 @@ def latest_due(
     start = _EPOCH + timedelta(minutes=offset * kind.offset_minutes)
     latest = start + step * ((now - start) // step)
     return Instant.of(latest) if latest > after else None
+
+
+def due_without_gap(
+    period: TimePeriod,
+    covered_to: Instant,
+    due_by: Callable[[Instant], Instant | None],
+    *,
+    after: Instant,
+    latest: Instant,
+) -> Instant:
+    """Which of the moments after `after` and by `latest` an export of usage is made for, when others have the usage up
+    to `covered_to`: the last whose usage begins by then, so that nothing is missing; the first, where all begin later.
+
+    `due_by` gives the last moment after `after` and by another at which the schedule is due, and `latest` is one; it is
+    due at most once in a minute.
+    """
+    if covered(period, latest).start <= covered_to:
+        return latest
+    sooner, later = after, latest  # what is due by the one leaves no gap; what is due by the other does
+    while later - sooner > timedelta(minutes=1):
+        middle = Instant.of(sooner + (later - sooner) / 2)
+        due = due_by(middle)
+        if due is None or covered(period, due).start <= covered_to:
+            sooner = middle
+        else:
+            later = middle
+    found = due_by(sooner) or due_by(later)
+    assert found is not None, "something is due by the latest moment"
+    return found
 
 
 def next_due(kind: ScheduleType, period: int, offset: int, cron: str | None, *, now: Instant) -> Instant | None:
