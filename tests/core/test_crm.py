@@ -168,6 +168,25 @@ def test_cells_are_texts() -> None:
     assert flat(deep) == {}
 
 
+def test_a_number_is_no_longer_than_it_was_written() -> None:
+    row = wire.decode(dict[str, Any], b'{"Name": 1E+999999, "b": 1e-999999}')
+    assert flat(row) == {"Name": "1E+999999", "b": "1E-999999"}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"StartDate": "2024-03-01", "EndDate": "9999-12-31"}, "lastDate: must be before 9999-12-31"),
+        ({"StartDate": "9999-03-01", "ContractTerm": 1}, "termMonths: ends after the year 9998"),
+        ({"StartDate": "9990-03-01", "ContractTerm": 1200}, "termMonths: ends after the year 9998"),
+    ],
+)
+def test_a_contract_that_ends_after_all_days_is_a_row_that_is_refused(row: dict[str, Any], problem: str) -> None:
+    pull = wire.decode(CrmPull, b'{"system": "Salesforce", "table": "Contract", "rows": []}')
+    with pytest.raises(ValueError, match=problem):
+        read_record({"Id": "800000000000001AAA", "AccountId": "001", **row}, pull)
+
+
 def test_a_code_is_made_of_the_name_and_the_id() -> None:
     assert code_of("Acme & Söhne GmbH", "001Dn00000Aa1BcIAJ") == "acme-s-hne-gmbh-1bciaj"
     assert code_of("株式会社", "77") == "account-77"

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import msgspec
 
 from tallystick.core.entity import Value
+from tallystick.core.source_rows import text_of
 
 MOST_ROWS = 1_000  # of one request
 DEEPEST = 3  # objects within objects that are looked into
@@ -266,7 +267,10 @@ def _contract(said: Mapping[str, str]) -> dict[str, Any]:
     if start is not None:
         fields["startDate"] = start.isoformat()
     if "lastDate" in said:
-        fields["endDate"] = (_day(said["lastDate"], "lastDate") + timedelta(days=1)).isoformat()
+        last = _day(said["lastDate"], "lastDate")
+        if last == date.max:
+            raise ValueError("lastDate: must be before 9999-12-31; leave it blank where there is no end")
+        fields["endDate"] = (last + timedelta(days=1)).isoformat()
     elif "termMonths" in said and start is not None:
         fields["endDate"] = _after(start, _whole(said["termMonths"], "termMonths")).isoformat()
     return fields
@@ -281,12 +285,8 @@ def _plain(said: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    if isinstance(value, str | int):
-        return str(value).strip() or None
+    if isinstance(value, str | int | Decimal):
+        return text_of(value).strip() or None
     return None  # nothing, or a list: there is no column of it
 
 
@@ -309,7 +309,9 @@ def _whole(text: str, field: str) -> int:
 def _after(start: date, months: int) -> date:
     """The same day so many months later, or the last of that month."""
     years, month = divmod(start.month - 1 + months, 12)
-    first = date(min(start.year + years, date.max.year - 1), month + 1, 1)
+    if start.year + years >= date.max.year:
+        raise ValueError(f"termMonths: ends after the year {date.max.year - 1}, got {months}")
+    first = date(start.year + years, month + 1, 1)
     last = (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
     return first.replace(day=min(start.day, last.day))
 

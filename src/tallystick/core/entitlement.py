@@ -109,7 +109,7 @@ class Entitlement(Value, frozen=True, kw_only=True):
             raise ValueError("burst: each of SECOND, MINUTE and HOUR once")
         for index, each in enumerate(self.burst):
             if not 0 <= each.limit < _MOST:
-                raise ValueError(f"burst[{index}].limit: must be 0 to below 10^20, got {each.limit:f}")
+                raise ValueError(f"burst[{index}].limit: must be 0 to below 10^20, got {each.limit}")
 
     @property
     def level(self) -> Level:
