@@ -10,13 +10,16 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from tallystick.app import App
 from tallystick.chores.chore import Chore, Left
-from tallystick.core.integration import RUN, Destination, IntegrationConfig, IntegrationRun
+from tallystick.core.integration import RUN, Destination, IntegrationConfig, IntegrationRun, RunStatus
 from tallystick.outbox import OUTBOX
 from tallystick.pipeline.handover import DUE, choose, dispatch, due_runs, keep, perform, take
+from tallystick.ports import OrganizationRecords
 from tallystick.ports.handover import HandedOver
 
 log = logging.getLogger(__name__)
@@ -112,9 +115,10 @@ class Hands:
             for what in take(records, mine, app.clock.now()):
                 if self._stopping.is_set():
                     break  # what is marked as started and was not is taken up at the next start
-                outcomes.append((what.run, perform(app.performers, what)))
+                # Those before it may have taken long: what is signed and sent is of the moment that it is sent.
+                outcomes.append((what.run, perform(app.performers, replace(what, now=app.clock.now()))))
             if outcomes:
-                keep(records, outcomes, app.clock.now(), app.settings.handover_attempts)
+                _keep(app, records, outcomes)
             return True
         finally:
             with self._lock:
@@ -123,6 +127,23 @@ class Hands:
 
     def _busy_of(self, config_id: str) -> int:
         return sum(each == config_id for each in self._busy.values())
+
+
+def _keep(app: App, records: OrganizationRecords, outcomes: Sequence[tuple[IntegrationRun, HandedOver]]) -> None:
+    """Keep how runs went. One whose outcome cannot be kept is tried again later; were the others not kept because of
+    it, all would be sent again at once, for ever."""
+    now, attempts = app.clock.now(), app.settings.handover_attempts
+    try:
+        keep(records, outcomes, now, attempts)
+    except Exception as problem:
+        if len(outcomes) > 1:
+            for each in outcomes:
+                _keep(app, records, (each,))
+            return
+        ((run, _),) = outcomes
+        log.exception("what came of run %s cannot be kept; it is tried again", run.id)
+        error = f"what came of it could not be kept ({type(problem).__name__}); the log of the server says more"
+        keep(records, [(run, HandedOver(status=RunStatus.AWAITING_RETRY, error=error))], now, attempts)
 
 
 def handing_over() -> Chore:
