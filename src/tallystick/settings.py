@@ -36,6 +36,7 @@ MEANINGS = {
     "handover_threads_each": "How many of them one integration may take: a slow target holds up no other.",
     "handover_seconds": "How long one attempt to hand something over may take, in seconds.",
     "event_days": "How long events are kept, in days.",
+    "history_days": "How long integration runs and export jobs that are over are kept, in days; 0: for ever.",
     "source_dir": "Directory of files that are read as sources, a folder for each organisation by its id; or empty.",
     "sql_sources": "JSON file, for its owner only, of databases that sources may ask; or empty.",
     "source_hosts": "Hosts that sources of usage may connect to, such as kafka.example:9092,*.store.example; or empty.",
@@ -82,6 +83,7 @@ class Settings:
     handover_threads_each: int = 4
     handover_seconds: int = 15
     event_days: int = 28
+    history_days: int = 400
     source_dir: str = ""
     sql_sources: str = ""
     source_hosts: str = ""

@@ -314,6 +314,13 @@ def test_schedules_run_once_when_they_are_due(works: Works, out: Path) -> None:
     assert len(made()) == 1
     works.clock.time = Instant.parse("2026-04-09T07:00:00Z")
     assert [each.due.wire() for each in made()] == ["2026-04-09T06:00:00.000Z", "2026-04-03T06:00:00.000Z"]
+    forgotten(works, "2026-04-09")
+    assert [each.due.wire() for each in made()] == ["2026-04-09T06:00:00.000Z"]
+    works.clock.time = Instant.parse("2026-04-10T08:00:00Z")
+    export_run.forget_old_files(bench_of(works.app, works.id))
+    forgotten(works, "2026-04-20")
+    (latest,) = export_jobs.list_jobs(works.records, Page(), schedule_id=schedule.id).rows
+    assert latest.due.wire() == "2026-04-09T06:00:00.000Z", "it says that this was made: nothing is exported twice"
     SCHEDULES.delete(works.desk, schedule.id)
     DESTINATIONS.delete(works.desk, to.id)
 
@@ -337,6 +344,11 @@ def test_a_schedule_of_yesterdays_leaves_no_day_out(works: Works, out: Path) -> 
     SCHEDULES.delete(works.desk, schedule.id)
 
 
+def forgotten(works: Works, before: str) -> None:
+    while export_run.forget_jobs(works.records, Instant.parse(before)):
+        pass
+
+
 def test_files_are_kept_for_a_day_and_a_little(works: Works, out: Path) -> None:
     job = run(works, ask(works, "CSV"))
     folder = bench_of(works.app, works.id).folder(job.id)
@@ -355,6 +367,12 @@ def test_files_are_kept_for_a_day_and_a_little(works: Works, out: Path) -> None:
     assert not folder.exists()
     with pytest.raises(Refusal, match="24 hours"):
         export_jobs.downloadable(works.records, job.id, works.clock.now(), by_link=True)
+    forgotten(works, "2026-04-02")
+    assert export_jobs.read_job(works.records, job.id).id == job.id, "it was over later"
+    forgotten(works, "2026-04-04")
+    with pytest.raises(Refusal, match="no export job"):
+        export_jobs.read_job(works.records, job.id)
+    assert export_jobs.parts_of(works.records, job) == ()
 
 
 @pytest.mark.parametrize(

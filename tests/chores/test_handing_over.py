@@ -52,7 +52,7 @@ def hand_over(world: HandingWorld, config: str, *bills: str) -> None:
 
 
 def test_each_of_many_is_handed_over_at_its_own_moment(world: HandingWorld) -> None:
-    """A receiver refuses what was signed more than five minutes ago: those behind slow ones must not be signed early."""
+    """A receiver refuses what was signed more than five minutes ago: those behind slow ones are signed late."""
     hand_over(world, world.integration("erp"), "jan", "feb", "mar")
     moments = [what.now for what in world.receiver.got]
     assert [later - earlier for earlier, later in itertools.pairwise(moments)] == [timedelta(minutes=4)] * 2

@@ -29,7 +29,9 @@ from tallystick.errors import Refusal
 from tallystick.integrations.email import Email, MailServer
 from tallystick.outbox import event_document, put_events
 from tallystick.pipeline.handover import choose, dispatch, due_runs, keep, perform, take
-from tallystick.ports import Actor
+from tallystick.pipeline.old_events import forget_events, forget_runs
+from tallystick.ports import Actor, DocumentWhere, Page
+from tallystick.ports.mail import SENT
 
 ADA = Actor(id="ada", kind="SERVICE_USER")
 ACME = named_id(ORGANIZATION, "acme")
@@ -288,6 +290,27 @@ def test_a_server_that_is_away_gets_the_same_message_once_it_is_back(tmp_path: P
     wanted = [f"<{named_id(run.id, each)}@north.example>" for each in box.to()]
     assert [message["Message-ID"] for _, message in box.came] == wanted
     world.store.close()
+
+
+def test_whom_an_alert_went_to_is_forgotten_with_its_run_but_a_bill_never_goes_twice(
+    world: MailingWorld, box: Mailbox
+) -> None:
+    world.account()
+    world.settings(send_bills=SendBills.APPROVED, send_alerts=True)
+    world.billed()
+    calculated = world.now
+    world.alerted(None)
+    world.round()
+    assert len(box.came) == 2
+    world.after(days=500)
+    while forget_events(world.records, world.now):
+        pass
+    assert forget_runs(world.records, world.now) == 2
+    assert len(world.records.documents(SENT, DocumentWhere(), Page()).rows) == 1
+    world.bills.there[named_id(ORGANIZATION, "bill jan")].bill.last_calculated_date = calculated
+    world.bill("jan")  # it is locked, for instance
+    world.round()
+    assert len(box.came) == 2
 
 
 def test_a_message_that_was_sent_before_the_server_ended_has_the_same_id_again(

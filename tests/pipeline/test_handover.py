@@ -24,7 +24,7 @@ from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.outbox import EVENT, OUTBOX
 from tallystick.pipeline.handover import choose, dispatch, retry, take
-from tallystick.pipeline.old_events import forget_events
+from tallystick.pipeline.old_events import forget_events, forget_runs
 from tallystick.ports import Actor, DocumentWhere, Page
 from tallystick.ports.handover import HandedOver, HandOver, Problem
 
@@ -253,6 +253,23 @@ def test_old_events_are_forgotten_but_for_those_that_are_yet_to_be_handed_over(w
     assert {each.id for each in kept} == {failing, waiting}
     with pytest.raises(Refusal, match="the event of this run is no longer kept"):
         retry(world.records, next(each.id for each in world.runs() if each.event_id == done), now=world.now, by=ADA)
+
+
+def test_runs_that_were_over_long_ago_are_forgotten_once_their_events_are(world: HandingWorld) -> None:
+    world.integration("erp")
+    world.receiver.answer = lambda what: LATER if what.event.m3ter_event["number"] == "feb.2" else DONE
+    first, failing = world.bill("jan"), world.bill("feb")
+    world.round()
+    world.after(days=2)
+    later = world.bill("mar")
+    world.round()
+    before = Instant.of(BEGAN + timedelta(days=1))
+    assert forget_runs(world.records, before, 1) == 0, "its event is there: it can be handed over again"
+    while forget_events(world.records, world.now):
+        pass
+    assert [forget_runs(world.records, before, 1) for _ in range(2)] == [1, 0]
+    assert {each.event_id for each in world.runs()} == {failing, later}
+    assert first not in {each.event_id for each in world.runs()}
 
 
 class Handing(RuleBasedStateMachine):

@@ -13,6 +13,7 @@ from tallystick.chores.exports import exports
 from tallystick.chores.feeding import feeding
 from tallystick.chores.files import measurement_files_chore
 from tallystick.chores.handing_over import handing_over
+from tallystick.chores.history import HISTORY
 from tallystick.chores.identities import IDENTITIES
 from tallystick.chores.limits import limits
 from tallystick.chores.payments import PAYMENTS
@@ -50,4 +51,5 @@ def every_chore() -> tuple[Chore, ...]:
         scheduled_events(),
         OLD_EVENTS,
         DELIVERIES,
+        HISTORY,
     )

@@ -66,7 +66,7 @@ def create_due(desk: Desk, *, up_to: int) -> bool:
     some = False
     for each in desk.records.every(ExportSchedule):
         some = True
-        last = _last_of(desk.records, each.id)
+        last = last_of(desk.records, each.id)
         due = None if last is not None and last.status.active else _due(each, last, desk.now)
         if due is None:
             continue
@@ -211,7 +211,7 @@ def _new(desk: Desk, id: str, selection: ExportSelection, due: Instant, up_to: i
     )
 
 
-def _last_of(records: OrganizationRecords, schedule_id: str) -> ExportJob | None:
+def last_of(records: OrganizationRecords, schedule_id: str) -> ExportJob | None:
     """The export that a schedule made last."""
     found = list_jobs(records, Page(size=1), schedule_id=schedule_id).rows
     return found[0] if found else None

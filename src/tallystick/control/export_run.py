@@ -18,7 +18,7 @@ import msgspec
 import pyarrow as pa
 
 from tallystick.control.export_files import ROWS_AT_ONCE, Row, TooWide, table_of, written
-from tallystick.control.export_jobs import KEPT, KIND, PART, parts_of, put_job, put_parts, read_job
+from tallystick.control.export_jobs import KEPT, KIND, PART, last_of, parts_of, put_job, put_parts, read_job
 from tallystick.control.export_rows import ROWS
 from tallystick.control.export_usage import plan, step
 from tallystick.core import wire
@@ -131,6 +131,26 @@ def forget_old_files(bench: ExportBench) -> int:
         with bench.records.transaction() as write:
             _moved(write, read_job(write, job.id), kept=False)
     return left
+
+
+def forget_jobs(records: OrganizationRecords, before: Instant) -> int:
+    """Remove some exports that were over before a moment, with what is known of their files. Returns how many. The
+    latest of each schedule stays: by it the schedule knows that it was made."""
+    where, page = DocumentWhere(between={"created": (None, before.stamp())}), Page(size=500, oldest_first=True)
+    while True:
+        found = records.documents(KIND, where, page)
+        jobs = [wire.decode(ExportJob, each.body) for each in found.rows]
+        over = [each for each in jobs if each.finished_at is not None and each.finished_at < before and not each.kept]
+        gone = [each for each in over if each.schedule_id is None or last_of(records, each.schedule_id) != each]
+        if gone:
+            with records.transaction() as write:
+                for each in gone:
+                    _forget_parts(write, each)
+                write.remove_documents(KIND, [each.id for each in gone])
+            return len(gone)
+        if found.next_token is None:
+            return 0
+        page = Page(size=500, token=found.next_token, oldest_first=True)
 
 
 # ------------------------------------------------------------------------------------------------- making files

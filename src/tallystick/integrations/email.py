@@ -301,11 +301,12 @@ def _outcome(
 
 
 def _kept(letter: _Letter, sent: Sequence[EmailSent]) -> Callable[[Transaction, Instant], None]:
-    """Keeps who has got the message."""
+    """Keeps who has got the message: as long as its run is kept, but for a bill as long as the bill may be sent."""
 
     def keep(write: Transaction, now: Instant) -> None:
+        keys = {} if letter.kind is MessageKind.BILL else {"run_id": letter.key}
         documents = [
-            Document(id=named_id(letter.key, each.address), sort=now.stamp(), keys={}, body=wire.encode(each))
+            Document(id=named_id(letter.key, each.address), sort=now.stamp(), keys=keys, body=wire.encode(each))
             for each in sent
         ]
         if documents:

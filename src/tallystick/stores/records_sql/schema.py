@@ -104,7 +104,7 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "handoverdue": ("config_id", "lane"),
     "webhookdelivery": ("webhook_id", "run_id", "event_name", "outcome"),
     "webhookfailing": (),
-    "emailsent": (),
+    "emailsent": ("run_id",),
     "ledgerentry": ("credit_id", "bill_id", "account_id", "entity_type", "entity_id", "transaction_type_id"),
     "journalentry": ("source_id", "account_id", "date", "type", "currency", "number"),
     "journalsource": ("active", "type", "account_id"),
