@@ -88,6 +88,24 @@ def test_what_is_written_during_a_look_is_seen_by_the_next(app: App) -> None:
     assert looked == [north, north]
 
 
+def test_those_that_rest_cost_nothing_and_a_new_one_is_looked_at(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    north, looked = organization(app, "North"), list[str]()
+
+    def look(_: App, id: str) -> Left:
+        looked.append(id)
+        return Left.NOTHING
+
+    rounds = Rounds(app, Chore(name="looks", seconds=1, do=look, problem="looks failed", documents=("replayjob",)))
+    rounds.go()
+    with monkeypatch.context() as asked:
+        for name in ("organizations", "organization"):
+            asked.setattr(app.records, name, None)  # asking for any would fail
+        rounds.go()
+    south = organization(app, "South")
+    rounds.go()
+    assert looked == [north, south]
+
+
 def test_one_that_fails_stops_nobody_and_is_told_once(app: App, caplog: pytest.LogCaptureFixture) -> None:
     north, south = organization(app, "North"), organization(app, "South")
     looked: list[str] = []

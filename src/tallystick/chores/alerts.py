@@ -23,6 +23,7 @@ from tallystick.core.spend_alert import SpendAlert, SpendAlertType, Standing
 from tallystick.pipeline.bill_clock import SCHEDULER
 from tallystick.pipeline.commitment_watch import live_commitment
 from tallystick.pipeline.forecast import forecasts
+from tallystick.pipeline.gate import Stamp, stamp_of
 from tallystick.pipeline.spend import spend_of, standings
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
 
@@ -35,18 +36,19 @@ class SpendWatch:
     """Remembers with what each organisation was looked at last: while that is the same, no spend has changed."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int, str]] = {}
+        self._seen: dict[str, tuple[int, Stamp, str]] = {}
 
     def look(self, app: App, organization_id: str) -> Left:
         """Fire the alerts of an organisation that are due."""
-        records, now, up_to = app.records.organization(organization_id), app.clock.now(), app.usage.mark
-        seen = (up_to, records.revision, f"{now:%Y-%m-%dT%H}")  # a billing period begins at a full hour somewhere
+        records, now = app.records.organization(organization_id), app.clock.now()
+        # A billing period begins at a full hour somewhere.
+        seen = (app.usage.arrived(organization_id), stamp_of(records), f"{now:%Y-%m-%dT%H}")
         if self._seen.get(organization_id) == seen:
             return Left.LATER
         alerts = active_alerts(records)
         if not alerts:
             return Left.NOTHING
-        desk = Desk(records=records, actor=SCHEDULER, now=now)
+        desk, up_to = Desk(records=records, actor=SCHEDULER, now=now), app.usage.mark
         watched = sorted(alerts)
         for start in range(0, len(watched), AT_ONCE):
             accounts = watched[start : start + AT_ONCE]

@@ -54,15 +54,30 @@ class Rounds:
     def __init__(self, app: App, chore: Chore) -> None:
         self._app = app
         self._chore = chore
+        self._awake: dict[str, None] | None = None  # those that may have something to do; None: not asked for yet
+        self._written = 0  # what of `Records.written` was taken up
         self._quiet: dict[str, Stamp] = {}  # organisations with nothing to do, as they were before they were looked at
         self._failed: dict[str, str] = {}  # what went wrong last, by organisation
 
     def go(self) -> bool:
-        """Give every organisation its turn; returns whether one of them wants the next at once."""
-        more = False
-        for organization in self._app.records.organizations():
-            more = self._look_at(organization.id) is Left.MORE or more
+        """Give every organisation its turn that may have something to do; returns whether one of them wants the next
+        at once. Those that rest cost nothing."""
+        awake, more = self._wake(), False
+        for each in list(awake):
+            left = self._look_at(each)
+            if left is Left.NOTHING:
+                del awake[each]
+            more = left is Left.MORE or more
         return more
+
+    def _wake(self) -> dict[str, None]:
+        records = self._app.records
+        written, ids = records.written(self._written)  # first: what is written meanwhile wakes in the next round
+        if self._awake is None:
+            ids = [each.id for each in records.organizations()]
+        self._awake = {**(self._awake or {}), **dict.fromkeys(ids)}
+        self._written = written
+        return self._awake
 
     def _look_at(self, id: str) -> Left:
         stamp = self._stamp(self._app.records.organization(id))

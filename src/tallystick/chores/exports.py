@@ -32,16 +32,23 @@ def bench_of(app: App, organization_id: str) -> ExportBench:
 
 
 class Exporter:
-    """Remembers when it looked last at what falls due."""
+    """Remembers when it looked last at what falls due, and with what it found no job to run."""
 
     def __init__(self) -> None:
         self._looked: dict[str, Instant] = {}
+        self._idle: dict[str, int] = {}
 
     def look(self, app: App, organization_id: str) -> Left:
         """Ask for what is due, and take each export a step further."""
         bench = bench_of(app, organization_id)
         left = Left.LATER if self._by_clock(app, bench) else Left.NOTHING
-        for job in export_jobs.jobs_to_run(bench.records):
+        written = bench.records.documents_written(export_jobs.KIND)
+        if self._idle.get(organization_id) == written:
+            return left
+        jobs = export_jobs.jobs_to_run(bench.records)
+        if not jobs:
+            self._idle[organization_id] = written
+        for job in jobs:
             left = Left.LATER if left is Left.NOTHING else left
             if job.up_to <= app.usage.mark and self._go_on(bench, job.id, job.version):
                 left = Left.MORE

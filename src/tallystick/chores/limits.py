@@ -11,6 +11,7 @@ from tallystick.control.entitlements import tell_reached
 from tallystick.pipeline.bill_clock import SCHEDULER
 from tallystick.pipeline.entitled import entitled_accounts
 from tallystick.pipeline.entitlements import standings
+from tallystick.pipeline.gate import Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -22,15 +23,17 @@ class LimitWatch:
     everything as it was, and how far it has come in one that is not over."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int, str]] = {}
-        self._turn: dict[str, tuple[tuple[int, int, str], list[str]]] = {}
+        self._seen: dict[str, tuple[int, Stamp, str]] = {}
+        self._turn: dict[str, tuple[tuple[int, Stamp, str], list[str]]] = {}
 
     def look(self, app: App, organization_id: str) -> Left:
         """Tell of the limits of some accounts that are reached."""
-        records, now, up_to = app.records.organization(organization_id), app.clock.now(), app.usage.mark
-        seen, left = self._turn.pop(organization_id, ((up_to, records.revision, f"{now:%Y-%m-%dT%H}"), []))
+        records, now = app.records.organization(organization_id), app.clock.now()
+        # A period begins at a full hour somewhere.
+        as_it_is = (app.usage.arrived(organization_id), stamp_of(records), f"{now:%Y-%m-%dT%H}")
+        seen, left = self._turn.pop(organization_id, (as_it_is, []))
         if not left:
-            seen = (up_to, records.revision, f"{now:%Y-%m-%dT%H}")  # a period begins at a full hour somewhere
+            seen = as_it_is
             if self._seen.get(organization_id) == seen:
                 return Left.LATER
             left = entitled_accounts(records)
@@ -38,7 +41,7 @@ class LimitWatch:
                 return Left.NOTHING
         desk = Desk(records=records, actor=SCHEDULER, now=now)
         usage = app.usage.organization(organization_id)
-        stand = standings(records, usage, left[:AT_ONCE], now=now, up_to=up_to)
+        stand = standings(records, usage, left[:AT_ONCE], now=now, up_to=app.usage.mark)
         told = sum(tell_reached(desk, each, each.grants.values()) for each in stand.values())
         if told:
             log.info("%d limits of organization %s were reached", told, organization_id)

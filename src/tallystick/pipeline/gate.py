@@ -170,7 +170,7 @@ class Gate:
         key, now = (records.organization_id, account_id), self._clock.now()
         with self._lock:
             kept = self._kept.get(key)
-        stamp = _stamp(records)
+        stamp = stamp_of(records)
         if kept is not None and self._holds(kept, stamp, up_to, now):
             kept = kept._replace(looked=now)
             self._keep(key, kept)
@@ -192,7 +192,7 @@ class Gate:
         return same and kept.standing.as_of <= now < kept.standing.changes
 
     def _look(self, key: tuple[str, str], records: OrganizationRecords, usage: OrganizationUsage, up_to: int) -> _Kept:
-        now, stamp = self._clock.now(), _stamp(records)  # before the look, which may then only know more
+        now, stamp = self._clock.now(), stamp_of(records)  # before the look, which may then only know more
         found = standings(records, usage, (key[1],), now=now, up_to=up_to)
         if key[1] not in found:
             raise Refusal("not_found", f"id: there is no account {key[1][:80]!r}", field="id")
@@ -225,7 +225,8 @@ class Gate:
         self._threads.submit(refresh)
 
 
-def _stamp(records: OrganizationRecords) -> Stamp:
+def stamp_of(records: OrganizationRecords) -> Stamp:
+    """Of all that has a say in the bill that would be made now, besides usage."""
     return (records.revision, *(records.documents_written(each) for each in READ))
 
 

@@ -111,8 +111,7 @@ class Where:
     """A filter of a list of entities. Every part that is given must hold.
 
     `equal` maps a field of `references` or `filters` (Python name), or "id" or "code", to the values it may have.
-    `active_on` keeps what has started at or before the instant and has not ended by it (`start_date`, `end_date`).
-    """
+    `active_on` keeps what has started at or before the instant and has not ended by it (`start_date`, `end_date`)."""
 
     equal: Mapping[str, Collection[str]] | None = None
     active_on: Instant | None = None
@@ -247,8 +246,7 @@ class Document:
     """A stored document that is no configuration: a bill, a job, an event, a failed measurement.
 
     `keys` are the texts it can be looked up by (field name to value); `sort` its place in lists; `body` its bytes,
-    which the store keeps as they are.
-    """
+    which the store keeps as they are."""
 
     id: str
     sort: str
@@ -293,8 +291,7 @@ class Credential:
     """What lets somebody in who does not say which organisation: a password, a session, a link.
 
     `purpose` says which; `id` is what is found by (an address, the digest of a token), once for each purpose in all
-    organisations. `secret` is what it is checked against, where the id alone does not prove anything.
-    """
+    organisations. `secret` is what it is checked against, where the id alone does not prove anything."""
 
     purpose: str
     id: str
@@ -313,6 +310,9 @@ class Records(Protocol):
         """The view bound to one organisation."""
 
     def organizations(self) -> list[Organization]: ...
+    def written(self, after: int) -> tuple[int, list[str]]:
+        """The organisations (ids) where this process has written since it said `after`, and what to say next time."""
+
     def add_organization(self, organization: Organization) -> None: ...
     def find_organization(self, id: str) -> Organization | None: ...
     def add_service_user(self, user: ServiceUser) -> None: ...

@@ -360,6 +360,10 @@ class UsageStore(Protocol):
         `withdrawn` take out what was counted before, from their own positions on; a measurement that is withdrawn twice
         is out from the first time on."""
 
+    def arrived(self, organization_id: str) -> int:
+        """The mark with which something of an organisation was last added since the store was opened; 0 if nothing
+        was. To know whether usage is as it was, ask this before `mark`: it rises after it."""
+
     def position_by(self, moment: Instant) -> int:
         """The highest journal position of a measurement that was received by a moment, in any organisation; 0 if none
         was. What the journal has behind it was received later, or is no measurement."""

@@ -48,6 +48,7 @@ class MemoryUsage:
         self._rows: dict[int, UsageRow] = {}
         self._withdrawn: dict[int, Withdrawn] = {}  # by the position of what they take out
         self._mark = 0
+        self._arrived: dict[str, int] = {}
 
     def organization(self, id: str) -> MemoryOrganizationUsage:
         """The view bound to one organisation."""
@@ -67,6 +68,12 @@ class MemoryUsage:
             if each.position > self._mark:
                 self._withdrawn.setdefault(each.of, each)
         self._mark = max(self._mark, mark)
+        self._arrived |= {each.organization_id: mark for each in rows}
+        self._arrived |= {each.organization_id: mark for each in withdrawn}
+
+    def arrived(self, organization_id: str) -> int:
+        """See ports.UsageStore."""
+        return self._arrived.get(organization_id, 0)
 
     def position_by(self, moment: Instant) -> int:
         """See ports.UsageStore."""

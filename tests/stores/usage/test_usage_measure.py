@@ -7,8 +7,10 @@ from usage_examples import D, Tenant, block, numbers, stored, usage
 
 from tallystick.core.aggregation import Measured, Method
 from tallystick.core.expression import CalculationError
+from tallystick.core.period import Instant
 from tallystick.core.quantity import EXACT
 from tallystick.ports import UsageStore
+from tallystick.ports.usage import Withdrawn
 
 NINES = "99999999999999999999.999999999999999999"  # the greatest quantity: just below 10^20, 18 decimals
 NUMERIC = [method for method in Method if method not in {Method.COUNT, Method.UNIQUE} and not method.time_weighted]
@@ -266,6 +268,32 @@ def test_a_field_may_have_any_code_the_wire_allows(tenant: Tenant) -> None:
     codes = ["$", "_", "order", "SELECT", "n0", "t0", "account", "x" * 80]
     tenant.add(usage({code: place for place, code in enumerate(codes)}))
     assert [tenant.one("SUM", code)[0] for code in codes] == list(range(len(codes)))
+
+
+def test_what_comes_to_one_organization_is_told_of_no_other(store: UsageStore) -> None:
+    one, other = Tenant(store), Tenant(store)
+
+    def arrived() -> tuple[int, int]:
+        return store.arrived(one.id), store.arrived(other.id)
+
+    assert arrived() == (0, 0)
+    one.add(usage({"bytes": 1}))
+    first = store.mark
+    assert arrived() == (first, 0)
+    store.add(block([first + 1], other.id), first + 1)
+    assert arrived() == (first, first + 1)
+    store.add([], first + 2)  # what the journal holds besides measurements
+    assert arrived() == (first, first + 1)
+    out = Withdrawn(
+        position=first + 3,
+        organization_id=one.id,
+        meter_id="disk",
+        account_id="acme",
+        of=first,
+        ts=Instant.parse("2025-01-01T00:00:00Z"),
+    )
+    store.add([], first + 3, withdrawn=[out])
+    assert arrived() == (first + 3, first + 1)
 
 
 def test_what_the_mark_covers_is_not_added_again(store: UsageStore) -> None:

@@ -77,10 +77,15 @@ class SqlRecords:
         """All organisations, oldest first."""
         return [statements.read_organization(row) for row in self._database.read(statements.ORGANIZATIONS, {})]
 
+    def written(self, after: int) -> tuple[int, list[str]]:
+        """See ports.Records."""
+        return self._memory.written(after)
+
     def add_organization(self, organization: Organization) -> None:
         """Keep a new organisation."""
         with self._database.writing(organization.id) as connection:
             connection.execute(statements.ADD_ORGANIZATION, statements.organization_row(organization))
+        self._memory.forget(organization.id, (ENTITIES,))
 
     def find_organization(self, id: str) -> Organization | None:
         """The organisation with this id."""

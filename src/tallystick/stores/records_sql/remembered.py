@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -54,6 +55,8 @@ class Memory:
         self._most = most
         self._kept: OrderedDict[tuple[str, Hashable], _Kept[Any]] = OrderedDict()
         self._stamps: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._written: OrderedDict[str, int] = OrderedDict()  # by organisation, when something was last; latest last
+        self._writes = 0
         self._lock = threading.Lock()
 
     def recall(
@@ -96,3 +99,13 @@ class Memory:
             stamps = self._stamps[organization_id]
             for kind in kinds:
                 stamps[kind] = stamps.get(kind, 0) + 1
+            if kinds:
+                self._writes += 1
+                self._written[organization_id] = self._writes
+                self._written.move_to_end(organization_id)
+
+    def written(self, after: int) -> tuple[int, list[str]]:
+        """The number of writes so far, and the organisations of those after the first so many."""
+        with self._lock:
+            latest = takewhile(lambda each: each[1] > after, reversed(self._written.items()))
+            return self._writes, [organization_id for organization_id, _ in latest]

@@ -52,6 +52,10 @@ class RunningUsage:
             self._recent.take_back(after)
             raise
 
+    def arrived(self, organization_id: str) -> int:
+        """See ports.UsageStore."""
+        return self._store.arrived(organization_id)
+
     def position_by(self, moment: Instant) -> int:
         """See ports.UsageStore."""
         return self._store.position_by(moment)

@@ -40,6 +40,7 @@ class ClickHouseUsage:
             raise ValueError(f"{directory}: the path of the data directory cannot have a ? in it")
         directory.mkdir(parents=True, exist_ok=True)
         self._connection = Connection(directory)
+        self._arrived: dict[str, int] = {}  # by organisation, the mark of what came last
         try:
             self._schema = Schema(self._connection)
             self._mark = self._stored_mark()
@@ -84,8 +85,14 @@ class ClickHouseUsage:
         reached("projection.inserted")
         self._keep_mark(mark)
         self._mark = mark
+        for added in (rows, blocks, withdrawn):
+            self._arrived |= dict.fromkeys({each.organization_id for each in added}, mark)
         self._ahead = frozenset(position for position in ahead if position > mark)
         reached("projection.marked")
+
+    def arrived(self, organization_id: str) -> int:
+        """See ports.UsageStore."""
+        return self._arrived.get(organization_id, 0)
 
     def position_by(self, moment: Instant) -> int:
         """See ports.UsageStore."""
