@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from tallystick.pipeline.journal_reports import (
     read_schedule,
     read_trial_balance,
 )
+from tallystick.ports import OrganizationRecords
 from tallystick.web.query import QueryString
 
 TAG = "Accounting"
@@ -66,7 +68,7 @@ def _entry(call: Call) -> JournalEntry:
 def journal_file(call: Call) -> Raw:
     """Entries as a file for a ledger."""
     form = call.query.choice("format", JournalForm) or JournalForm.CSV
-    with call.app.snapshots.still(call.organization_id) as held:
+    with _held(call) as held:
         files = ledger_files(held, entry_filter(call.query), form)
     parts = len(files.parts)
     part = call.query.number("part", lowest=1, highest=parts) or 1
@@ -82,20 +84,31 @@ def _post(call: Call) -> Posted:
     return Posted(entries=made)
 
 
+def _held(call: Call) -> AbstractContextManager[OrganizationRecords]:
+    """Records that hold still: what is posted while they are read would be there by half."""
+    return call.app.snapshots.still(call.organization_id)
+
+
 def _months(call: Call) -> tuple[str | None, str | None]:
     return call.query.month("startMonth"), call.query.month("endMonth")
 
 
 def _trial_balance(call: Call) -> dict[str, object]:
-    return _page_of(call, read_trial_balance(call.records, *_months(call)))
+    with _held(call) as held:
+        rows = read_trial_balance(held, *_months(call))
+    return _page_of(call, rows)
 
 
 def _revenue(call: Call) -> dict[str, object]:
-    return _page_of(call, read_revenue(call.records, *_months(call)))
+    with _held(call) as held:
+        rows = read_revenue(held, *_months(call))
+    return _page_of(call, rows)
 
 
 def _roll_forward(call: Call) -> dict[str, object]:
-    return _page_of(call, read_roll_forward(call.records, *_months(call)))
+    with _held(call) as held:
+        rows = read_roll_forward(held, *_months(call))
+    return _page_of(call, rows)
 
 
 def _drawdowns(call: Call) -> dict[str, object]:

@@ -37,18 +37,14 @@ def _books(visit: Visit) -> Html:
     today = visit.now.astimezone(visit.zone).date()
     start = visit.query.month("from") or (today - MONTHS_BACK).isoformat()[:7]
     end = visit.query.month("until") or today.isoformat()[:7]
-    records = visit.records
-    return Html(
-        "accounting.html",
-        {
-            "start": start,
-            "end": end,
-            "balance": read_trial_balance(records, start, end),
-            "revenue": read_revenue(records, start, end),
-            "rolled": read_roll_forward(records, start, end),
-            "closed": accounting.current(records).value.closed_through,
-        },
-    )
+    with visit.app.snapshots.still(visit.organization.id) as held:  # all of one moment
+        told = {
+            "balance": read_trial_balance(held, start, end),
+            "revenue": read_revenue(held, start, end),
+            "rolled": read_roll_forward(held, start, end),
+            "closed": accounting.current(held).value.closed_through,
+        }
+    return Html("accounting.html", {"start": start, "end": end, **told})
 
 
 def _filter(visit: Visit) -> EntryFilter:

@@ -143,7 +143,8 @@ def get_entry(records: OrganizationRecords, id: str) -> JournalEntry:
 
 
 def read_trial_balance(records: OrganizationRecords, start: str | None, end: str | None) -> tuple[TrialBalanceRow, ...]:
-    """The trial balance of months such as 2024-03, both inclusive."""
+    """The trial balance of months such as 2024-03, both inclusive. It is of one moment, and so zero, where the records
+    hold still, or few accounts have few months."""
     return trial_balance(_tallies(records, frozenset(Role), end), start, end)
 
 
