@@ -281,6 +281,51 @@ def test_what_is_let_pass_at_once_by_many_is_never_more_than_is_left(limited: tu
     assert gate.check(ask, ACME, "calls", Decimal(0)).remaining == 5, "what was never measured was not used"
 
 
+def test_what_is_let_pass_is_held_until_the_journal_is_measured(open_desk: Opener) -> None:
+    """The journal has taken the usage, and its projection is half a minute late: nothing more is let pass meanwhile."""
+    desk = open_desk(calls_world())
+    entitle(desk, feature(desk), hard_limit=Decimal(100))
+    desk.use("acme", "2023-01-05", calls=95)
+    clock, ahead = Clock(), 0
+    gate, ask = Gate(clock, Decimal(1), lambda: desk.usage_store.mark + ahead), asker(desk)
+    assert gate.consume(ask, ACME, "calls", Decimal(5)).allowed
+    ahead = 1  # the five calls
+    for _ in range(60):
+        clock.later(milliseconds=500)
+        assert not gate.consume(ask, ACME, "calls", Decimal(1)).allowed
+    ahead = 0
+    desk.use("acme", "2023-01-20", calls=5)
+    for _ in range(10):
+        clock.later(milliseconds=500)
+        assert not gate.check(ask, ACME, "calls", Decimal(1)).allowed
+    assert gate.check(ask, ACME, "calls", Decimal(0)).remaining == 0, "measured, and no longer held"
+    gate.close()
+
+
+def test_a_clock_that_is_set_back_neither_stops_the_answers_nor_what_is_free(
+    limited: tuple[Desk, Gate, Clock],
+) -> None:
+    desk, gate, clock = limited
+    ask = asker(desk)
+    assert gate.consume(ask, ACME, "calls", Decimal(5)).allowed
+    clock.later(hours=-1)
+    desk.use("acme", "2023-01-06", calls=2)
+    found = gate.check(ask, ACME, "calls", Decimal(0))
+    assert (found.as_of, found.used) == (clock.now(), 102), "97 are measured, and 5 are held"
+    clock.later(seconds=4)
+    assert gate.check(ask, ACME, "calls", Decimal(0)).used == 97, "what was never measured was not used"
+
+
+def test_what_is_looked_at_ahead_is_answered_from_memory(
+    limited: tuple[Desk, Gate, Clock], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk, gate, _ = limited
+    ask = asker(desk)
+    assert gate.look_ahead(ask, [ACME])[ACME].grants["calls"].used == 95
+    monkeypatch.setattr("tallystick.pipeline.gate.standings", None)
+    assert gate.check(ask, ACME, "calls", Decimal(5)).allowed
+
+
 def test_bursts_are_counted_here_and_begin_anew_with_the_clock(open_desk: Opener) -> None:
     desk = open_desk(calls_world())
     per_second = Burst(per=BurstUnit.SECOND, limit=Decimal(3))

@@ -10,7 +10,6 @@ from tallystick.control.desk import Desk
 from tallystick.control.entitlements import tell_reached
 from tallystick.pipeline.bill_clock import SCHEDULER
 from tallystick.pipeline.entitled import entitled_accounts
-from tallystick.pipeline.entitlements import standings
 from tallystick.pipeline.gate import Stamp, stamp_of
 
 log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ class LimitWatch:
                 return Left.NOTHING
         desk = Desk(records=records, actor=SCHEDULER, now=now)
         usage = app.usage.organization(organization_id)
-        stand = standings(records, usage, left[:AT_ONCE], now=now, up_to=app.usage.mark)
+        stand = app.gate.look_ahead(lambda: (records, usage, app.usage.mark), left[:AT_ONCE])
         told = sum(tell_reached(desk, each, each.grants.values()) for each in stand.values())
         if told:
             log.info("%d limits of organization %s were reached", told, organization_id)

@@ -79,6 +79,7 @@ def standings(
     records: OrganizationRecords, usage: OrganizationUsage, account_ids: Sequence[str], *, now: Instant, up_to: int
 ) -> dict[str, Standing]:
     """How accounts stand now, by id, with the usage up to a journal position."""
+    records = records.once()  # what is given, the bill and the credit are all about the same accounts and plans
     config = records.get(OrganizationConfig, records.organization_id)
     assert config is not None, f"the organisation {records.organization_id} was never initialised"
     known = _read_features(records)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -38,7 +38,9 @@ from tallystick.pipeline.entitlements import Standing, standings
 from tallystick.ports import Clock, OrganizationRecords, OrganizationUsage
 
 MOST = 20_000  # accounts that are kept
-HELD = timedelta(seconds=3)  # how long what was let pass counts before it is surely measured
+HELD = timedelta(seconds=3)  # how long what was let pass counts before it is surely in the journal
+TOGETHER = timedelta(milliseconds=50)  # what passes within so long is held as one
+SAMPLED = timedelta(milliseconds=250)  # how often it is noted how far the journal is
 
 READ = ("bill", "ledgerentry")  # the kinds of documents that have a say in a bill
 Stamp = tuple[int, ...]  # of what an answer is made from: while it is the same, nothing of it was written
@@ -49,18 +51,22 @@ class _Kept(NamedTuple):
     standing: Standing
     stamp: Stamp
     looked: Instant  # when it was last known to be true
+    measured: Instant  # what was in the journal by then is in it
 
 
 class Gate:
-    """Answers for all organisations. Safe to use from several threads; `seconds` is how old an answer may be."""
+    """Answers for all organisations. Safe to use from several threads; `seconds` is how old an answer may be, and
+    `last` says which position of the journal is the last."""
 
-    def __init__(self, clock: Clock, seconds: Decimal) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, seconds: Decimal, last: Callable[[], int] = lambda: 0) -> None:
+        self._clock, self._last = clock, last
+        self._samples: deque[tuple[Instant, int]] = deque()  # when, and how far the journal was then
         self._seconds = seconds
         self._bound = timedelta(microseconds=int(seconds * 1_000_000))
         self._lock = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._refreshing: set[tuple[str, str]] = set()
+        self._burst_room = MOST
         self._bursts: dict[tuple[str, str, BurstUnit], tuple[int, Decimal]] = {}
         self._passed: dict[tuple[str, str], deque[tuple[Instant, Decimal]]] = {}
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="entitlements")
@@ -93,15 +99,16 @@ class Gate:
             answer = self._answer(kept, grant, quantity, now)
             if not (take and answer.allowed and grant.entitlement is not None):
                 return answer
-            if len(self._bursts) > MOST:
+            if len(self._bursts) > self._burst_room:
                 past = [key for key, found in self._bursts.items() if found[0] != window_of(key[2], now)[0]]
                 for key in past:
                     del self._bursts[key]
+                self._burst_room = max(MOST, 2 * len(self._bursts))
             for each in grant.entitlement.burst:
                 key, number = (grant.entitlement_id, account_id, each.per), window_of(each.per, now)[0]
                 self._bursts[key] = (number, add(self._used_of(key, number), quantity))
             if grant.entitlement.counts:
-                self._passed.setdefault((account_id, grant.feature_id), deque()).append((now, quantity))
+                self._hold((account_id, grant.feature_id), quantity, now)
             return self._answer(kept, grant, ZERO, now, taken=answer)
 
     def _answer(
@@ -109,7 +116,7 @@ class Gate:
     ) -> Allowance:
         """The answer, with the lock held. `taken`: what was decided before so much was taken."""
         standing, given = kept.standing, grant.entitlement
-        reserved = self._reserved((standing.account_id, grant.feature_id), kept.looked)
+        reserved = self._reserved((standing.account_id, grant.feature_id), kept.measured, now)
         burst = tuple(self._burst(standing.account_id, grant, now)) if given is not None and given.allowed else ()
         judged = judge(grant, quantity, reserved, burst) if taken is None else taken
         limit, left = remaining(grant, reserved)
@@ -152,12 +159,20 @@ class Gate:
         found = self._bursts.get(key)
         return ZERO if found is None or found[0] != number else found[1]
 
-    def _reserved(self, key: tuple[str, str], looked: Instant) -> Decimal:
-        """What was let pass too short a time before a look to be surely in it."""
+    def _hold(self, key: tuple[str, str], quantity: Decimal, now: Instant) -> None:
+        passed = self._passed.setdefault(key, deque())
+        if passed and now - passed[-1][0] < TOGETHER:
+            quantity = add(passed.pop()[1], quantity)
+        passed.append((now, quantity))
+
+    def _reserved(self, key: tuple[str, str], measured: Instant, now: Instant) -> Decimal:
+        """What was let pass too short a time before what is measured to be surely in it."""
         passed = self._passed.get(key)
         if not passed:
             return ZERO
-        while passed and passed[0][0] < looked - HELD:
+        if passed[-1][0] > now:  # the clock was set back: it counts from now on
+            passed = self._passed[key] = deque([(now, total(quantity for _, quantity in passed))])
+        while passed and passed[0][0] < measured - HELD:
             passed.popleft()
         if not passed:
             del self._passed[key]
@@ -170,9 +185,13 @@ class Gate:
         key, now = (records.organization_id, account_id), self._clock.now()
         with self._lock:
             kept = self._kept.get(key)
+            measured = self._measured(up_to, now)
+            if kept is not None and kept.looked > now:  # the clock was set back: nobody knows how old it is
+                del self._kept[key]
+                kept = None
         stamp = stamp_of(records)
         if kept is not None and self._holds(kept, stamp, up_to, now):
-            kept = kept._replace(looked=now)
+            kept = kept._replace(looked=now, measured=measured)
             self._keep(key, kept)
             return kept, now
         if kept is None or not self._young(kept, stamp, now):
@@ -196,9 +215,38 @@ class Gate:
         found = standings(records, usage, (key[1],), now=now, up_to=up_to)
         if key[1] not in found:
             raise Refusal("not_found", f"id: there is no account {key[1][:80]!r}", field="id")
-        kept = _Kept(found[key[1]], stamp, now)
+        with self._lock:
+            measured = self._measured(up_to, now)
+        kept = _Kept(found[key[1]], stamp, now, measured)
         self._keep(key, kept)
         return kept
+
+    def look_ahead(self, ask: Ask, account_ids: Sequence[str]) -> dict[str, Standing]:
+        """How these accounts stand, which is kept for who asks next, as far as there is room."""
+        records, usage, up_to = ask()
+        now, stamp = self._clock.now(), stamp_of(records)
+        found = standings(records, usage, account_ids, now=now, up_to=up_to)
+        with self._lock:
+            measured = self._measured(up_to, now)
+        for id_, standing in found.items():
+            key = (records.organization_id, id_)
+            if key in self._kept or len(self._kept) < MOST:
+                self._keep(key, _Kept(standing, stamp, now, measured))
+        return found
+
+    def _measured(self, up_to: int, now: Instant) -> Instant:
+        """By when what is in the journal up to a position, and so is measured, was there. With the lock held."""
+        samples, last = self._samples, self._last()
+        while samples and samples[-1][0] > now:  # the clock was set back
+            samples.pop()
+        if last <= up_to:
+            samples.clear()
+            samples.append((now, last))
+        elif not samples or now - samples[-1][0] >= SAMPLED:
+            samples.append((now, last))
+        while len(samples) > 1 and samples[1][1] <= up_to:
+            samples.popleft()
+        return samples[0][0]
 
     def _keep(self, key: tuple[str, str], kept: _Kept) -> None:
         with self._lock:

@@ -213,6 +213,10 @@ class _Late:
                     known = self._found[id_, position]
                     self._found[id_, position] = first if known is None else min(first, known)
 
+    def nothing(self, id: str) -> None:
+        """A bill has none before it, to which anything could be late."""
+        self._found[id, 0] = None
+
     def earliest(self, id: str, after: int | None) -> Instant | None:
         """The earliest moment of usage of a bill that is late, of what came after a position that was asked for."""
         return None if after is None else self._found[id, after]
@@ -221,6 +225,10 @@ class _Late:
 def _before(records: OrganizationRecords, every: Sequence[Terms], late: _Late) -> dict[str, _Previous | None]:
     """The bills that have looked before these, by the ids of these."""
     found = _previous_bills(records, every)
+    without = [each for each in every if found[each.bill_id] is None]
+    for each in without if len(without) <= FEW.size else ():  # of many, one question for all usage is the cheaper
+        if not any(next(_falling(records, each, kind), None) for kind in (BILL, EMPTY)):
+            late.nothing(each.bill_id)
     late.ask({id_: 0 for id_, previous in found.items() if previous is None})
     for each in every:  # a gap in the grid, or another grid: where there is anything late, the latest bill of all
         id_ = each.bill_id

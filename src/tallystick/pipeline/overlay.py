@@ -66,6 +66,9 @@ class Overlay:
     def revision(self) -> int:
         return self._records.revision
 
+    def once(self) -> OrganizationRecords:
+        return Overlay.showing(self._records.once(), self._changed)
+
     def documents_written(self, kind: str) -> int:
         return self._records.documents_written(kind)
 

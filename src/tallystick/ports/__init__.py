@@ -127,6 +127,9 @@ class OrganizationRecords(Protocol):
     def revision(self) -> int:
         """Rises with every committed write of an entity in this organisation: a cache that saw another must forget."""
 
+    def once(self) -> OrganizationRecords:
+        """The same records for a single look: what is asked again is answered as it was at first."""
+
     def documents_written(self, kind: str) -> int:
         """Rises with every committed write of documents of a kind in this organisation, by this process."""
 
@@ -205,10 +208,7 @@ class Transaction(OrganizationRecords, Protocol):
         """Keep a new entity. Refusal `code_in_use` when its kind already has the code."""
 
     def replace(self, entity: Entity[V]) -> None:
-        """Keep the next version of an entity: `entity.version - 1` must be the stored one.
-
-        Refusal `version_mismatch` when it is not.
-        """
+        """Keep the next version of an entity: `version - 1` must be the stored one, else Refusal `version_mismatch`."""
 
     def remove(self, entity: Entity[V], *, at: datetime, by: str) -> None:
         """Take an entity out of use; its versions stay readable through `at_version`."""

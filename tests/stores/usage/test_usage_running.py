@@ -22,11 +22,11 @@ from effort import drawing
 from tallystick.core import running
 from tallystick.core.aggregation import EventBounds, Measured, Method, Question
 from tallystick.core.expression import CalculationError
-from tallystick.core.period import stretch
+from tallystick.core.period import Instant, stretch
 from tallystick.core.running import Collected
 from tallystick.ports import UsageBlock, UsageRow, Withdrawn
 from tallystick.stores.memory import MemoryOrganizationUsage, MemoryUsage
-from tallystick.stores.running_usage import RunningUsage, kept, recent
+from tallystick.stores.running_usage import RunningUsage, kept, late, recent
 
 SUM = Question(meter_id="storage", method=Method.SUM, field="bytes", period=stretch(None, None), up_to=0)
 
@@ -121,6 +121,14 @@ class Beside:
         else:
             self.running.add(placed, mark)
 
+    def withdraw(self, row: UsageRow) -> None:
+        mark = self.running.mark + 1
+        gone = Withdrawn(
+            position=mark, organization_id="reed", meter_id=row.meter_id, account_id=row.account_id, of=1, ts=row.ts
+        )
+        for store in (self.reference, self.running):
+            store.add([], mark, [], [gone])
+
     def ask(self, question: Question) -> None:
         answers: list[Any] = []
         for store in (self.reference, self.running):
@@ -160,6 +168,75 @@ def test_any_question_again_and_again(  # type: ignore[no-untyped-def]  # Hypoth
             for back in looks:
                 for question in asked:
                     here.ask(msgspec.structs.replace(question, up_to=max(0, here.running.mark - back)))
+
+
+@settings(**drawing(120))
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["block", "rows", "withdrawn", "failed"]),
+            even(),
+            st.lists(
+                st.tuples(
+                    st.sampled_from([0, 0, 1, 3]),
+                    st.sampled_from([0, 0, 2, 9]),
+                    days,
+                    st.sampled_from([("ada",), ("ada", "grace")]),
+                ),
+                max_size=3,
+            ),
+        ),
+        min_size=2,
+        max_size=8,
+    ),
+    added=st.sampled_from([2, 20_000]),
+    answers=st.sampled_from([1, 20_000]),
+)
+def test_since_when_there_is_late_usage_again_and_again(  # type: ignore[no-untyped-def]  # Hypothesis passes them
+    steps, added, answers
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(late, "MOST_ADDED", added)
+        patched.setattr(late, "MOST_ANSWERS", answers)
+        here = Beside(running=RunningUsage(Counted()))
+        behind = here.running._store
+        assert isinstance(behind, Counted)
+        for what, rows, looks in steps:
+            if what == "withdrawn":
+                here.withdraw(rows[0])
+            elif what == "failed":
+                behind.fails = True
+                with pytest.raises(OSError, match="no space"):
+                    here.running.add([replace(rows[0], organization_id="reed")], here.running.mark + 1)
+                behind.fails = False
+            else:
+                here.add(rows, block=what == "block")
+            for back, after, before, accounts in looks:
+                up_to = max(0, here.running.mark - back)
+                asked = {"before": at(before), "after": min(after, up_to), "up_to": up_to}
+                expected = here.reference.organization("reed").late_accounts(accounts, **asked)
+                assert here.running.organization("reed").late_accounts(accounts, **asked) == expected
+
+
+def test_the_store_is_asked_about_late_usage_only_where_something_old_came() -> None:
+    store = Counted()
+    here = RunningUsage(store)
+    look = {"before": at("2025-06-15"), "after": 0}
+
+    def late_of_ada() -> dict[str, Any]:
+        return here.organization("reed").late_accounts(("ada",), **look, up_to=here.mark)
+
+    here.add(values(1, 5), 1)  # on the 15th
+    assert late_of_ada() == {}
+    here.add([], 2, [as_block(values(2, 6))])
+    assert late_of_ada() == {}
+    assert store.asked == [], "all that ever came is known here, and none of it is old"
+    old = replace(values(3, 7)[0], ts=at("2025-05-01"))
+    here.add([old], 3)
+    assert late_of_ada() == {"ada": at("2025-05-01")}
+    here.add([replace(old, position=4, organization_id="other", ts=at("2024-01-01"))], 4)
+    assert late_of_ada() == {"ada": at("2025-05-01")}
+    assert store.asked == ["late after 2"]
 
 
 @pytest.mark.parametrize("block", [True, False], ids=["columns", "rows"])
@@ -212,6 +289,12 @@ class Counted(MemoryUsage):
             def collect(self, question: Question, *, after: int, most: int) -> list[Collected] | None:
                 asked.append(f"collect after {after}")
                 return super().collect(question, after=after, most=most)
+
+            def late_accounts(
+                self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int
+            ) -> dict[str, Instant]:
+                asked.append(f"late after {after}")
+                return super().late_accounts(accounts, before=before, after=after, up_to=up_to)
 
         return View(store, id)
 

@@ -95,6 +95,7 @@ STOOD_AT = (
 )
 
 # The newest sequence number of a kind: where `every` stops, however much is added meanwhile.
+ANY = 2**63 - 1  # no sequence number is greater
 NEWEST = select(func.max(entity.c.sequence)).where(_OF_KIND)
 
 # Entities other than itself that refer to an id, oldest first. The inner part stops at one more than are shown.
@@ -200,14 +201,17 @@ def find(run: Run, organization_id: str, of: type[V], where: Where, page: Page) 
 
 
 def every(run: Run, organization_id: str, of: type[V], where: Where) -> Iterator[Entity[V]]:
-    """All entities that match and exist now, oldest first, read in chunks."""
+    """All entities that match and exist now, oldest first, read in chunks: most often it is one, which has them all.
+    Where it is not, there is an end to it though more is written meanwhile."""
     parameters: dict[str, Any] = {"organization_id": organization_id, "kind": _kind(of), "size": CHUNK, "above": 0}
     conditions = _conditions(of, where, parameters)
     if conditions is None:
         return
-    parameters["newest"] = run(NEWEST, parameters)[0][0]
-    while parameters["newest"] is not None:
+    parameters["newest"] = ANY
+    while True:
         rows = run(_oldest_first(conditions, where.active_on is not None), parameters)
+        if len(rows) == CHUNK and parameters["newest"] == ANY:
+            parameters = {**parameters, "newest": run(NEWEST, parameters)[0][0]}
         for row in rows:
             yield _entity(of, row)
         if len(rows) < CHUNK:

@@ -75,6 +75,21 @@ class SqlOrganization:
             self._reading.note(ENTITIES)
         return self._revision()
 
+    def once(self) -> SqlOrganization:
+        """See ports.OrganizationRecords."""
+        known: dict[Hashable, tuple[Select[Any], Sequence[Any]]] = {}
+
+        def run(statement: Select[Any], parameters: Parameters) -> Sequence[Any]:
+            values = (tuple(each) if isinstance(each, list) else each for each in parameters.values())
+            key = (id(statement), *parameters, *values)
+            if key not in known:
+                known[key] = statement, self._run(statement, parameters)  # held, so that its id stays its own
+            return known[key][1]
+
+        return SqlOrganization(
+            self._organization_id, run, self._revision, self._transaction, self._memory, self._reading
+        )
+
     def documents_written(self, kind: str) -> int:
         return self._memory.stamp(self._organization_id, of_documents(kind))
 

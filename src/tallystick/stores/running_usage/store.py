@@ -15,6 +15,7 @@ from tallystick.core.running import can_run
 from tallystick.ports import OrganizationUsage, UsageBlock, UsageRow, UsageStore, Withdrawn
 from tallystick.ports.passed_on import PassedOn
 from tallystick.stores.running_usage.kept import Kept
+from tallystick.stores.running_usage.late import Late
 from tallystick.stores.running_usage.recent import Recent
 
 FEW = 8  # accounts that a question is about whose answers run on one by one
@@ -28,10 +29,11 @@ class RunningUsage:
         self._store = store
         self._recent = Recent(store.mark)
         self._kept = Kept(self._recent)
+        self._late = Late(store.mark)
 
     def organization(self, id: str) -> RunningOrganizationUsage:
         """The view bound to one organisation."""
-        return RunningOrganizationUsage(self._store, self._store.organization(id), self._kept, id)
+        return RunningOrganizationUsage(self._store, self._store.organization(id), self._kept, self._late, id)
 
     def add(
         self,
@@ -46,6 +48,7 @@ class RunningUsage:
         self._kept.forget({each.organization_id for each in withdrawn}, mark)
         if mark > after:
             self._recent.add(rows, blocks, after, mark)
+            self._late.add(rows, blocks, withdrawn, mark)
         try:
             self._store.add(rows, mark, blocks, withdrawn)
         except BaseException:
@@ -73,10 +76,12 @@ class RunningUsage:
 class RunningOrganizationUsage(PassedOn):
     """Measurements of one organisation. Any thread may ask."""
 
-    def __init__(self, store: UsageStore, usage: OrganizationUsage, kept: Kept, organization_id: str) -> None:
+    def __init__(
+        self, store: UsageStore, usage: OrganizationUsage, kept: Kept, late: Late, organization_id: str
+    ) -> None:
         super().__init__(usage)
         self._store = store
-        self._kept = kept
+        self._kept, self._late = kept, late
         self._organization_id = organization_id
 
     def measure(self, question: Question) -> Iterable[Measured]:
@@ -85,6 +90,14 @@ class RunningOrganizationUsage(PassedOn):
         if not parts or question.up_to > self._store.mark:
             return self._usage.measure(question)
         return [found for part in parts for found in self._kept.answer(self._usage, self._organization_id, part)]
+
+    def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
+        """See ports.OrganizationUsage."""
+        if len(accounts) > FEW or up_to > self._store.mark:
+            return self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
+        return self._late.accounts(
+            self._usage, self._organization_id, accounts, before=before, after=after, up_to=up_to
+        )
 
 
 def _parts(question: Question) -> Iterator[Question]:
