@@ -1,4 +1,4 @@
-"""A foundry: a second process that casts bills (`pipeline.casting.cast_bills`) while the first settles those before.
+"""A foundry: a second process that casts bills (`pipeline.casting.made_ahead`) while the first settles those before.
 
 One interpreter uses one processor. Of a bill that is cast, half the work is reading what was agreed and writing it from
 its mould, which needs nothing of this process but answers of the usage store, which only one process may have open. So
@@ -35,12 +35,12 @@ import msgspec
 
 from tallystick.core import wire
 from tallystick.core.aggregation import Measured, Question
-from tallystick.core.mould import Cast
+from tallystick.core.mould import Booking, Cast
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.pipeline.bill import Run
 from tallystick.pipeline.bill_job import JobChunk, read_chunk
-from tallystick.pipeline.casting import NOTHING_AHEAD, cast_bills
+from tallystick.pipeline.casting import NOTHING_AHEAD, made_ahead
 from tallystick.ports import OrganizationRecords
 from tallystick.ports.usage import Measuring
 from tallystick.stores.records_sql import open_reading
@@ -84,6 +84,7 @@ class Pour(msgspec.Struct, frozen=True):
     keys: dict[str, str]
     lines: int
     text: str
+    booking: bytes  # JSON, as its entries have moments; empty where no credit is drawn
 
 
 class Poured(msgspec.Struct, frozen=True, tag=True):
@@ -160,13 +161,22 @@ class Foundry:
         """See pipeline.bill_run.Foundry."""
         if self._broken or self._ordered != (chunk.job_id, chunk.number):
             return NOTHING_AHEAD
+        self._ordered = None
         found = self._poured.get()
         if found is None:
             self._fail()
             return NOTHING_AHEAD
         config, pours = found
         return {
-            each.place: Cast(each.id, chunk.periods[each.place], config, each.keys, each.lines, each.text)
+            each.place: Cast(
+                each.id,
+                chunk.periods[each.place],
+                config,
+                each.keys,
+                each.lines,
+                each.text,
+                booking=wire.decode(Booking, each.booking) if each.booking else None,
+            )
             for each in pours
         }
 
@@ -243,17 +253,21 @@ def serve(connection: Connection) -> None:
                 config = still.get(OrganizationConfig, order.organization_id)
                 assert config is not None, "it has bill jobs"
                 cast = _cast(still, usage, order)
-            pours = [Pour(place, each.id, each.keys, each.lines, each.text) for place, each in cast.items()]
             connection.send_bytes(wire.encode(Poured(config.value)))
-            connection.send_bytes(msgspec.msgpack.encode(pours))
+            connection.send_bytes(msgspec.msgpack.encode([_pour(place, each) for place, each in cast.items()]))
 
 
 def _cast(records: OrganizationRecords, usage: Measuring, order: Order) -> dict[int, Cast]:
     """The bills of a chunk that can be cast, by their places."""
     chunk, in_hand = read_chunk(records, order.job_id, order.number), set(order.in_hand)
     free = [place for place, each in enumerate(chunk.periods) if each.account_id not in in_hand]
-    cast = cast_bills(records, usage, [chunk.periods[place] for place in free], order.run)
+    cast = made_ahead(records, usage, [chunk.periods[place] for place in free], order.run)
     return {free[place]: each for place, each in cast.items()}
+
+
+def _pour(place: int, cast: Cast) -> Pour:
+    booking = b"" if cast.booking is None else wire.encode(cast.booking)
+    return Pour(place, cast.id, cast.keys, cast.lines, cast.text, booking)
 
 
 def main() -> None:

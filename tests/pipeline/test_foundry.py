@@ -13,13 +13,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
+import mixed_world
 import msgspec
 import pytest
 from billing_desk import ADA, NOVEMBER, Desk, calls_world
+from ledger_desk import top_up
 from test_jobs_that_fail import ended
-from test_moulds import Opener, documents, varied_world
+from test_moulds import Opener, documents
 
 from billing_world import CREATED, at, bands, id_of
+from credit_world import balance
 from tallystick import foundry
 from tallystick.app import build
 from tallystick.core.account import Account
@@ -33,7 +36,7 @@ from tallystick.foundry import Foundry, start_process
 from tallystick.pipeline import casting
 from tallystick.pipeline.bill import Run
 from tallystick.pipeline.bill_job import JobChunk, create_job, create_recalculation
-from tallystick.ports import Organization
+from tallystick.ports import DocumentWhere, Organization, Page
 from tallystick.ports.usage import Measuring
 from tallystick.settings import Settings
 from tallystick.stores.records_sql import open_reading
@@ -109,25 +112,54 @@ def calls_desk(open_desk: Opener, *codes: str) -> Desk:
     return desk
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_cast_ahead_or_not_a_bill_is_the_same(seed: int, open_desk: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+def everything(desk: Desk) -> dict[str, list[tuple[str, dict[str, str], bytes]]]:
+    """All that runs write of bills."""
+    kinds = ("bill", "ledgerentry", "billadjustment", "billrevisit", "emptybill", "billedcharge", "invoicenumber")
+    found = {kind: desk.records.documents(kind, DocumentWhere(), Page(size=10_000)).rows for kind in kinds}
+    return {kind: sorted((each.id, dict(each.keys), each.body) for each in rows) for kind, rows in found.items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_made_ahead_or_not_a_bill_is_the_same(seed: int, open_desk: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two months of accounts that have some of everything, credit of their own and of others among it."""
     monkeypatch.setattr(casting, "FEWEST", 1)
-    random = Random(seed)
-    world = varied_world(random)
-    used = [
-        (account.value.code, f"2023-11-{random.randint(1, 30):02}T07:00:00Z", amount)
-        for account in world.entities.values()
-        if account.value.kind == "account"
-        for amount in random.sample(["0", "0.5", "3", "39.99", "1E+3", "12345678901234567.123", "1E-18"], 3)
-    ]
+    monkeypatch.setattr(mixed_world, "CODES", [f"a{number:02}" for number in range(24)])
+    world, chance = mixed_world.mixed_world(Random(seed)), Random(seed)
     desks = [open_desk(world), open_desk(world)]
     for desk in desks:
-        for code, when, amount in used:
-            desk.use(code, when, calls=amount, hours=1)
-    job, given = run(desks[0], chunk_size=12)
-    assert given[1] > 0
-    assert job == desks[1].run(chunk_size=12, **NOVEMBER)
-    assert documents(desks[0]) == documents(desks[1])
+        mixed_world.filled_up(desk, Random(seed))
+    for month, now in ((10, "2023-11-06T06:00:00Z"), (11, "2023-12-04T06:00:00Z")):
+        for account, when, amount, region in mixed_world.used(chance, month):
+            for desk in desks:
+                desk.use(account, when, texts={"region": region}, calls=amount, hours=Decimal(2))
+        job, given = run(desks[0], desks[0].ask(now).id, chunk_size=9)
+        assert sum(given.values()) > 0
+        assert job == desks[1].run(now, chunk_size=9)
+        assert everything(desks[0]) == everything(desks[1])
+
+
+def test_credit_that_changes_meanwhile_is_drawn_as_it_then_is(open_desk: Opener) -> None:
+    """Each account made calls for 10 dollars, has a fee of 5 and a wallet with 12; one is filled up, one is emptied."""
+    world = calls_world(*CODES)
+    wallets = {code: balance(world, f"wallet {code}", account_id=id_of("account", code)).id for code in CODES}
+    desk = open_desk(world)
+    for code in CODES:
+        desk.use(code, "2023-11-02T00:00:00Z", calls=100)
+        top_up(desk, 12, "2023-11-01", wallets[code], code)
+
+    def meanwhile(number: int) -> None:
+        if number == 2:
+            top_up(desk, 100, "2023-11-02", wallets["a13"], "a13")
+        if number == 3:
+            top_up(desk, -12, "2023-11-02", wallets["a20"], "a20")
+
+    job, given = run(desk, before=meanwhile)
+    assert (job.status, list(given.items())) == ("COMPLETE", [(0, 0), (1, SIX), (2, 0), (3, 0)])
+    totals = {"a13": Decimal("0.00"), "a20": Decimal("15.00")}
+    assert {bill.account_code: bill.bill_total for bill in desk.bills()} == dict.fromkeys(
+        CODES, Decimal("3.00")
+    ) | totals
+    assert {bill.version for bill in desk.bills()} == {1}
 
 
 @pytest.mark.parametrize(("kills", "given"), [(False, {0: 0, 1: 6, 2: 6, 3: 6}), (True, {0: 0, 1: 0, 2: 0, 3: 0})])

@@ -27,6 +27,8 @@ from tallystick.core.bill import (
     BillRecord,
     LineItem,
     LineItemType,
+    Written,
+    body_of,
     calculated_fields,
     digest_of_text,
     document_keys,
@@ -36,6 +38,7 @@ from tallystick.core.catalog import PricingBand
 from tallystick.core.conversion import Conversion
 from tallystick.core.entity import Entity, Used
 from tallystick.core.formula import base_value
+from tallystick.core.ledger import LedgerEntry
 from tallystick.core.lines import line_key
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
@@ -52,9 +55,19 @@ _ID: Any = msgspec.Raw(b'"\x01"')
 _NUMBER: Any = msgspec.Raw(b"\x02")  # where the invoice number goes, which is only known when the bill is kept
 
 
+class Booking(msgspec.Struct, frozen=True, gc=False):
+    """What a bill draws: its entries in the ledger, of which credits (ids), and what else the ledger had of those when
+    they were reckoned (`pipeline.ledger.Book.state`)."""
+
+    entries: tuple[LedgerEntry, ...]
+    credit_ids: tuple[str, ...]
+    state: str
+
+
 class Cast(msgspec.Struct, frozen=True, gc=False):
-    """A bill from a mould: its id, what it is the bill of, what it can be looked up by, how many lines it has, and its
-    text as it is stored. `terms` are those it was made of, where this process has read them."""
+    """A new bill in its final form, from a mould or made whole: its id, what it is the bill of, what it can be looked
+    up by, how many lines it has, and its text as it is stored. `terms` are those it was made of, where this process has
+    read them; `booking` is there where it draws credit."""
 
     id: str
     of: AccountPeriod
@@ -63,6 +76,7 @@ class Cast(msgspec.Struct, frozen=True, gc=False):
     lines: int
     text: str
     terms: Terms | None = None
+    booking: Booking | None = None
 
     @property
     def next_day(self) -> date:
@@ -75,6 +89,15 @@ class Cast(msgspec.Struct, frozen=True, gc=False):
             return self.keys, self.text.encode()
         text = self.text.replace("\x02", encode(invoice_number).decode(), 1)
         return self.keys | {"invoice_number": invoice_number}, text.encode()
+
+
+def made_whole(record: BillRecord, as_written: Written, terms: Terms, booking: Booking | None) -> Cast:
+    """A new bill that was rated and written like any other, with room for its number where bills are numbered."""
+    keys, bill = document_keys(record.bill, record.evidence.grouping), record.bill
+    if terms.config.value.bill_prefix:
+        bill = msgspec.structs.replace(bill, sequential_invoice_number=_NUMBER)
+    text = body_of(msgspec.structs.replace(record, bill=bill), as_written).decode()
+    return Cast(terms.bill_id, terms.of, terms.config.value, keys, len(bill.line_items), text, terms, booking)
 
 
 class _Band(NamedTuple):

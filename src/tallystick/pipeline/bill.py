@@ -27,6 +27,7 @@ from tallystick.core.bill import (
 )
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.ledger import LedgerEntry
+from tallystick.core.mould import Booking
 from tallystick.core.organization import ExternalInvoiceDate, OrganizationConfig
 from tallystick.core.period import Frequency, Instant, local_day
 from tallystick.core.quantity import total
@@ -96,7 +97,7 @@ def remove_bill(records: OrganizationRecords, id: str, *, actor_id: str, at: Ins
         drop_adjustments(write, id)
         run = Run(job_id=bill.bill_job_id, as_of=at, up_to=record.evidence.up_to, actor_id=actor_id)
         drawing = Drawing(write, [each.credit_id for each in record.evidence.openings], run)
-        drawing.book_entries(bill, [])
+        drawing.book_entries((bill.end_date_time_utc, bill.id), bill.account_id, (), remade=bill.version > 1)
         drawing.finish()
         return bill
 
@@ -240,13 +241,24 @@ def credits_of(rated: Iterable[Rated], stored: Iterable[BillRecord]) -> set[str]
     return now | {opening.credit_id for record in stored for opening in record.evidence.openings}
 
 
+def entries_drawn(record: BillRecord, drawn: Rated) -> list[LedgerEntry]:
+    """What a bill draws as entries of the ledger."""
+    owners = {credit.id: credit.entity.value.account_id for credit in drawn.terms.credits}
+    return entries_of(record.bill, drawn.draws, owners)
+
+
+def keeps_approved(config: OrganizationConfig, run: Run) -> bool:
+    """Whether what approved bills drew stays in a run, as what locked ones drew does."""
+    return config.adjusts_next_bill and not run.reopen
+
+
 class Drawing:
     """What the bills of one transaction draw of credit, and the later bills that this changes."""
 
     def __init__(self, write: Transaction, credit_ids: Collection[str], run: Run) -> None:
         self._write, self._run = write, run
         config = write.get(OrganizationConfig, write.organization_id)
-        self._keeps = config is not None and config.value.adjusts_next_bill and not run.reopen
+        self._keeps = config is not None and keeps_approved(config.value, run)
         self._book = read_book(write, set(credit_ids), keep_approved=self._keeps)
         self._credits: set[str] = set()  # of which something else is drawn now
         self._since: dict[str, Place] = {}  # by account, the first bill that does
@@ -258,20 +270,25 @@ class Drawing:
 
     def book(self, record: BillRecord, drawn: Rated) -> None:
         """Let the ledger say what a bill draws."""
-        owners = {credit.id: credit.entity.value.account_id for credit in drawn.terms.credits}
-        self.book_entries(record.bill, entries_of(record.bill, drawn.draws, owners))
+        bill = record.bill
+        place = (bill.end_date_time_utc, bill.id)
+        self.book_entries(place, bill.account_id, entries_drawn(record, drawn), remade=bill.version > 1)
 
-    def book_entries(self, bill: Bill, entries: Sequence[LedgerEntry]) -> None:
-        """Let these entries be what a bill draws."""
-        if bill.version > 1:
-            self._remade.append(bill.id)
-        accounts = {each.account_id for each in (*entries, *self._book.drawn_by(bill.id).values())}
-        touched = self._book.book(bill.id, entries)
+    def stands(self, booking: Booking) -> bool:
+        """Whether a bill would still draw what it drew when it was made."""
+        return self._book.state(booking.credit_ids) == booking.state
+
+    def book_entries(self, place: Place, account_id: str, entries: Sequence[LedgerEntry], *, remade: bool) -> None:
+        """Let these entries be what the bill at a place, of an account, draws; `remade` where it was there before."""
+        bill_id = place[1]
+        if remade:
+            self._remade.append(bill_id)
+        accounts = {each.account_id for each in (*entries, *self._book.drawn_by(bill_id).values())} | {account_id}
+        touched = self._book.book(bill_id, entries)
         if touched:
             self._credits |= touched
-            place = (bill.end_date_time_utc, bill.id)
-            for account_id in accounts | {bill.account_id}:
-                self._since[account_id] = min(place, self._since.get(account_id, place))
+            for each in accounts:
+                self._since[each] = min(place, self._since.get(each, place))
 
     def finish(self) -> None:
         """Draw anew for every later bill of these credits, in order, and write the ledger."""

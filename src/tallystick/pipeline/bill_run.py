@@ -12,6 +12,7 @@ period that ends with that day; without it, of each billing grid the latest peri
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -43,7 +44,7 @@ from tallystick.pipeline.bill_job import (
 from tallystick.pipeline.casting import rate_for_bills
 from tallystick.pipeline.late_usage import was_overtaken
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, account_periods, ended_by, ending_on
-from tallystick.pipeline.settle import Settled, settle, was_stored
+from tallystick.pipeline.settle import DrawnMeanwhile, Settled, settle, was_stored
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
 CHUNK = 2_000  # account periods that are settled in one transaction, in some tenths of a second
@@ -96,7 +97,8 @@ def run_job(
     if foundry is not None and kept.job.pending < foundry.fewest:
         foundry = None
     while kept.job.status is BillJobStatus.RUNNING and not stopping():
-        kept = _advance(records, usage, kept, failpoint, foundry)
+        with suppress(DrawnMeanwhile):  # the chunk is rated anew: what was made ahead of it is used up
+            kept = _advance(records, usage, kept, failpoint, foundry)
     return whole_job(records, kept)
 
 

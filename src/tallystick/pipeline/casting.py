@@ -6,7 +6,8 @@ themselves are needed.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -14,17 +15,18 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.alike import likeness
 from tallystick.core.bill import body_of, document_keys
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.mould import Cast, Mould, mould_of
+from tallystick.core.mould import Booking, Cast, Mould, made_whole, mould_of
 from tallystick.core.quantity import ONE
 from tallystick.core.rating import questions
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.errors import Refusal
-from tallystick.pipeline.bill import Run, made_of
+from tallystick.pipeline.bill import Run, credits_of, entries_drawn, keeps_approved, made_of
 from tallystick.pipeline.late_usage import looks_of, with_adjustments
+from tallystick.pipeline.ledger import read_book
 from tallystick.pipeline.lookback import Look
 from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.placing import stored_bills
-from tallystick.pipeline.rate import Rated, failure_of, load_terms, rated_of
+from tallystick.pipeline.rate import Rated, failure_of, load_terms, rated_of, with_draws
 from tallystick.ports import OrganizationRecords, OrganizationUsage
 from tallystick.ports.usage import Measuring
 
@@ -54,7 +56,7 @@ def _rate(
 ) -> list[Result]:
     found = load_terms(records, periods)
     every = {each.bill_id: each for each in found if isinstance(each, Terms)}
-    looks, moulds = _looks_and_moulds(records, usage, every, run)
+    looks, _, moulds = _looks_and_moulds(records, usage, every, run)
     asked = {id_: moulds[id_].questions if id_ in moulds else questions(each, run.up_to) for id_, each in every.items()}
     measured = _measured(usage, every, asked)
     moulds = _proven(moulds, every, measured, run)
@@ -69,29 +71,65 @@ def _rate(
     return [done[each.bill_id] if isinstance(each, Terms) else each for each in found]
 
 
-def cast_bills(
+def made_ahead(
     records: OrganizationRecords, usage: Measuring, periods: Sequence[AccountPeriod], run: Run
 ) -> dict[int, Cast]:
-    """Those of the bills of `rate_for_bills` that are cast, by their places in the account periods."""
+    """Those of the bills of `rate_for_bills` that can be made before they are settled, by their places: those that are
+    cast, and other new ones of which nobody else has a say. Credit is drawn as the ledger stands."""
     every = {each.bill_id: each for each in load_terms(records, periods) if isinstance(each, Terms)}
-    _, moulds = _looks_and_moulds(records, usage, every, run)
-    measured = _measured(usage, {id_: every[id_] for id_ in moulds}, {id_: m.questions for id_, m in moulds.items()})
-    cast: dict[str, Cast] = {}
-    for id_, mould in _proven(moulds, every, measured, run).items():
-        one = _cast(mould, every[id_], measured[every[id_].account.id])
-        if isinstance(one, Cast):
-            cast[one.of.key] = one
-    places = ((place, cast.get(each.key)) for place, each in enumerate(periods))
-    return {place: one for place, one in places if one is not None}
+    _, new, moulds = _looks_and_moulds(records, usage, every, run)
+    bills = Counter(each.account_id for each in periods)
+    whole = {
+        id_: each
+        for id_, each in every.items()
+        if id_ in new and id_ not in moulds and bills[each.account.id] == 1 and _stands_alone(each)
+    }
+    asked = {id_: questions(each, run.up_to) for id_, each in whole.items()}
+    asked |= {id_: mould.questions for id_, mould in moulds.items()}
+    measured = _measured(usage, {id_: every[id_] for id_ in asked}, asked)
+    moulds = _proven(moulds, every, measured, run)
+    made = [_cast(mould, every[id_], measured[every[id_].account.id]) for id_, mould in moulds.items()]
+    rated = [rated_of(each, asked[id_], measured[each.account.id], run.up_to) for id_, each in whole.items()]
+    made += _made_whole(records, [each for each in rated if isinstance(each, Rated)], run)
+    by_key = {each.of.key: each for each in made if isinstance(each, Cast)}
+    places = ((place, by_key.get(each.key)) for place, each in enumerate(periods))
+    return {place: each for place, each in places if each is not None}
+
+
+def _stands_alone(terms: Terms) -> bool:
+    """Whether a bill says nothing of others, and others nothing of it, until it is settled."""
+    agreed, account = terms.agreements, terms.account
+    if agreed.charges or agreed.memos or agreed.levels or agreed.before or account.value.parent_account_id:
+        return False
+    return all(each.entity.value.account_id == account.id for each in terms.credits)
+
+
+def _made_whole(records: OrganizationRecords, every: Sequence[Rated], run: Run) -> Iterator[Cast]:
+    """New bills whose credit is drawn; those that come to nothing are left out, for there is more to keep of them."""
+    if not every:
+        return
+    config = every[0].terms.config.value
+    book = read_book(records, credits_of(every, ()), keep_approved=keeps_approved(config, run))
+    for rated in every:
+        try:
+            drawn = with_draws(rated, book.openings(rated.terms))
+        except Refusal:
+            continue  # it is refused where it is settled
+        record, as_written = made_of(drawn, run)
+        ids = tuple(each.id for each in rated.terms.credits)
+        booking = Booking(tuple(entries_drawn(record, drawn)), ids, book.state(ids)) if ids else None
+        if record.bill.line_items:
+            yield made_whole(record, as_written, rated.terms, booking)
 
 
 def _looks_and_moulds(
     records: OrganizationRecords, usage: Measuring, every: Mapping[str, Terms], run: Run
-) -> tuple[dict[str, Look], dict[str, Mould]]:
-    """What bills look at of earlier ones, and the moulds of those that can be cast, by their ids."""
+) -> tuple[dict[str, Look], set[str], dict[str, Mould]]:
+    """What bills look at of earlier ones, by their ids; those (ids) that are new and look at none; and the moulds of
+    those among them that can be cast."""
     looks = looks_of(records, usage, every.values(), up_to=run.up_to)
-    made = stored_bills(records, every).keys() | looks.keys()
-    return looks, _moulds([each for id_, each in every.items() if id_ not in made], run)
+    new = every.keys() - stored_bills(records, every).keys() - looks.keys()
+    return looks, new, _moulds([each for id_, each in every.items() if id_ in new], run)
 
 
 def _measured(

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from tallystick.core import wire
-from tallystick.core.bill import Bill
+from tallystick.core.bill import Bill, digest_of_text
 from tallystick.core.catalog import Product
 from tallystick.core.credit import Credit
 from tallystick.core.credit_types import Balance, Commitment
@@ -79,6 +79,12 @@ class Book:
         for bill_id, draws in other._drawn.items():
             self._drawn.setdefault(bill_id, {}).update(draws)
         self._fixed |= other._fixed
+
+    def state(self, credit_ids: Iterable[str]) -> str:
+        """A digest of all that the book says of credits: as long as it is the same, so is what can be drawn of them."""
+        found = [entry for id_ in credit_ids for entry in self._entries.get(id_, {}).values()]
+        found.sort(key=lambda entry: entry.id)
+        return digest_of_text(wire.encode((found, [each.entity_id in self._fixed for each in found])))
 
     def is_fixed(self, bill_id: str) -> bool:
         """Whether what a bill has drawn stays, whatever happens to bills before it."""

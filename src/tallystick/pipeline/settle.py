@@ -43,12 +43,17 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     failures: tuple[BillFailure, ...]
 
 
+class DrawnMeanwhile(Exception):
+    """The credit of a bill that was made ahead has changed since: nothing is kept, and the bills are rated anew."""
+
+
 def settle(write: Transaction, results: Sequence[Rated | Cast | BillFailure], run: Run) -> Settled:
     """Bring stored bills to what was rated, and draw their credit: new ones are added, changed ones replaced and
     PENDING again, the rest left. Later bills that draw on the same credit are drawn anew.
 
     Locked bills stay and are passed over; a period that the bill lock date has closed gets no new bill, which is a
     failure. Invoice numbers are given in the order of `results`. None of what was cast is stored (`was_stored`).
+    Raises `DrawnMeanwhile`.
     """
     settling = _Settling(write, results, run)
     bill_ids: list[str] = []
@@ -83,15 +88,22 @@ class _Settling:
         ids = [each.id for each in results if isinstance(each, Cast)] + [each.terms.bill_id for each in self._rated]
         self._taken_back = numbers_of_deleted(write, [id_ for id_ in ids if id_ not in self._stored])
         self._lock_date = bill_lock_date(write)
-        self._drawing = Drawing(write, credits_of(self._rated, self._stored.values()), run)
+        bookings = [each.booking for each in results if isinstance(each, Cast) and each.booking is not None]
+        drawn = {id_ for each in bookings for id_ in each.credit_ids}
+        self._drawing = Drawing(write, drawn | credits_of(self._rated, self._stored.values()), run)
         self._documents: list[Document] = []
         self._changed: list[BillRecord] = []
         self._empty: list[BillRecord] = []
         self._cast: list[Cast] = []
 
     def cast(self, each: Cast) -> str:
-        """Add a bill from a mould; gives its id. Refusal `bill_locked`."""
+        """Add a bill in its final form; gives its id. Refusal `bill_locked`; raises `DrawnMeanwhile`."""
         _require_open(each.next_day, self._lock_date)
+        if each.booking is not None:
+            if not self._drawing.stands(each.booking):
+                raise DrawnMeanwhile
+            place = (each.of.period.end, each.id)
+            self._drawing.book_entries(place, each.of.account_id, each.booking.entries, remade=False)
         number = next_number(self._write, each.config, each.id, self._taken_back)
         self._documents.append(stored_as(each.id, each.of.period.end, *each.stored(number)))
         self._cast.append(each)
