@@ -169,7 +169,7 @@ def test_any_bills_balance_and_come_to_what_was_billed(made: list[Bill]) -> None
     assert amount_of(entries, Role.UNBILLED) == amount_of(entries, Role.DEFERRED_REVENUE) == 0  # in the end
     # The schedule says the same as the entries, by month.
     scheduled: dict[str, Decimal] = {}
-    for each in (one for every in made for one in schedule_of(every, 2) if one.type not in PREPAID):
+    for each in (one for every in made for one in schedule_of(every, 2) if one.role in earned):
         for month in each.months:
             scheduled[month.month] = scheduled.get(month.month, Decimal(0)) + month.amount
     booked: dict[str, Decimal] = {}

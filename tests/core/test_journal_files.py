@@ -144,7 +144,7 @@ def test_the_schedule_as_a_file() -> None:
     made = bill("2024-01-01", "2024-02-01", charge)
     heads, *rows = schedule_csv(schedule_of(made, 2)).decode().splitlines()
     assert heads.endswith("lineAmount,billed,month,amount")
-    start = f"{made.id},{charge.id},acme,STANDING_CHARGE,'=1+1,api,USD,90.00,2024-02"
+    start = f"{made.id},{charge.id},acme,STANDING_CHARGE,REVENUE,'=1+1,api,USD,90.00,2024-02"
     assert rows == [f"{start},2024-02,43.5", f"{start},2024-03,46.5"]
 
 

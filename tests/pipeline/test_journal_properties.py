@@ -21,14 +21,13 @@ from tallystick.control import balance_transactions, bills, paid_states
 from tallystick.control.desk import Desk as ControlDesk
 from tallystick.core import wire
 from tallystick.core.accounting import Role
-from tallystick.core.bill import BillStatus
+from tallystick.core.bill import BillStatus, LineItemType
 from tallystick.core.journal import JournalEntry
 from tallystick.core.journal_tallies import Tally, tallies_of
 from tallystick.core.ledger import BalanceTransaction, LedgerCause
 from tallystick.core.paid_state import KIND as PAYMENTS
 from tallystick.core.paid_state import PaidBill, PaidState, Told
 from tallystick.core.quantity import total
-from tallystick.core.revenue_schedule import CONSUMED
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import remove_bill
 from tallystick.pipeline.journal import post_all
@@ -39,6 +38,7 @@ MONTHS = 4
 NOW, LAST = "2023-06-01", "2024-06-01"  # of the acts; and when all but the spare wallet is over
 SPARE, COMMITMENT = id_of("balance", "spare"), id_of("commitment", "commitment")
 
+CONSUMED = {LineItemType.COMMITMENT_CONSUMED, LineItemType.BALANCE_CONSUMED}
 PREPAID = Decimal(90)  # of the commitment, of which nothing else is billed
 AGREED = {"start_date": date(2023, 1, 10), "amount_pre_paid": PREPAID, "overage_surcharge_percent": Decimal(10)}
 

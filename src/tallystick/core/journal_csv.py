@@ -84,7 +84,7 @@ def in_whole_steps(entry: JournalEntry, decimals: int) -> JournalEntry:
 
 
 SCHEDULE = (
-    *("bill", "lineItem", "account", "type", "description", "product", "currency", "lineAmount"),
+    *("bill", "lineItem", "account", "type", "role", "description", "product", "currency", "lineAmount"),
     *("billed", "month", "amount"),
 )
 
@@ -97,6 +97,7 @@ def schedule_csv(lines: Iterable[ScheduledLine]) -> bytes:
             line.line_item_id,
             spreadsheet_safe(line.account_code),
             line.type.value,
+            line.role.value,
             spreadsheet_safe(line.description),
             spreadsheet_safe(line.product.code if line.product else ""),
             line.currency,

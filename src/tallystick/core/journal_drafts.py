@@ -12,7 +12,7 @@ from decimal import Decimal
 import msgspec
 
 from tallystick.core.accounting import Role
-from tallystick.core.bill import Bill, LineItem, LineItemType
+from tallystick.core.bill import Bill, LineItem
 from tallystick.core.credit_types import Commitment
 from tallystick.core.entity import Entity
 from tallystick.core.journal import EntryDraft, EntryType, Posting, ProductOf, draft, month_of
@@ -20,17 +20,8 @@ from tallystick.core.ledger import LedgerEntry
 from tallystick.core.paid_state import PaidBill, PaidState, history
 from tallystick.core.period import local_day
 from tallystick.core.quantity import ZERO, negate, subtract, total
-from tallystick.core.revenue_schedule import MonthAmount, product_of, served, spread
+from tallystick.core.revenue_schedule import MonthAmount, product_of, role_of, served, spread
 
-_ROLES = {
-    LineItemType.COMMITMENT_FEE: Role.PREPAID_CREDIT,
-    LineItemType.COMMITMENT_CONSUMED: Role.PREPAID_CREDIT,
-    LineItemType.BALANCE_CONSUMED: Role.PREPAID_CREDIT,
-    LineItemType.BALANCE_FEE: Role.CREDIT_ISSUED,
-    LineItemType.CREDIT_DEDUCTION: Role.DISCOUNTS,
-    LineItemType.USAGE_CREDIT: Role.DISCOUNTS,
-    LineItemType.CREDIT_MEMO: Role.CREDIT_MEMOS,
-}
 _OF_CREDIT = frozenset({Role.PREPAID_CREDIT, Role.CREDIT_ISSUED})
 
 
@@ -73,7 +64,7 @@ def _days(bill: Bill) -> str:
 
 def _shares(bill: Bill, line: LineItem, decimals: int) -> Iterator[_Share]:
     """A line in months: in the currency of the bill, and for credit in another currency in that too."""
-    role = _ROLES.get(line.line_item_type, Role.REVENUE)
+    role = role_of(line.line_item_type)
     days, product = served(bill, line), product_of(line)
     credit = line.commitment_id or line.balance_id if role in _OF_CREDIT else None
     foreign = role in _OF_CREDIT and line.currency != bill.currency

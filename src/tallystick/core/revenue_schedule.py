@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
+from tallystick.core.accounting import Role
 from tallystick.core.bill import Bill, LineItem, LineItemType
 from tallystick.core.journal import ProductOf, month_of
 from tallystick.core.money import Rounding, RoundingMode, round_money
@@ -19,9 +20,18 @@ from tallystick.core.quantity import ZERO, divide, multiply, subtract, tidy
 
 # Fees of credit are no revenue: what is drawn of the credit is, by the lines that it pays for.
 FEES = frozenset({LineItemType.COMMITMENT_FEE, LineItemType.BALANCE_FEE})
-CONSUMED = frozenset({LineItemType.COMMITMENT_CONSUMED, LineItemType.BALANCE_CONSUMED})
 # What corrects an earlier period belongs to the period in which that was found, like any change of an estimate.
 CORRECTIONS = frozenset({LineItemType.CREDIT_MEMO, LineItemType.DEBIT_MEMO, LineItemType.MANUAL_ADJUSTMENT})
+
+_ROLES = {
+    LineItemType.COMMITMENT_FEE: Role.PREPAID_CREDIT,
+    LineItemType.COMMITMENT_CONSUMED: Role.PREPAID_CREDIT,
+    LineItemType.BALANCE_CONSUMED: Role.PREPAID_CREDIT,
+    LineItemType.BALANCE_FEE: Role.CREDIT_ISSUED,
+    LineItemType.CREDIT_DEDUCTION: Role.DISCOUNTS,
+    LineItemType.USAGE_CREDIT: Role.DISCOUNTS,
+    LineItemType.CREDIT_MEMO: Role.CREDIT_MEMOS,
+}
 
 
 class MonthAmount(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,7 +45,8 @@ class ScheduledLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     """A line of a bill and the months that it belongs to, in the currency of the bill. They add up to `amount`.
 
     `billed` is the month of the bill: what belongs to earlier months is unbilled until then, what belongs to later
-    ones is deferred from then on.
+    ones is deferred from then on. `role` says what it is booked as: REVENUE, and DISCOUNTS and CREDIT_MEMOS, which
+    stand against it; lines of credit are no revenue.
     """
 
     bill_id: str
@@ -43,6 +54,7 @@ class ScheduledLine(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
     account_id: str
     account_code: str
     type: LineItemType
+    role: Role
     description: str
     currency: str
     amount: Decimal
@@ -96,6 +108,11 @@ def served(bill: Bill, line: LineItem) -> tuple[date, date]:
     return local_day(period.start, bill.timezone), local_day(period.end, bill.timezone)
 
 
+def role_of(type: LineItemType) -> Role:
+    """What lines of a type are booked as: revenue, what stands against it, or credit, which is no revenue."""
+    return _ROLES.get(type, Role.REVENUE)
+
+
 def product_of(line: LineItem) -> ProductOf | None:
     """The product that a line is booked on: its accounting product, else its product."""
     if line.accounting_product_id is not None:
@@ -118,6 +135,7 @@ def schedule_of(bill: Bill, decimals: int) -> tuple[ScheduledLine, ...]:
             account_id=bill.account_id,
             account_code=bill.account_code,
             type=line.line_item_type,
+            role=role_of(line.line_item_type),
             description=line.description,
             currency=bill.currency,
             amount=line.converted_subtotal,
