@@ -93,7 +93,7 @@ def open_seller(tenant: Tenant, http: httpx.Client) -> Seller:
     seller.accounts["acme"] = store.ids["/accounts"]
     for code, more in (
         ("beech", {"parentAccountId": seller.accounts["acme"]}),
-        ("cedar", {"parentAccountId": seller.accounts["acme"]}),
+        ("cedar", {"parentAccountId": seller.accounts["acme"], "daysBeforeBillDue": 1}),
         ("dorn", {"name": HOSTILE}),
         ("elm", {}),
     ):

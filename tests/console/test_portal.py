@@ -25,6 +25,7 @@ from tallystick.console.site import PAGES
 from tenant import new_tenant
 
 GETS = [view for view in VIEWS if view.method == "GET" and "{" not in view.path]
+_PAYMENT = re.compile(r'(?s)<span class="mark (?:final|issued|fired)">(?!Final|Issued)([^<]*)</span>(.*?)</(?:p|td)>')
 WITH_IDS = [view for view in VIEWS if "{" in view.path]
 
 
@@ -229,14 +230,48 @@ def test_bills_are_those_of_the_api(seller: Seller, visitors: dict[str, Customer
     for account in ("acme", "beech", "dorn"):
         bill = read(seller.http.get(f"/bills/{seller.bills[account]}"))
         lines = [line["convertedSubtotal"] for line in bill["lineItems"]]
-        assert amounts(visitors[account].get("/bills").text) == [bill["billTotal"]]
+        left = read(seller.http.get(f"/bills/{bill['id']}/payments"))["left"]
+        assert amounts(visitors[account].get("/bills").text) == [left, bill["billTotal"]]
         html = visitors[account].get(f"/bills/{bill['id']}").text
         money = [Decimal(each) for each in re.findall(r'class="money[^>]*data-value="([^"]*)"', html)]
-        assert money == [bill["billTotal"], *lines, bill["billTotal"]]
+        assert money == [bill["billTotal"], left, *lines, bill["billTotal"]]
         explained = read(seller.http.get(f"/bills/{bill['id']}/explanation"))["lines"]
         assert all(each["sentence"].replace("'", "&#39;") in html for each in explained)
         rows = DictReader(visitors[account].get(f"/bills/{bill['id']}/csv").text.splitlines())
         assert [Decimal(row["amount"]) for row in rows] == [*lines, bill["billTotal"]]
+
+
+def test_a_customer_sees_what_of_a_bill_is_paid(other: Seller) -> None:
+    """Due, paid in part, paid, not owed; and one of another customer, of the month before, is overdue."""
+    customer, bill = other.customer("dorn"), other.bills["dorn"]
+    total = read(other.http.get(f"/bills/{bill}"))["billTotal"]
+
+    def tell(**told: object) -> None:
+        read(send(other.http, "POST", f"/bills/{bill}/payments", told))
+
+    def shown() -> list[tuple[str, list[Decimal]]]:
+        """The mark and the amounts beside it, in the list, on the bill and on the first page."""
+        found = []
+        for path in ("/bills", f"/bills/{bill}", ""):
+            for mark, rest in _PAYMENT.findall(customer.get(path).text):
+                found.append((mark, amounts(rest)))
+        return found
+
+    assert shown() == [("Due", [total])] * 3
+    tell(amount=1)
+    assert shown() == [("Partly paid", [total - 1])] * 3
+    assert "<dt>Paid</dt>" in customer.get(f"/bills/{bill}").text
+    tell(type="FAILED")
+    assert shown() == [("Payment failed", [total - 1])] * 3
+    tell(amount=str(total - 1), paidAt="2026-01-05T12:00:00Z")
+    assert shown() == [("Paid", [])] * 3
+    for each in read(other.http.get(f"/bills/{bill}/payments"))["payments"]:
+        read(send(other.http, "POST", f"/bills/{bill}/payments/{each['id']}/reversal", {}))
+    tell(type="VOID")
+    assert shown() == [("Not owed", [])] * 3
+    bill, customer = other.pending["cedar"], other.customer("cedar")  # which is due a day after its date
+    read(send(other.http, "POST", "/bills/approve", {"billIds": [bill]}))
+    assert [mark for mark, _ in shown()[1:2]] == ["Overdue"]
 
 
 def test_invoices_are_those_of_the_api(seller: Seller, visitors: dict[str, Customer]) -> None:

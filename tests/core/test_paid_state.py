@@ -93,6 +93,15 @@ def test_what_follows_what(told: tuple[str, ...], state: PaidState, paid: str) -
     assert (standing.state, standing.paid, standing.version) == (state, Decimal(paid), 1 + len(told))
 
 
+@pytest.mark.parametrize(("told", "left"), [
+    ((), "100"), (("1 PAYMENT 40",), "60"), (("1 PAYMENT 40", "2 FAILED"), "60"), (("1 PAYMENT 120",), "0"),
+    (("1 PAID_SO_FAR 70 in_1",), "30"), (("1 PAYMENT 40", "2 UNCOLLECTIBLE"), "60"),
+    (("1 SETTLED 80 in_1",), "0"), (("1 VOID",), "0"), (("1 PAYMENT 100", "2 REVERSED 1"), "100"),
+])  # fmt: skip
+def test_what_is_left_to_pay(told: tuple[str, ...], left: str) -> None:
+    assert after(*told).left == Decimal(left)
+
+
 def test_the_table_says_something_of_every_state() -> None:
     assert set(FOLLOWS) == set(EVENT_NAMES) == set(PaidState)
     assert all(PAID in following for following in FOLLOWS.values()), "money counts always"

@@ -26,13 +26,15 @@ PATH = "/bills/{id}/payments"
 
 
 class PaymentsReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How the payment of a bill stands, and everything that was told of it. `paid` is what came in so far."""
+    """How the payment of a bill stands, and everything that was told of it. `paid` is what came in so far,
+    `left` what is still to be paid."""
 
     bill_id: str
     account_id: str
     paid_state: PaidState
     overdue: bool
     paid: Decimal
+    left: Decimal
     bill_total: Decimal
     currency: str
     due_date: date
@@ -80,6 +82,7 @@ def _shown(paid: PaidBill, on: date) -> PaymentsReply:
         paid_state=paid.state,
         overdue=paid.overdue(on),
         paid=paid.paid,
+        left=paid.left,
         bill_total=paid.bill_total,
         currency=paid.currency,
         due_date=paid.due_date,

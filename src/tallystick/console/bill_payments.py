@@ -50,7 +50,6 @@ def payment_of(visit: Visit, bill_id: str) -> dict[str, Any]:
         "gone": gone,
         "telling": TELLING,
         "key": new_id(),  # a form that is sent twice counts once
-        "rest": max(paid.bill_total - paid.paid, 0),
     }
 
 

@@ -103,6 +103,12 @@ def get_paid(records: OrganizationRecords, bill_id: str) -> PaidBill:
     return _read(records, bill_id)[0]
 
 
+def standing_of(records: OrganizationRecords, shown: Collection[Bill]) -> dict[str, PaidBill]:
+    """How the payment of each of some bills stands, against what it asks for, by its id."""
+    kept = paid_of(records, [each.id for each in shown])
+    return {each.id: _against(kept.get(each.id), each) for each in shown}
+
+
 def paid_of(records: OrganizationRecords, bill_ids: Collection[str]) -> dict[str, PaidBill]:
     """Those of the bills of which something is kept, with how they stand."""
     ids, found = list(bill_ids), dict[str, PaidBill]()

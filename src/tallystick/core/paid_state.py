@@ -6,7 +6,7 @@ happened, not on the order or the number of times in which it was told (docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -17,7 +17,7 @@ import msgspec
 from tallystick.core.event import Event
 from tallystick.core.ids import named_id
 from tallystick.core.period import Instant
-from tallystick.core.quantity import ZERO, add, plain
+from tallystick.core.quantity import ZERO, add, plain, subtract
 from tallystick.core.quantity import total as sum_of
 from tallystick.errors import Refusal
 
@@ -149,6 +149,16 @@ class PaidBill(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_d
             "due_date": self.due_date.isoformat(),
         }
 
+    @property
+    def left(self) -> Decimal:
+        """What is still to be paid: nothing of a bill that is not owed."""
+        if self.state not in OWED:
+            return ZERO
+        money = _Money(self)
+        for entry in _in_order(self.entries):
+            money.take(entry)
+        return max(subtract(self.bill_total, money.covered), ZERO)
+
     def overdue(self, today: date) -> bool:
         """Whether it should have been paid before today."""
         return self.state in OWED and self.due_date < today
@@ -255,32 +265,53 @@ def _standing(bill: PaidBill) -> PaidBill:
     """The bill with its state by everything that was told: a fold over what happened, in the order of happening."""
     state = PaidState.UNPAID if bill.bill_total > 0 else PaidState.PAID
     when: Instant | None = None
-    hand, by_invoice, settled = ZERO, dict[str, Decimal](), dict[str, Decimal]()
+    money = _Money(bill)
     for entry in _in_order(bill.entries):
-        if entry.type in _MONEY:
-            if entry.currency not in {None, bill.currency}:
-                continue
-            amount, reference = entry.amount or ZERO, entry.reference or ""
-            if entry.type is Told.PAYMENT:
-                hand = add(hand, amount)
-            else:
-                by_invoice[reference] = max(by_invoice.get(reference, ZERO), amount)
-            if entry.type is Told.SETTLED:
-                settled[reference] = bill.bill_total if entry.settles is None else entry.settles
-            following = _by_money(bill, add(hand, _covered(by_invoice, settled)), state)
-        else:
+        if entry.type not in _MONEY:
             following = _OUTCOMES[entry.type]
+        elif money.take(entry):
+            following = _by_money(bill, money.covered, state)
+        else:
+            continue
         if following in FOLLOWS[state]:
             if following is PaidState.PAID and state is not PaidState.PAID:
                 when = entry.at
             state = following
-    paid = add(hand, sum_of(by_invoice.values()))
-    return msgspec.structs.replace(bill, state=state, paid=paid, dt_paid=when)
+    return msgspec.structs.replace(bill, state=state, paid=money.paid, dt_paid=when)
 
 
-def _covered(by_invoice: Mapping[str, Decimal], settled: Mapping[str, Decimal]) -> Decimal:
-    """What is not owed any more by invoices: what was paid, or all that they asked for once they are settled."""
-    return sum_of(max(paid, settled.get(invoice, ZERO)) for invoice, paid in by_invoice.items())
+class _Money:
+    """What was told of the money for a bill, added up."""
+
+    def __init__(self, bill: PaidBill) -> None:
+        self._bill = bill
+        self._by_hand = ZERO
+        self._by_invoice: dict[str, Decimal] = {}
+        self._settled: dict[str, Decimal] = {}
+
+    def take(self, entry: PaymentEntry) -> bool:
+        """Count what an entry told; whether it is money of the bill's currency at all."""
+        if entry.type not in _MONEY or entry.currency not in {None, self._bill.currency}:
+            return False
+        amount, invoice = entry.amount or ZERO, entry.reference or ""
+        if entry.type is Told.PAYMENT:
+            self._by_hand = add(self._by_hand, amount)
+        else:
+            self._by_invoice[invoice] = max(self._by_invoice.get(invoice, ZERO), amount)
+        if entry.type is Told.SETTLED:
+            self._settled[invoice] = self._bill.bill_total if entry.settles is None else entry.settles
+        return True
+
+    @property
+    def paid(self) -> Decimal:
+        """What came in."""
+        return add(self._by_hand, sum_of(self._by_invoice.values()))
+
+    @property
+    def covered(self) -> Decimal:
+        """What is not owed any more: what came in, and of settled invoices all that they asked for."""
+        invoices = (max(paid, self._settled.get(invoice, ZERO)) for invoice, paid in self._by_invoice.items())
+        return add(self._by_hand, sum_of(invoices))
 
 
 def history(bill: PaidBill) -> Iterator[tuple[Instant, PaidBill]]:

@@ -16,14 +16,16 @@ PAGE_SIZE = 24
 
 def _list(visit: PortalVisit, asked: Asked) -> Html:
     found = visit.bills(asked.query.page(highest=PAGE_SIZE))
-    return Html("portal/bills.html", {"bills": found.rows, "next_token": found.next_token})
+    values = {"bills": found.rows, "payments": visit.payments(found.rows), "next_token": found.next_token}
+    return Html("portal/bills.html", values)
 
 
 def _bill(visit: PortalVisit, asked: Asked) -> Html:
     record = visit.bill(asked.path["id"])
     told = {each.line_item_id: each for each in explain_bill(record)}
     lines = [(line, told[line.id]) for line in record.bill.line_items]
-    values = {"bill": record.bill, "lines": lines, "charts": usage_charts(visit, record)}
+    payment = visit.payments((record.bill,))[record.bill.id]
+    values = {"bill": record.bill, "payment": payment, "lines": lines, "charts": usage_charts(visit, record)}
     return Html("portal/bill.html", values)
 
 

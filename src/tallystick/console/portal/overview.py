@@ -20,12 +20,14 @@ def _overview(visit: PortalVisit, _: Asked) -> Html:
     made = visit.estimates()
     records = [each for each in made if isinstance(each, BillRecord)]
     shown = visit.bills(Page(size=1)).rows if PortalPage.BILLS in visit.settings.pages else ()
+    last = next(iter(shown), None)
     ahead = visit.forecasts() if records else {}
     values = {
         "estimates": [_estimate(visit, each, ahead.get(each.bill.id)) for each in records],
         "unknown": len(made) - len(records),
         "allowed": visit.allowed(),
-        "last": next(iter(shown), None),
+        "last": last,
+        "payment": None if last is None else visit.payments((last,))[last.id],
     }
     return Html("portal/overview.html", values)
 

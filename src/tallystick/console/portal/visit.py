@@ -6,7 +6,7 @@ data, whatever ids stand in its path (docs/decisions/0295-portal-sessions.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -21,6 +21,7 @@ from tallystick.control.commitments import amounts_spent
 from tallystick.control.desk import ID, Desk
 from tallystick.control.invoices import invoice_of_record
 from tallystick.control.ledger import entries_of
+from tallystick.control.paid_states import standing_of, today
 from tallystick.control.spend_alerts import SPEND_ALERTS
 from tallystick.core.account import Account
 from tallystick.core.bill import Bill, BillRecord, BillStatus, LineItem
@@ -29,6 +30,7 @@ from tallystick.core.burn_down import BurnDown, burn_down
 from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity, Value
 from tallystick.core.logo import PortalLogo
+from tallystick.core.paid_state import PaidBill
 from tallystick.core.period import Instant, local_day
 from tallystick.core.portal import PortalSession, PortalSettings, ShownBills
 from tallystick.core.quantity import ZERO
@@ -165,6 +167,15 @@ class PortalVisit:
         if document is None or not self.__shows(document.bill):
             raise Refusal("not_found", f"id: there is no bill {id[:40]!r} here", field="id")
         return document
+
+    def payments(self, shown: Sequence[Bill]) -> dict[str, PaidBill]:
+        """How the payment of bills that this visit was given stands, by their ids."""
+        return standing_of(self.__records, shown)
+
+    @property
+    def today(self) -> date:
+        """The day by which a bill is overdue: that of the organisation."""
+        return today(self.__records, self.now)
 
     def invoice_pdf(self, record: BillRecord) -> bytes:
         """The invoice of a bill of the account as PDF. Refusal `busy` where many are printed at once."""
