@@ -10,11 +10,13 @@ import msgspec
 
 from tallystick.control.desk import REFERENCED, Draft, Noun, rule_broken
 from tallystick.core import wire
+from tallystick.core.account import Account
 from tallystick.core.bill_event import BillHead, read_head
 from tallystick.core.configuration_event import shown
 from tallystick.core.entity import Entity, Value
 from tallystick.core.event import noun
-from tallystick.core.period import Instant
+from tallystick.core.organization import OrganizationConfig
+from tallystick.core.period import BEGINNING, Instant
 from tallystick.core.scheduled_event import (
     EVENT_TYPE,
     ScheduledEventConfiguration,
@@ -75,16 +77,20 @@ def tell_due(records: OrganizationRecords, now: Instant) -> int:
 def _due(
     records: OrganizationRecords, config: Entity[ScheduledEventConfiguration], now: Instant
 ) -> Iterator[tuple[Instant, str, Document]]:
+    offset, zone = config.value.offset, _config(records).timezone
     for id_, account_id, written, moment, details in _dated(records, config.value, now):
-        due = due_of(moment, config.value.offset)
+        due = due_of(moment, offset, zone)
         if due is None or due > now or max(due, written) < config.created:
             continue
-        event = scheduled_event(config.id, config.value, details, due)
-        yield (
-            due,
-            mark_of(config.id, id_, due),
-            event_document(event, event_type=EVENT_TYPE, account_id=account_id, resource_id=id_),
-        )
+        mark = mark_of(config.id, id_, moment, offset)
+        event = scheduled_event(mark, config.value, details, due)
+        yield due, mark, event_document(event, event_type=EVENT_TYPE, account_id=account_id, resource_id=id_)
+
+
+def _config(records: OrganizationRecords) -> OrganizationConfig:
+    config = records.get(OrganizationConfig, records.organization_id)
+    assert config is not None, "every organisation has its settings from the start"
+    return config.value
 
 
 def _dated(
@@ -94,7 +100,8 @@ def _dated(
     kind = noun(config.entity)
     if kind == BILL:
         name = date_fields(BillHead)[config.field]
-        first = (now - timedelta(days=_AROUND_A_BILL + max(config.offset, 0))).date().isoformat()
+        back = timedelta(days=_days_after_a_bill(records, name) + max(config.offset, 0))
+        first = (now - min(back, now - BEGINNING)).date().isoformat()
         page = Page(size=AT_ONCE)
         while True:
             found = records.documents(BILL, DocumentWhere(between={"bill_date": (first, None)}), page)
@@ -110,6 +117,15 @@ def _dated(
         moment = entity.created if name == "created" else getattr(entity.value, name)
         account = entity.id if kind == "account" else getattr(entity.value, "account_id", None)
         yield entity.id, account, entity.modified, moment, shown(entity)
+
+
+def _days_after_a_bill(records: OrganizationRecords, name: str) -> int:
+    """How many days after its bill date a date of a bill lies at most. When it is due somebody says."""
+    if name != "due_date":
+        return _AROUND_A_BILL
+    given = (each.value.days_before_bill_due for each in records.every(Account))
+    most = max((days for days in given if days is not None), default=0)
+    return max(most, _config(records).days_before_bill_due) + _AROUND_A_BILL
 
 
 def _tell(records: OrganizationRecords, config_id: str, waiting: list[tuple[str, Document]]) -> int:

@@ -10,7 +10,7 @@ import msgspec
 from tallystick.core.entity import Value
 from tallystick.core.event import Event, noun
 from tallystick.core.ids import named_id
-from tallystick.core.period import Instant
+from tallystick.core.period import Instant, day_start, require_zone
 
 EVENT_TYPE = "Scheduled"
 _MOST_DAYS = 36_500
@@ -35,31 +35,24 @@ class ScheduledEventConfiguration(Value, frozen=True, kw_only=True):
             raise ValueError(f"name: must be scheduled.{noun(self.entity)}.<what>, got {self.name}")
 
 
-def due_of(value: object, offset: int) -> Instant | None:
-    """When the event of a date is due; a day counts from its midnight in UTC. None where there is no date, or the
-    event would lie outside the calendar."""
-    if isinstance(value, datetime):
-        moment = Instant.of(value)
-    elif isinstance(value, date):
-        moment = Instant.midnight(value)
-    else:
-        return None
+def due_of(value: object, offset: int, zone: str) -> Instant | None:
+    """When the event of a date is due: a day at its midnight in the time zone, a moment at the same time of day there.
+    None where there is no date, or the event would lie outside the calendar."""
     try:
-        return Instant.of(moment + timedelta(days=offset))
+        if isinstance(value, datetime):
+            local = value.astimezone(require_zone(zone)) + timedelta(days=offset)  # on the clock: days are days
+            return Instant.of(local)
+        return day_start(value + timedelta(days=offset), zone) if isinstance(value, date) else None
     except (OverflowError, ValueError):
         return None
 
 
-def mark_of(config_id: str, entity_id: str, due: Instant) -> str:
-    """What says that the event of an entity was told: another date is another event."""
-    return named_id(config_id, f"{entity_id}/{due.stamp()}")
+def mark_of(config_id: str, entity_id: str, value: object, offset: int) -> str:
+    """What says that the event of an entity was told: another date is another event, another time zone is not."""
+    due = due_of(value, offset, "UTC")
+    return named_id(config_id, f"{entity_id}/{due.stamp() if due is not None else value}")
 
 
-def scheduled_event(config_id: str, config: ScheduledEventConfiguration, shown: dict[str, Any], due: Instant) -> Event:
+def scheduled_event(mark: str, config: ScheduledEventConfiguration, shown: dict[str, Any], due: Instant) -> Event:
     """The event, with the entity as it is now."""
-    return Event(
-        id=mark_of(config_id, str(shown["id"]), due),
-        event_name=config.name,
-        event_time=due,
-        m3ter_event={"eventName": config.name, "new": shown},
-    )
+    return Event(id=mark, event_name=config.name, event_time=due, m3ter_event={"eventName": config.name, "new": shown})
