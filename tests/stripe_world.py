@@ -232,10 +232,12 @@ class World:
             assert before is not None
             write.replace(Entity(id=ACCOUNT, version=before.version + 1, value=value, **self._written()))
 
-    def forget_customer(self) -> None:
+    def forget_customer(self, customer: str | None = None) -> None:
+        """Take away every mapping, or those to a customer."""
         with self.records.transaction() as write:
             for each in list(write.every(ExternalMapping)):
-                write.remove(each, at=self.now, by="ann")
+                if customer in {None, each.value.external_id}:
+                    write.remove(each, at=self.now, by="ann")
 
     def configure(self, key: str = KEY, destination: Destination = Destination.STRIPE_TEST, **data: Any) -> None:
         sealed = self.vault.seal(

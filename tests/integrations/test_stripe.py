@@ -131,6 +131,41 @@ def test_a_bill_made_anew_voids_its_open_invoice_and_makes_another(world: World,
     assert [status for status, _ in world.invoices(CALLS)] == ["void", "void", "open"]
 
 
+def test_a_bill_in_another_currency_is_another_invoice(world: World, stripe: Outside) -> None:
+    """The account's currency was wrong, and its numbers were right."""
+    world.send(CALLS)
+    assert world.send(bill("a", *CALLS.line_items, currency="EUR")).status is RunStatus.COMPLETE
+    found = [(each["currency"], each["status"]) for each in stripe.invoices(world.customer)]
+    assert found == [("usd", "void"), ("eur", "open")]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_an_account_that_becomes_another_customer_has_one_invoice_there(
+    world: World, stripe: Outside, approved: bool
+) -> None:
+    """It was mapped wrongly, and is set right before the bill is locked or calculated again."""
+    of = CALLS if approved else pending(CALLS)
+    world.send(of)
+    right = stripe.customer(name="Acme Ltd", email="billing@acme.example")
+    world.forget_customer(world.customer)
+    world.map_customer(right)
+    for _ in range(2):
+        assert world.send(of).status is RunStatus.COMPLETE
+    assert [each["status"] for each in stripe.invoices(world.customer)] == (["void"] if approved else [])
+    assert [each["status"] for each in stripe.invoices(right)] == ["open" if approved else "draft"]
+
+
+def test_what_the_former_customer_has_paid_stays_theirs(world: World, stripe: Outside) -> None:
+    sent = world.send(CALLS)
+    stripe.post(f"/v1/invoices/{sent.external_id}/pay", paid_out_of_band="true")
+    right = stripe.customer(name="Acme Ltd", email="billing@acme.example")
+    world.forget_customer(world.customer)
+    world.map_customer(right)
+    again = world.send(CALLS)
+    assert (again.status, again.external_id) == (RunStatus.COMPLETE, sent.external_id)
+    assert stripe.invoices(right) == []
+
+
 def test_an_invoice_that_is_paid_stays(world: World, stripe: Outside) -> None:
     sent = world.send(CALLS)
     stripe.post(f"/v1/invoices/{sent.external_id}/pay", paid_out_of_band="true")

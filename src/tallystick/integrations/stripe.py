@@ -114,8 +114,9 @@ def _hand_over(
 
 def _invoice(books: Books, wanted: StripeInvoice, terms: StripeTerms, what: HandOver) -> dict[str, Any]:
     """The invoice of this revision of a bill: found, or the one before is put away and this one is made."""
-    ours = books.invoices_of(wanted.bill_id)
-    current = next((each for each in ours if each["metadata"].get("tallystick_revision") == wanted.revision), None)
+    ours = books.invoices_of(wanted.bill_id, _mapped(what, BILL, wanted.bill_id, INVOICE))
+    fitting = [each for each in ours if each["metadata"].get("tallystick_revision") == wanted.revision]
+    current = next((each for each in fitting if not books.misplaced(each)), None)
     if current is not None and current["status"] != "draft":
         return current  # what became of it there, void too, was decided there
     for earlier in ours:
@@ -124,7 +125,7 @@ def _invoice(books: Books, wanted: StripeInvoice, terms: StripeTerms, what: Hand
         if earlier["status"] == "draft":
             books.drop(earlier["id"])
             reached("stripe.dropped")
-        elif (credited := books.credit(earlier, wanted)) is not None:
+        elif not books.misplaced(earlier) and (credited := books.credit(earlier, wanted)) is not None:
             reached("stripe.credited")
             return credited
         elif earlier["status"] == "paid" or earlier.get("amount_paid"):
@@ -158,7 +159,7 @@ def _withdraw(what: HandOver, client: stripe.StripeClient) -> HandedOver:
     if customer is None:
         return HandedOver(status=RunStatus.COMPLETE, log="the bill is gone, and Stripe knows nothing of it")
     books = Books(client=client, run_id=what.run.id, customer=customer)
-    for invoice in books.invoices_of(what.run.entity_id):
+    for invoice in books.invoices_of(what.run.entity_id, _mapped(what, BILL, what.run.entity_id, INVOICE)):
         if invoice["status"] == "draft":
             books.drop(invoice["id"])
         elif invoice["status"] in {"open", "uncollectible"} and not invoice.get("amount_paid"):

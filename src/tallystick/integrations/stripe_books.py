@@ -18,6 +18,7 @@ from tallystick.integrations.stripe_terms import StripeInvoice, StripeLine
 
 PAGE = 100
 LINES_AT_ONCE = 100
+NOT_FOUND = 404
 SUPERSEDED = "tallystick_superseded"  # the note on an invoice that another one has taken the place of
 
 
@@ -29,16 +30,35 @@ class Books:
     run_id: str
     customer: str
 
-    def invoices_of(self, bill_id: str) -> list[dict[str, Any]]:
-        """Every invoice that was made for a bill and not put away since, the oldest first."""
+    def invoices_of(self, bill_id: str, known: str | None) -> list[dict[str, Any]]:
+        """Every invoice that was made for a bill and not put away since, the oldest first. The one that is known of it
+        counts also where the account was another customer then."""
         found = self.client.v1.invoices.list({"customer": self.customer, "limit": PAGE})
         ours = [plain_of(each) for each in found.auto_paging_iter()]
         mine = [each for each in ours if (each.get("metadata") or {}).get("tallystick_bill") == bill_id]
+        if known is not None and all(each["id"] != known for each in mine):
+            former = self._find(known)
+            if former is not None and (former.get("metadata") or {}).get("tallystick_bill") == bill_id:
+                mine.append(former)
         return [each for each in reversed(mine) if SUPERSEDED not in each["metadata"] or each["status"] != "void"]
 
     def invoice(self, id: str) -> dict[str, Any]:
         """An invoice as it stands."""
         return plain_of(self.client.v1.invoices.retrieve(id))
+
+    def _find(self, id: str) -> dict[str, Any] | None:
+        """An invoice as it stands; None where it was deleted."""
+        try:
+            return self.invoice(id)
+        except stripe.InvalidRequestError as problem:
+            if problem.http_status != NOT_FOUND:
+                raise
+            return None
+
+    def misplaced(self, invoice: dict[str, Any]) -> bool:
+        """Whether an invoice is with another customer than the account is now, and nothing was paid of it yet."""
+        waits = invoice["status"] in {"draft", "open"} and not invoice.get("amount_paid")
+        return waits and invoice["customer"] != self.customer
 
     def lines_of(self, id: str) -> list[dict[str, Any]]:
         """The lines of an invoice, all of them."""
@@ -100,7 +120,8 @@ class Books:
         new = [each for each in wanted.lines if each.id not in there]
         same = all(there.get(each.id, each.amount) == each.amount for each in wanted.lines)
         gone = set(there) - {each.id for each in wanted.lines}
-        if invoice["status"] not in {"open", "paid"} or not same or gone or not all(each.credit for each in new):
+        alike = invoice["status"] in {"open", "paid"} and invoice["currency"] == wanted.currency and same
+        if not alike or gone or not all(each.credit for each in new):
             return None
         amount = -sum(each.amount for each in new)
         if amount:
