@@ -88,10 +88,12 @@ def written(
     try:
         with unfinished.open("wb") as out:
             file = _OPEN[form](out, columns, wide)
-            for table in tables:
-                file.add(table)
-                rows += table.num_rows
-            file.close()
+            try:
+                for table in tables:
+                    file.add(table)
+                    rows += table.num_rows
+            finally:  # while there is something to write into
+                file.close()
             out.flush()
             os.fsync(out.fileno())
         digest = sha256()

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import msgspec
@@ -40,7 +40,7 @@ from tallystick.core.export_job import (
     part_id,
     path_of,
 )
-from tallystick.core.export_types import ExportDestination, ExportSource, PartitionOrder
+from tallystick.core.export_types import ExportDestination, ExportSource, OperationalType, PartitionOrder
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.failpoints import reached
@@ -180,27 +180,53 @@ def _make_usage(bench: ExportBench, job: ExportJob) -> ExportJob:
 
 
 def _make_records(bench: ExportBench, job: ExportJob) -> ExportJob:
-    """All files of what is configured, billed and booked, of the same moment: after a stop they are made anew, of the
-    moment of then, for none of them has left the house yet."""
-    shutil.rmtree(bench.folder(job.id), ignore_errors=True)
-    parts: list[ExportPart] = []
+    """All files of what is configured, billed and booked, of the same moment. Each is kept as soon as it is made: after
+    a stop those stay that were made, if nothing was changed since; else all are made anew, of the moment of then, for
+    none of them has left the house yet."""
     with bench.snapshots.still(bench.organization_id) as held:
-        as_of = bench.now()
-        for kind in dict.fromkeys(job.selection.operational_data_types or ()):
-            source = ROWS[kind]
-            rows = source.read(held)
-            more = True
-            while more:
-                taken = _counted(rows, bench.rows_of_a_file)
-                tables = (table_of(source.columns, some, job.form, wide=job.wide) for some in taken)
-                part = _write(bench, job, len(parts), TYPE_NAMES[kind], source.columns, tables)
-                more = part.rows == bench.rows_of_a_file
-                if part.rows or not any(each.type == part.type for each in parts):
-                    parts.append(part)
+        if not _still_so(bench, job, held):
+            job = _anew(bench, job, held)
+        kinds = tuple(dict.fromkeys(job.selection.operational_data_types or ()))
+        while not job.made:
+            job = _files_of_records(bench, job, kinds, held)
+    return job
+
+
+def _still_so(bench: ExportBench, job: ExportJob, held: OrganizationRecords) -> bool:
+    """Whether the files so far are there, and say what the records say. Every change of what they are made of has its
+    entry in the audit, but for what schedules add to balances."""
+    if OperationalType.BALANCE_TRANSACTIONS in (job.selection.operational_data_types or ()):
+        return False
+    files = [bench.folder(job.id) / file_name(part, job.form) for part in parts_of(bench.records, job)]
+    return job.held_at == held.audit_written() and len(files) == job.parts and all(each.exists() for each in files)
+
+
+def _anew(bench: ExportBench, job: ExportJob, held: OrganizationRecords) -> ExportJob:
+    shutil.rmtree(bench.folder(job.id), ignore_errors=True)
     with bench.records.transaction() as write:
-        put_parts(write, job.id, parts)
-        job = _with(write, job, parts, as_of=as_of, made=True)
-    reached("exports.part kept")
+        _forget_parts(write, job)
+        begun: dict[str, object] = {"as_of": bench.now(), "held_at": held.audit_written()}
+        return _moved(write, job, place=ExportPlace(), parts=0, rows=0, bytes=0, **begun)
+
+
+def _files_of_records(
+    bench: ExportBench, job: ExportJob, kinds: tuple[OperationalType, ...], held: OrganizationRecords
+) -> ExportJob:
+    """The files of one type, or those that are left to be made; a type without any rows has a file too."""
+    place, here = job.place, job.place.stretch
+    kind, source = kinds[here], ROWS[kinds[here]]
+    rows = islice(source.read(held), place.within * bench.rows_of_a_file, None)
+    ahead: list[Row] = []
+    while place.stretch == here:
+        taken = _counted(chain(ahead, rows), bench.rows_of_a_file)
+        tables = (table_of(source.columns, some, job.form, wide=job.wide) for some in taken)
+        part = _write(bench, job, job.parts, TYPE_NAMES[kind], source.columns, tables)
+        ahead = list(islice(rows, 1))
+        place = ExportPlace(stretch=here if ahead else here + 1, within=place.within + 1 if ahead else 0)
+        with bench.records.transaction() as write:
+            put_parts(write, job.id, [part])
+            job = _with(write, job, [part], place=place, made=place.stretch == len(kinds))
+        reached("exports.part kept")
     return job
 
 

@@ -95,7 +95,8 @@ class ExportPlan(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class ExportPlace(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where the next file begins: in which stretch, at which meter or range of accounts, after which measurement."""
+    """Where the next file begins: in which stretch, at which meter or range of accounts, after which measurement. Of
+    records: at which of their types, `within` being how many files it has already."""
 
     stretch: int = 0
     within: int = 0
@@ -118,7 +119,8 @@ class ExportJob(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     """One export. `up_to` is the journal position whose usage it has, `as_of` when its records were held still.
 
     `delivered` counts the files that are where they go, manifests among them, over all destinations in order. `wide`
-    says that numbers have more digits than fit into the usual type of Parquet.
+    says that numbers have more digits than fit into the usual type of Parquet. `held_at` is the number of the last
+    entry of the audit in the records that its files were made of: while it is the last, nothing of them was changed.
     """
 
     id: str
@@ -138,6 +140,7 @@ class ExportJob(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_
     finished_at: Instant | None = None
     plan: ExportPlan | None = None
     place: ExportPlace = ExportPlace()
+    held_at: int | None = None
     made: bool = False
     wide: bool = False
     parts: int = 0
