@@ -39,10 +39,10 @@ class Instant(datetime):
     def parse(cls, text: str) -> Instant:
         """Read `2025-01-01T00:00:00Z`, any offset, no offset (taken as UTC) or a bare date (its midnight, UTC)."""
         try:
-            moment = datetime.fromisoformat(text)
+            moment = cls.fromisoformat(text)
         except ValueError:
             raise ValueError(f"must be an ISO 8601 date and time, got {text[:40]!r}") from None
-        return cls.of(moment)
+        return moment if moment.tzinfo is UTC else cls.of(moment)
 
     @classmethod
     def of(cls, moment: datetime) -> Instant:

@@ -107,7 +107,8 @@ class Billable:
             if frequency in {None, each.grid.frequency} and interval in {None, each.grid.interval}
         ]
         consolidate = config.value.consolidate_bills
-        found = list(_of_grids(wanted, self._grids, cache(choose), parameters, consolidate=consolidate))
+        choose = cache(choose)
+        found = list(_of_grids(wanted, self._grids, choose, parameters, consolidate=consolidate))
         if Also.ENDED_PLANS in also:
             chosen = [(each, period) for each in wanted if (period := choose(each.grid))]
             found += periods_to_revisit(records, chosen, self._grids, config.value, parameters)
