@@ -25,7 +25,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
@@ -73,7 +73,7 @@ class LateAccounts(msgspec.Struct, frozen=True, tag=True):
 class Measure(msgspec.Struct, frozen=True, tag=True):
     """What was used."""
 
-    question: Question
+    questions: list[Question]
 
 
 class Pour(msgspec.Struct, frozen=True):
@@ -208,8 +208,9 @@ class Foundry:
             while True:
                 said: Measure | LateAccounts | Poured = wire.decode(_Said, connection.recv_bytes())
                 match said:
-                    case Measure(question):
-                        connection.send_bytes(wire.encode(list(self._usage.measure(question))))
+                    case Measure(questions):
+                        answers = [list(each) for each in self._usage.measure_many(questions)]
+                        connection.send_bytes(wire.encode(answers))
                     case LateAccounts(accounts, before, after, up_to):
                         late = self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
                         connection.send_bytes(wire.encode(late))
@@ -232,8 +233,13 @@ class _Asking:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def measure(self, question: Question) -> list[Measured]:
-        return wire.decode(list[Measured], self._ask(Measure(question)))
+    def measure(self, question: Question) -> Iterable[Measured]:
+        return next(iter(self.measure_many([question])))
+
+    def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
+        answers: list[Iterable[Measured]] = []
+        answers += wire.decode(list[list[Measured]], self._ask(Measure(list(questions))))
+        return answers
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         return wire.decode(dict[str, Instant], self._ask(LateAccounts(list(accounts), before, after, up_to)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -196,6 +196,9 @@ class _BundleUsage:
             return plain_aggregation.measure(self._rows, question)
         asked = msgspec.structs.replace(question, accounts=None) if question not in self._recorded else question
         return list(self._recorded.get(asked, ()))
+
+    def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
+        return [self.measure(each) for each in questions]
 
     def set_of(self, behind: Behind) -> SetHash:
         assert self._rows is not None, "sets are held against measurements that are there"

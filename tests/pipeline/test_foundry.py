@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -185,6 +185,9 @@ class Failing:
     """A usage store that cannot be asked."""
 
     def measure(self, question: Question) -> list[Measured]:
+        raise OSError("no answer")
+
+    def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
         raise OSError("no answer")
 
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:

@@ -35,6 +35,9 @@ class Watched:
         self.asked.append(question)
         return self.inside.measure(question)
 
+    def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
+        return [self.measure(each) for each in questions]
+
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         return self.inside.late_accounts(accounts, before=before, after=after, up_to=up_to)
 

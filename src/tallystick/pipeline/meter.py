@@ -6,7 +6,7 @@ on one plan asks a handful of questions per batch, not ten thousand.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -34,26 +34,38 @@ def measure(usage: Measuring, asked: Mapping[str, Collection[Question]]) -> dict
         for question in questions:
             accounts_of.setdefault(question, []).append(account_id)
     answers: dict[str, Measurements] = {account_id: {} for account_id in asked}
+    together: dict[tuple[str, ...], list[Question]] = {}  # what is asked about the same accounts
     for question, account_ids in accounts_of.items():
         if question.accounts is not None:
             named = sorted(map(_tidied, usage.measure(question)), key=lambda row: (row.segment, row.account_id))
             for account_id in account_ids:
                 answers[account_id][question] = tuple(named)
-            continue
-        rows = _rows(usage, question, sorted(account_ids))
-        for account_id in account_ids:
-            found = sorted(rows.get(account_id, ()), key=lambda row: row.segment)
-            answers[account_id][question] = tuple(found)
+        else:
+            together.setdefault(tuple(sorted(account_ids)), []).append(question)
+    for accounts, alike in together.items():
+        for question, rows in zip(alike, _rows(usage, alike, accounts), strict=True):
+            for account_id in accounts:
+                found = rows.get(account_id, ())
+                answers[account_id][question] = tuple(sorted(found, key=_segment) if len(found) > 1 else found)
     return answers
 
 
-def _rows(usage: Measuring, question: Question, account_ids: list[str]) -> dict[str, list[Measured]]:
-    found: dict[str, list[Measured]] = {}
+def _segment(row: Measured) -> tuple[str, ...]:
+    return row.segment
+
+
+def _rows(
+    usage: Measuring, questions: Sequence[Question], account_ids: Sequence[str]
+) -> list[dict[str, list[Measured]]]:
+    """The rows in answer to each of the questions, by account."""
+    every: list[dict[str, list[Measured]]] = [{} for _ in questions]
     for first in range(0, len(account_ids), ACCOUNTS_AT_ONCE):
         batch = tuple(account_ids[first : first + ACCOUNTS_AT_ONCE])
-        for row in usage.measure(msgspec.structs.replace(question, accounts=batch)):
-            found.setdefault(row.account_id, []).append(_tidied(row))
-    return found
+        answers = usage.measure_many([msgspec.structs.replace(each, accounts=batch) for each in questions])
+        for found, rows in zip(every, answers, strict=True):
+            for row in rows:
+                found.setdefault(row.account_id, []).append(_tidied(row))
+    return every
 
 
 def _tidied(row: Measured) -> Measured:

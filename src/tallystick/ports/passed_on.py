@@ -32,6 +32,9 @@ class PassedOn:
     def measure(self, question: Question) -> Iterable[Measured]:
         return self._usage.measure(question)
 
+    def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
+        return [self.measure(each) for each in questions]  # by itself: it may answer in its own way
+
     def measure_as_if(
         self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
     ) -> Iterable[Measured]:

@@ -278,6 +278,9 @@ class Measuring(Protocol):
     def measure(self, question: Question) -> Iterable[Measured]:
         """The exact answer, one row per account (and segment) that had measurements with the field."""
 
+    def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
+        """The answers of `measure` to several questions, in their order: those that are alike may be asked as one."""
+
     def late_accounts(self, accounts: Sequence[str], *, before: Instant, after: int, up_to: int) -> dict[str, Instant]:
         """Those of the accounts that have measurements, of any meter, with a timestamp before an instant and a journal
         position above `after` and at most `up_to`; with the earliest timestamp of those. A withdrawal there counts as

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -108,6 +108,10 @@ class MemoryOrganizationUsage:
     def measure(self, question: Question) -> list[Measured]:
         """See ports.OrganizationUsage."""
         return plain_aggregation.measure(self._store.rows(self._organization_id), question)
+
+    def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
+        """See ports.OrganizationUsage."""
+        return [self.measure(each) for each in questions]
 
     def measure_as_if(
         self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]

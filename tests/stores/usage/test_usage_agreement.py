@@ -85,6 +85,46 @@ def test_every_method_of_any_question(  # type: ignore[no-untyped-def]  # Hypoth
 @SETTINGS
 @given(
     rows=measurements(),
+    where=st.none() | st.none() | filters,
+    by=st.sampled_from([(), (), ("region",)]),
+    accounts=st.lists(st.sampled_from([*ACCOUNTS, "nobody"])),
+    counted=st.lists(
+        st.tuples(
+            st.sampled_from([Method.SUM, Method.SUM, Method.MEAN, Method.COUNT, Method.COUNT, Method.MAX]),
+            st.sampled_from(["bytes", "cost", "region", "unheard of"]),
+        ),
+        max_size=6,
+    ),
+    end=st.none() | moments,
+    cut=st.integers(0, 2),
+)
+def test_many_questions_are_answered_as_each_by_itself(  # type: ignore[no-untyped-def]  # Hypothesis passes what `given` says
+    columns, rows, where, by, accounts, counted, end, cut
+) -> None:
+    here = both(columns, rows)
+    asked = [
+        Question(
+            meter_id="storage",
+            method=method,
+            field=field,
+            period=stretch(None, end),
+            up_to=columns.mark - cut,
+            accounts=tuple(accounts) if place % 3 else tuple(ACCOUNTS),
+            filter=where,
+            segmented_fields=by,
+        )
+        for place, (method, field) in enumerate(counted)
+    ]
+    store = here.columns.store.organization(here.columns.id)
+    reference = here.reference.store.organization(here.columns.id)
+    found = [list(each) for each in store.measure_many(asked)]
+    assert found == [list(store.measure(each)) for each in asked]
+    assert [sorted(each, key=repr) for each in found] == [sorted(reference.measure(each), key=repr) for each in asked]
+
+
+@SETTINGS
+@given(
+    rows=measurements(),
     method=st.sampled_from([Method.UNIQUE, Method.UNIQUE, Method.PERCENTILE, Method.LATEST, Method.SUM, Method.MAX]),
     target=st.sampled_from(["bytes", "bytes", "region"]),
     where=st.none() | st.none() | filters,

@@ -17,7 +17,7 @@ from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Co
 from tallystick.stores.usage_clickhouse.filters import condition
 from tallystick.stores.usage_clickhouse.schema import Fields
 
-_ACCOUNTS_AT_ONCE = 10_000
+ACCOUNTS_AT_ONCE = 10_000
 
 
 def measure(
@@ -36,9 +36,9 @@ def measure(
         return _measure(connection, organization, fields, question, target, accounts, without) if accounts else []
     return [
         answer
-        for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE)
+        for first in range(0, len(accounts), ACCOUNTS_AT_ONCE)
         for answer in _measure(
-            connection, organization, fields, question, target, accounts[first : first + _ACCOUNTS_AT_ONCE], without
+            connection, organization, fields, question, target, accounts[first : first + ACCOUNTS_AT_ONCE], without
         )
     ]
 
@@ -56,14 +56,14 @@ def late_accounts(
     found: dict[str, Instant] = {}
     before, after, up_to = came
     for table, position in [("measurement", "position"), *([("withdrawn", "at")] if withdrawn else [])]:
-        for first in range(0, len(accounts), _ACCOUNTS_AT_ONCE):
+        for first in range(0, len(accounts), ACCOUNTS_AT_ONCE):
             bindings = Bindings()
             statement = f"""
                 SELECT account, min(ts) FROM {DATABASE}.{table}
                 WHERE organization = {bindings.text(organization)}
                   AND {position} > {bindings.bind(after, "UInt64")} AND {position} <= {bindings.bind(up_to, "UInt64")}
                   AND ts < {bindings.instant(before)}
-                  AND account IN {bindings.texts(accounts[first : first + _ACCOUNTS_AT_ONCE])}
+                  AND account IN {bindings.texts(accounts[first : first + ACCOUNTS_AT_ONCE])}
                 GROUP BY account"""
             for account, earliest in connection.rows(statement, bindings):
                 moment = Instant.of(earliest)

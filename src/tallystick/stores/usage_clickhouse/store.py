@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,16 @@ from tallystick.core.set_hash import SetHash
 from tallystick.failpoints import reached
 from tallystick.ports import Behind, UsageAnswer, UsageBlock, UsageQuery, UsageRow, Withdrawn
 from tallystick.ports.usage import Arrival, ArrivalQuery, Undeclared, UsageRun
-from tallystick.stores.usage_clickhouse import arrivals, collecting, explorer, exporting, lineage, questions, supposing
+from tallystick.stores.usage_clickhouse import (
+    arrivals,
+    collecting,
+    explorer,
+    exporting,
+    lineage,
+    questions,
+    supposing,
+    together,
+)
 from tallystick.stores.usage_clickhouse.block import block, joined, undeclared, undeclared_of_blocks, withdrawals
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.digest import digest
@@ -151,6 +160,10 @@ class ClickHouseOrganizationUsage:
         """See ports.OrganizationUsage."""
         fields = self._schema.fields(self._organization_id, question.meter_id)
         return questions.measure(self._connection, self._organization_id, fields, question)
+
+    def measure_many(self, asked: Sequence[Question]) -> list[Iterable[Measured]]:
+        """See ports.OrganizationUsage."""
+        return together.measure_many(self._connection, self._organization_id, self._schema.fields, asked)
 
     def measure_as_if(
         self, question: Question, *, without: Collection[int], added: Sequence[UsageRow]
