@@ -10,7 +10,7 @@ import pytest
 from source_world import House
 from storefront import refused, send
 
-from tallystick.chores.feeding_query import earlier
+from tallystick.chores.feeding_query import earlier, page_of
 from tallystick.errors import Refusal
 
 COLUMNS = {"uid": "id", "ts": "at", "account": "who", "measure.tokens": "tokens"}
@@ -121,3 +121,49 @@ def test_an_overlap_goes_back_in_time(mark: str, seconds: int, asked: str) -> No
 def test_an_overlap_wants_times() -> None:
     with pytest.raises(Refusal, match="the watermark must be a time"):
         earlier("17", 60)
+
+
+def test_a_page_that_is_smaller_than_the_overlap_is_no_end(house: House, shop: Shop) -> None:
+    """Three rows a page, and five days are looked at again each time."""
+    for number in range(7):
+        shop.add(f"r{number}", 10**number, f"2025-02-0{number + 1} 00:00:00")
+    source = shop.source(overlapSeconds=5 * 86_400)
+    assert house.received(source, 7)["accepted"] == 7
+    house.until(source, lambda state: state["places"] == {"watermark": "2025-02-07 00:00:00"})
+    shop.add("late", 20_000_000, "2025-02-06 12:00:00")
+    shop.add("r8", 300_000_000, "2025-02-08 00:00:00")
+    assert house.received(source, 9)["accepted"] == 9
+    assert house.tokens(321_111_111) == 321_111_111
+    assert house.state(source)["places"] == {"watermark": "2025-02-08 00:00:00"}
+
+
+def test_more_rows_of_one_moment_than_a_page_has_are_told(house: House, shop: Shop) -> None:
+    for number in range(5):
+        shop.add(f"r{number}", 1, "2025-02-01 00:00:00")
+    source = shop.source()
+    state = house.until(source, lambda state: state["status"] == "FAILING")
+    assert "have the same watermark '2025-02-01 00:00:00', and the LIMIT is 3" in state["error"]
+
+
+def test_a_page_that_is_not_in_order_is_refused(house: House, shop: Shop) -> None:
+    for number in range(5):
+        shop.add(f"r{number}", 1, f"2025-02-0{number + 1} 00:00:00")
+    backwards = QUERY.format(who=shop.who).replace("ORDER BY changed", "ORDER BY changed DESC")
+    state = house.until(shop.source(query=backwards), lambda state: state["status"] == "FAILING")
+    assert "with a LIMIT it must be in order: end it with ORDER BY changed LIMIT" in state["error"]
+    assert state["places"] == {}
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("SELECT * FROM calls WHERE at >= :watermark ORDER BY at LIMIT 500", 500),
+        ("select * from calls order by at limit 10 offset 0 ;", 10),
+        ("SELECT * FROM calls ORDER BY at FETCH FIRST 20 ROWS ONLY", 20),
+        ("SELECT TOP (30) * FROM calls ORDER BY at", 30),
+        ("WITH some AS (SELECT * FROM calls LIMIT 5) SELECT * FROM some", None),
+        ("SELECT * FROM calls WHERE limits > 4", None),
+    ],
+)
+def test_how_many_rows_a_page_has(query: str, rows: int | None) -> None:
+    assert page_of(query) == rows

@@ -143,3 +143,11 @@ def test_postgresql_is_asked_in_a_transaction_that_only_reads(tmp_path: Path, po
     assert read(sources, "SELECT current_setting('statement_timeout') AS most") == [{"most": "2min"}]
     with pytest.raises(Refusal, match="read-only transaction"):
         read(sources, "SELECT nextval('numbers')")
+
+
+def test_a_query_without_an_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tallystick.stores.sources.LONGEST_SECONDS", 0.2)
+    sources = opened(tmp_path, warehouse=warehouse(tmp_path))
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    with pytest.raises(Refusal, match="did not answer the query: interrupted"):
+        read(sources, endless)

@@ -7,6 +7,7 @@ never go through the API, the records, the audit or the log.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -29,6 +30,8 @@ ROWS_AT_ONCE = 2_000
 OTHERS_MAY = 0o077
 LONGEST_REASON = 300
 CONNECT_SECONDS = 10
+LONGEST_SECONDS = 600  # for all rows of SQLite, which is asked how it is after each so many steps
+STEPS = 100_000
 ANSWER_SECONDS = 120  # to the first rows, and from some rows to the next
 
 
@@ -183,7 +186,10 @@ def _connecting(url: URL) -> dict[str, object]:
 
 
 def _query_only(opened: Any, _: object) -> None:
+    """Nothing is written; and a query without an end is given up, else neither its thread nor the server would end."""
     opened.execute("PRAGMA query_only=ON")
+    until = time.monotonic() + LONGEST_SECONDS
+    opened.set_progress_handler(lambda: time.monotonic() > until, STEPS)
 
 
 def _read(opened: Connection, query: str, parameters: Mapping[str, str]) -> Iterator[Mapping[str, object]]:
