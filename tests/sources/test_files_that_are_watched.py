@@ -127,6 +127,41 @@ def test_a_file_is_whole_once_it_rests(tmp_path: Path, monkeypatch: pytest.Monke
     assert seen == [[], [], [], ["a.csv"]]
 
 
+def test_a_file_that_is_renamed_and_goes_on_counts_once(house: House) -> None:
+    """As logs are turned: the old file gets a date, and another begins under its name, by chance with an equal row."""
+    log = house.folder / "usage.csv"
+    log.write_text(rows(1, 20))
+    source = house.source(FOLDER, mapping=ROWS)
+    assert told(done(house, source, 1)[0]) == ("usage.csv", "DONE", 2, 2, 0, 0)
+    with log.open("a") as more:
+        more.write(f"{AT},acorn,300\n")  # nobody has read this one yet
+    log.rename(house.folder / "usage-0301.csv")
+    log.write_text(rows(1, 4_000, 9))
+    assert [told(each) for each in done(house, source, 3)] == [
+        ("usage-0301.csv", "DONE", 3, 1, 2, 0),
+        ("usage.csv", "DONE", 2, 2, 0, 0),
+        ("usage.csv", "DONE", 3, 3, 0, 0),
+    ]
+    assert house.tokens(4_331) == 4_331
+    (house.folder / "copy.csv").write_text(rows(50_000, 50_000))
+    os.link(house.folder / "copy.csv", house.folder / "link.csv")
+    done(house, source, 5)
+    assert house.tokens(204_331) == 204_331, "two files at a time are two"
+
+
+def test_a_file_that_is_written_while_it_is_read_is_never_taken_in_part(tmp_path: Path) -> None:
+    folder = SourceFolder(tmp_path, FolderFrom(settle_seconds=1, done_marker=True))
+    (tmp_path / "a.csv").write_text(rows(1))
+    (tmp_path / "a.csv.done").touch()
+    (found,) = folder.files()
+    assert folder.is_as_it_was(found)
+    with (tmp_path / "a.csv").open("a") as more:
+        more.write(f"{AT},acorn,12")  # and not yet the 34 of 1234
+    assert not folder.is_as_it_was(found)
+    (tmp_path / "a.csv").unlink()
+    assert not folder.is_as_it_was(found)
+
+
 # ------------------------------------------------------------------------------------------------ buckets
 
 

@@ -52,6 +52,17 @@ def test_rows_are_mapped(house: House, kafka: Producer) -> None:
     assert [each["code"] for each in house.failed()] == ["invalid_number"]
 
 
+def test_two_sources_read_a_topic_for_two_meters(house: House, kafka: Producer) -> None:
+    fields = [{"category": "MEASURE", "code": "tokens", "name": "Tokens", "unit": "{token}"}]
+    body = {"name": "Output", "code": "out", "dataFields": fields, "derivedFields": []}
+    read(send(house.http, "POST", "/meters", body))
+    topic = topic_of(kafka, {"at": DAY, "who": "acorn", "tokens": 5}, {"at": DAY, "who": "acorn", "tokens": 7})
+    for code, meter in (("one", "llm"), ("two", "out"), ("once-more", "out")):
+        source = house.source(kafka_from(kafka, topic), mapping={**ROWS, "meter": meter}, code=code)
+        state = house.received(source, 2)
+        assert (state["accepted"], state["duplicates"], state["failed"]) == ((0, 2, 0) if "more" in code else (2, 0, 0))
+
+
 def test_events_become_measurements_by_the_mappings_of_the_organisation(house: House, kafka: Producer) -> None:
     body = {
         "name": "Calls",

@@ -91,7 +91,7 @@ def test_records_count_once(house: House, endpoint: str) -> None:
     source = house.source(made.source(), KEYS)
     state = house.received(source, 4)
     assert (state["accepted"], state["duplicates"], state["failed"], state["status"]) == (2, 1, 1, "RUNNING")
-    assert set(state["places"]) == set(made.shards())
+    assert set(state["places"]) == {*made.shards(), "stream"}
     house.http.post(f"/usagesources/{source}/pause")
     house.until(source, lambda state: state["status"] == "PAUSED")
     made.put(member("b", 300), member(None, 4_000))
@@ -232,6 +232,24 @@ def test_resharding_loses_and_repeats_nothing(steps: list[tuple[str, int]]) -> N
             before = [found.index(data) for _, data in stand_in.shards[parent].records]
             after = [found.index(data) for _, data in shard.records]
             assert not before or not after or max(before) < min(after), "a child waits for its parents"
+
+
+def test_a_stream_that_is_made_anew_is_read_from_its_beginning(endpoint: str) -> None:
+    made = Made(endpoint)
+    made.put(b"old")
+    before = made.opened({})
+    places = dict(before.read(10, 1).places)
+    before.close()
+    (shard,) = made.shards()
+    ended = {**places, shard: kinesis_stream.END, "stream": "an earlier one"}
+    again = made.opened(ended)
+    batch = again.read(10, 1)
+    again.close()
+    assert [each.value for each in batch.messages] == [b"old"]
+    kept = {**ended, **batch.places}
+    same = made.opened(kept)
+    assert same.read(10, 0.3).messages == []
+    same.close()
 
 
 def test_a_stream_that_cannot_be_read_says_so(endpoint: str) -> None:

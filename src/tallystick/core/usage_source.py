@@ -235,7 +235,8 @@ class FileProgress(StrEnum):
 
 
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A file of a source, and what became of its rows (document kind `sourcefile`)."""
+    """A file of a source, and what became of its rows (document kind `sourcefile`). `body` is the file whatever it is
+    called; `known_as` what it was called when it was first read, by which its rows are known."""
 
     id: str
     source_id: str
@@ -250,6 +251,8 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     duplicates: int = 0
     failed: int = 0
     failure_reason: str | None = None
+    body: str = ""
+    known_as: str | None = None
 
     @property
     def sort(self) -> str:

@@ -14,6 +14,8 @@ from tallystick.ports.feeds import Batch, Message
 
 END = "END"  # the place of a shard that was read to its end
 START = "start"  # the place that says when a source which starts with the latest has started
+STREAM = "stream"  # the place that says which stream the others are of: one that was made anew has the same shards
+NOWHERE = ""  # the place of a shard of which nothing was read
 SHARD_SECONDS = 0.25  # between two reads of a shard: five a second are allowed, for all who read it
 LIST_SECONDS = 60.0  # between two looks for new shards
 MOST_AT_ONCE = 10_000  # records, by the service
@@ -37,9 +39,19 @@ class KinesisStream:
         try:
             summary = self._client.describe_stream_summary(StreamName=source.stream)["StreamDescriptionSummary"]
             self._arn = f"{summary['StreamARN']}@{int(summary['StreamCreationTimestamp'].timestamp())}"
+            self._begin_anew()
             self._list()
         except self._problems as problem:
             raise _failed(problem) from None
+
+    def _begin_anew(self) -> None:
+        """Forget the places of another stream of this name."""
+        before = self._places.get(STREAM, self._arn)
+        if before != self._arn:
+            self._unsaid |= dict.fromkeys(self._places.keys() - {START, STREAM}, NOWHERE)
+        if self._places.get(STREAM) != self._arn:
+            self._unsaid[STREAM] = self._arn
+        self._places |= self._unsaid
 
     def read(self, most: int, seconds: float) -> Batch:
         """See `ports.feeds.Stream`."""
@@ -129,7 +141,7 @@ class KinesisStream:
     def _iterator(self, shard: str) -> str:
         asked: dict[str, Any] = {"StreamName": self._source.stream, "ShardId": shard}
         place, begun = self._places.get(shard), self._places.get(START)
-        if place is not None:
+        if place:
             asked |= {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": place}
         elif begun is not None:
             asked |= {"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": Instant.parse(begun)}

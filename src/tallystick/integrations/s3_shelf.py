@@ -85,6 +85,10 @@ class S3Shelf:
                 raise _failed(problem) from None
             yield path
 
+    def is_as_it_was(self, file: FileThere) -> bool:
+        """See `ports.feeds.Shelf`: what is read is a copy of a whole object."""
+        return True
+
     def finished(self, file: FileThere) -> None:
         """What was read is remembered; nothing is written there."""
 

@@ -136,7 +136,9 @@ def members_of(mapping: object, name: str, value: bytes) -> Members:
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError):
             return (value,)
         made = parts_of(cells, mapping.map_of(""))
-        return (wire.encode({"uid": named_id(NAMES, name), **made}),)
+        # Another source may make measurements of another meter of the same message.
+        said = wire.canonical([name, mapping.meter, mapping.account]).decode()
+        return (wire.encode({"uid": named_id(NAMES, said), **made}),)
     if isinstance(mapping, AsEvents):
         return _events(mapping.form, value)
     if b'"measurements"' in value:

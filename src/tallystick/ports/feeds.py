@@ -46,12 +46,14 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileThere:
-    """A file that may be read. `stamp` changes whenever the file does; `origin` and `name` together name it for all."""
+    """A file that may be read. `stamp` changes whenever the file does; `origin` and `name` together name it for all.
+    `body` is the same when it is renamed, where that can be told, and not of two files at a time."""
 
     name: str
     size: int
     stamp: str
     origin: str
+    body: str = ""
 
 
 class Shelf(Protocol):
@@ -62,6 +64,9 @@ class Shelf(Protocol):
 
     def opened(self, file: FileThere) -> AbstractContextManager[Path]:
         """The file, on this machine for a while."""
+
+    def is_as_it_was(self, file: FileThere) -> bool:
+        """Whether what was read of a file until now is of the file that was found."""
 
     def finished(self, file: FileThere) -> None:
         """The file is done: put it away, where that is wanted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,12 +45,13 @@ class SourceFolder:
                 how = path.stat()
             except FileNotFoundError:
                 continue  # gone between two looks
-            stamp = f"{how.st_mtime_ns}-{how.st_size}"
+            stamp = _stamp(how)
             before, since = self._seen.get(path.name, ("", now))
             seen[path.name] = (stamp, since if before == stamp else now)
             if self._is_whole(path, now - seen[path.name][1]):
                 origin = f"folder/{self._own.name}/{self._source.path}"
-                whole.append((how.st_mtime_ns, FileThere(path.name, how.st_size, stamp, origin)))
+                body = f"{how.st_dev}-{how.st_ino}"
+                whole.append((how.st_mtime_ns, FileThere(path.name, how.st_size, stamp, origin, body)))
         self._seen = seen
         return [file for _, file in sorted(whole, key=lambda each: (each[0], each[1].name))]
 
@@ -71,6 +73,14 @@ class SourceFolder:
         """See `ports.feeds.Shelf`."""
         yield self._folder / file.name
 
+    def is_as_it_was(self, file: FileThere) -> bool:
+        """See `ports.feeds.Shelf`: nothing that is written to it meanwhile can have been read in part."""
+        path = self._folder / file.name
+        try:
+            return _stamp(path.stat()) == file.stamp and self._wanted(path)
+        except FileNotFoundError:
+            return False
+
     def finished(self, file: FileThere) -> None:
         """See `ports.feeds.Shelf`: a file that was written anew meanwhile stays where it is."""
         if self._source.move_to is None:
@@ -79,7 +89,7 @@ class SourceFolder:
         target = self._folder / self._source.move_to
         try:
             how = path.stat()
-            if f"{how.st_mtime_ns}-{how.st_size}" != file.stamp:
+            if _stamp(how) != file.stamp:
                 return
             target.mkdir(exist_ok=True)
             there = target / file.name
@@ -93,3 +103,7 @@ class SourceFolder:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _stamp(how: os.stat_result) -> str:
+    return f"{how.st_mtime_ns}-{how.st_size}"
