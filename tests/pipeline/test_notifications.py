@@ -136,6 +136,17 @@ def test_a_formula_that_cannot_be_computed_is_told_and_the_other_rules_go_on(wor
     )
 
 
+def test_a_formula_that_is_none_any_more_holds_up_nothing(world: HandingWorld) -> None:
+    """It was saved when the language had that function. Nothing of the organisation was handed over any more."""
+    rule(world, "old", calculation="Text.of(new.amountSpent) == '1'")
+    world.integration("erp", "Commitment")
+    event = happens(world, 1, new={"amountSpent": 1})
+    world.round()
+    assert [what.event.id for what in world.receiver.got] == [event.id]
+    (failed,) = told(world, FAILED_TYPE)
+    assert "the calculation of old cannot be computed" in failed.m3ter_event["reason"]
+
+
 def test_rules_do_not_go_round_in_circles(world: HandingWorld) -> None:
     rule(world, "of notifications", event_name="notification.fired", always_fire_event=True)
     rule(world, "of failures", event_name="notification.evaluation.error", always_fire_event=True)

@@ -19,7 +19,6 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.entity import Entity
 from tallystick.core.event import Event
-from tallystick.core.expression import CalculationError
 from tallystick.core.external_mapping import ExternalMapping
 from tallystick.core.ids import named_id
 from tallystick.core.integration import (
@@ -101,7 +100,7 @@ def _notifications(write: Transaction, waiting: Sequence[Waiting]) -> list[Docum
             try:
                 fired = notification(id_, rule.value, event) if fires(rule.value, event) else None
                 of_type = EVENT_TYPE
-            except CalculationError as problem:
+            except ValueError as problem:  # also what was a formula once, and is none now
                 fired, of_type = failure(id_, rule.value, event, problem), FAILED_TYPE
             if fired is not None:
                 about = {"account_id": each.account_id, "resource_id": id_}
