@@ -201,6 +201,7 @@ class World:
         self.events = 0
         self.performer = StripePerformer(self.vault, stripe.url, 10.0)
         self.add(Account(name="Acme", code="acme", email_address="billing@acme.example"), ACCOUNT)
+        self.config_id = CONFIG
         self.customer = stripe.customer(name="Acme", email="billing@acme.example")
         self.map_customer(self.customer)
         self.configure(**config)
@@ -239,26 +240,34 @@ class World:
                 if customer in {None, each.value.external_id}:
                     write.remove(each, at=self.now, by="ann")
 
-    def configure(self, key: str = KEY, destination: Destination = Destination.STRIPE_TEST, **data: Any) -> None:
+    def configure(
+        self, key: str = KEY, destination: Destination = Destination.STRIPE_TEST, id: str = CONFIG, **data: Any
+    ) -> None:
+        """Set the integration up; another one where it has another id."""
+        self.config_id = id
         sealed = self.vault.seal(
             wire.encode({"type": "STRIPE_SIGNED_REQUEST", "apiKey": key, "webhookSecret": SECRET}).decode(),
-            credentials_about(CONFIG),
+            credentials_about(id),
         )
         value = IntegrationConfig(
             entity_type="Bill", destination=destination, config_data=data, sealed_credentials=sealed
         )
         with self.records.transaction() as write:
-            before = write.get(IntegrationConfig, CONFIG)
+            before = write.get(IntegrationConfig, id)
             if before is None:
-                write.insert(Entity(id=CONFIG, version=1, value=value, **self._written()))
+                write.insert(Entity(id=id, version=1, value=value, **self._written()))
             else:
-                write.replace(Entity(id=CONFIG, version=before.version + 1, value=value, **self._written()))
+                write.replace(Entity(id=id, version=before.version + 1, value=value, **self._written()))
 
     @property
     def config(self) -> Entity[IntegrationConfig]:
-        found = self.records.get(IntegrationConfig, CONFIG)
+        found = self.records.get(IntegrationConfig, self.config_id)
         assert found is not None
         return found
+
+    def delete_config(self) -> None:
+        with self.records.transaction() as write:
+            write.remove(self.config, at=self.now, by="ann")
 
     def put(self, bill: Bill) -> None:
         """Keep a bill as it is now."""
@@ -286,8 +295,8 @@ class World:
         event_id = named_id(self.organization_id, f"event {self.events}")
         event = Event(id=event_id, event_name=event_name, event_time=self.now, m3ter_event={"eventName": event_name})
         run = IntegrationRun(
-            id=run_id(CONFIG, event_id),
-            config_id=CONFIG,
+            id=run_id(self.config_id, event_id),
+            config_id=self.config_id,
             destination=self.config.value.destination,
             entity_type="Bill",
             entity_id=bill.id,

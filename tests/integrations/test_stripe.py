@@ -331,6 +331,7 @@ def test_an_invoice_that_comes_to_something_else_stays_a_draft(world: World, str
 # ----------------------------------------------------------------------------------------------------------- meters
 
 
+KEYS = {Destination.STRIPE_TEST: KEY, Destination.STRIPE: "sk_live_12345"}
 AGGREGATION = "00000000-0000-4000-8000-00000000a001"
 
 
@@ -355,7 +356,7 @@ def test_usage_becomes_meter_events_once(world: World, stripe: Outside) -> None:
 def metered(*quantities: str) -> Any:
     """A bill with lines of usage that Stripe is to price."""
     lines = [
-        line(f"Calls {number}", "10.00", aggregation_id=AGGREGATION, quantity=Decimal(text))
+        line(f"Calls {number} of {quantities}", "10.00", aggregation_id=AGGREGATION, quantity=Decimal(text))
         for number, text in enumerate(quantities)
     ]
     return bill(f"metered {quantities}", *lines)
@@ -379,6 +380,25 @@ def test_usage_that_was_reported_is_not_reported_again_because_a_later_line_fail
     stripe.forget()
     assert world.perform(what).status is RunStatus.COMPLETE
     assert reported(stripe) - before == 4
+
+
+@pytest.mark.parametrize(("mode", "again"), [(Destination.STRIPE_TEST, 0), (Destination.STRIPE, 1)])
+def test_usage_is_not_reported_again_by_an_integration_that_was_made_anew(
+    world: World, stripe: Outside, mode: Destination, again: int
+) -> None:
+    """Nothing of the former one is there but what it reported, in its mode: what was a trial is charged for real."""
+    world.configure(usageAs="METER_EVENTS", meterEvents={AGGREGATION: "api_calls"}, destination=mode, key=KEYS[mode])
+    usage = metered("7.5" if again else "7.25")
+    assert world.send(usage).status is RunStatus.COMPLETE
+    world.delete_config()
+    world.configure(
+        usageAs="METER_EVENTS",
+        meterEvents={AGGREGATION: "api_calls"},
+        id="00000000-0000-4000-8000-0000000000c2",
+    )
+    before = reported(stripe)
+    world.send(usage)
+    assert reported(stripe) - before == again
 
 
 def test_usage_of_which_a_line_cannot_be_reported_is_not_begun(world: World, stripe: Outside) -> None:

@@ -13,7 +13,7 @@ import stripe
 
 from tallystick.core.bill import Bill, LineItem, LineItemType
 from tallystick.core.external_mapping import ExternalMapping
-from tallystick.core.integration import RunStatus
+from tallystick.core.integration import IntegrationConfig, RunStatus
 from tallystick.core.quantity import plain
 from tallystick.core.stripe_settings import StripeTerms
 from tallystick.failpoints import reached
@@ -86,7 +86,8 @@ def _event_name(terms: StripeTerms, line: LineItem) -> str | None:
 
 
 def _reported(what: HandOver, bill: Bill) -> dict[str, str]:
-    """What was reported of the lines of a bill: its quantity, by line."""
+    """What was reported of the lines of a bill: its quantity, by line. What an integration reported that is gone since
+    counts for the one of the same mode that took its place."""
     where = Where(
         equal={
             "m3ter_entity": (LINE,),
@@ -99,8 +100,17 @@ def _reported(what: HandOver, bill: Bill) -> dict[str, str]:
     return {
         each.m3ter_id: each.external_id.partition("=")[2]
         for each in found
-        if each.integration_config_id == what.config.id
+        if _stands_in_for(what, each.integration_config_id)
     }
+
+
+def _stands_in_for(what: HandOver, config_id: str | None) -> bool:
+    if config_id is None or config_id == what.config.id:
+        return config_id is not None
+    if what.records.get(IntegrationConfig, config_id) is not None:
+        return False
+    former = what.records.versions(IntegrationConfig, config_id)
+    return bool(former) and former[-1].value.destination is what.config.value.destination
 
 
 def _require_same(line: LineItem, before: str, now: str) -> None:
