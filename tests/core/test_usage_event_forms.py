@@ -324,3 +324,21 @@ def test_a_time_may_be_written_as_any_whole_number() -> None:
     (point,) = read(EventForm.DATADOG, b'{"series":[{"metric":"m","points":[[1.7e9,1]]}]}')
     assert isinstance(point, UsageEvent)
     assert point.time == "2023-11-14T22:13:20Z"
+
+
+def test_datadog_series_that_differ_in_a_second_value_of_a_tag_are_two() -> None:
+    def point(*tags: str) -> UsageEvent:
+        return one(EventForm.DATADOG, {"series": [{"metric": "m", "points": [[1_700_000_000, 1]], "tags": tags}]})
+
+    found = [point("a:1"), point("a:1", "a:2"), point("a:1", "a:3"), point("a:3", "a:1", "a:1")]
+    assert [each.id == found[2].id for each in found] == [False, False, True, True]
+    assert len({each.id for each in found}) == 3
+    assert {each.document["tags"]["a"] for each in found} == {"1"}
+
+
+@pytest.mark.parametrize("temporality", [{}, {"aggregationTemporality": 0}, {"aggregationTemporality": "2"}])
+def test_a_sum_of_which_nobody_says_that_it_is_a_delta_is_refused(temporality: dict[str, object]) -> None:
+    points = [{"timeUnixNano": "1710513000000000000", "asInt": "5"}]
+    (found,) = read(EventForm.OTLP, exported({"name": "calls", "sum": {**temporality, "dataPoints": points}}))
+    assert isinstance(found, Rejection)
+    assert found.field == "temporality"

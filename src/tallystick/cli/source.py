@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,27 +98,27 @@ def credentials(
 @connected
 def pause(connection: Connection, code: Code) -> None:
     """Let a source rest."""
-    with connection.open() as client:
-        client.post(f"{PATH}/{_found(client, code)['id']}/pause")
-    say(f"the source {code} rests")
+    _do(connection, code, lambda client, path: client.post(f"{path}/pause"), "rests")
 
 
 @app.command("resume")
 @connected
 def resume(connection: Connection, code: Code) -> None:
     """Let a source go on where it was."""
-    with connection.open() as client:
-        client.post(f"{PATH}/{_found(client, code)['id']}/resume")
-    say(f"the source {code} goes on")
+    _do(connection, code, lambda client, path: client.post(f"{path}/resume"), "goes on")
 
 
 @app.command("delete")
 @connected
 def delete(connection: Connection, code: Code) -> None:
     """Delete a source; what came from it stays counted."""
+    _do(connection, code, lambda client, path: client.delete(path), "is deleted")
+
+
+def _do(connection: Connection, code: str, act: Callable[[Client, str], object], outcome: str) -> None:
     with connection.open() as client:
-        client.delete(f"{PATH}/{_found(client, code)['id']}")
-    say(f"the source {code} is deleted")
+        act(client, f"{PATH}/{_found(client, code)['id']}")
+    say(f"the source {code} {outcome}")
 
 
 @app.command("files")

@@ -211,7 +211,7 @@ def _datadog(document: Mapping[str, Any]) -> UsageEvent:
         time = iso_of(document.get("timestamp"), 1_000_000_000, "timestamp")
     except ValueError as problem:
         raise _Fault("timestamp", str(problem).partition(": ")[2]) from None
-    known_by = ("metric", "type", "timestamp", "tags", "resources", "host")
+    known_by = ("metric", "type", "timestamp", "tags", "resources", "host", *({"everyTag"} & document.keys()))
     return UsageEvent(EventForm.DATADOG, "", _of_parts(document, known_by), metric, time, document)
 
 
@@ -226,6 +226,8 @@ def _otlp(document: Mapping[str, Any]) -> UsageEvent:
         )
     if document.get("kind") not in {"sum", "gauge", "histogram"}:
         raise _Fault("kind", "only sums, gauges and histograms can be measured")
+    if document["kind"] != "gauge" and document.get("temporality") != DELTA:
+        raise _Fault("temporality", "is not said to be delta: whether a point repeats what was counted is not known")
     known_by = ("name", "kind", "startTime", "time", "attributes", "resource", "scope")
     time = _required(document, "time")
     return UsageEvent(EventForm.OTLP, "", _of_parts(document, known_by), name, time, document)

@@ -125,6 +125,8 @@ def _points(series: Any) -> Iterator[Any]:
     shared = {name: series[name] for name in ("metric", "host", "unit", "interval") if series.get(name) is not None}
     shared["type"] = _named(DATADOG_TYPES, series.get("type") or 0)
     shared["tags"] = _tags(series.get("tags"))
+    if len(every := _texts(series.get("tags"))) > len(shared["tags"]):
+        shared["everyTag"] = every  # a key that has several values: `tags` would make one of what are two series
     resources = series.get("resources")
     if isinstance(resources, list):
         named = [each for each in resources if isinstance(each, dict)]
@@ -141,8 +143,11 @@ def _points(series: Any) -> Iterator[Any]:
 
 def _tags(tags: Any) -> dict[str, str]:
     """`["region:eu", "beta"]` as `{"region": "eu", "beta": ""}`; of one key the first in order."""
-    texts = sorted(each for each in tags if isinstance(each, str)) if isinstance(tags, list) else []
-    return {name: value for name, _, value in (each.partition(":") for each in reversed(texts))}
+    return {name: value for name, _, value in (each.partition(":") for each in reversed(_texts(tags)))}
+
+
+def _texts(tags: Any) -> list[str]:
+    return sorted({each for each in tags if isinstance(each, str)}) if isinstance(tags, list) else []
 
 
 def _otlp(_: Mapping[str, str], body: bytes) -> list[bytes]:
