@@ -154,7 +154,7 @@ class JsonLinesFile:
         for batch in table.to_batches(ROWS_AT_ONCE):
             names = batch.schema.names
             parts = [_members(name, batch.column(name), raw=name in self._raw) for name in names]
-            lines = pc.binary_join_element_wise(*parts, ",", null_handling="skip")
+            lines = _joined(parts, batch.num_rows)
             self._out.write(("{" + "}\n{".join(lines.to_pylist()) + "}\n").encode() if len(lines) else b"")
 
     def close(self) -> None:
@@ -172,6 +172,15 @@ _OPEN: dict[ExportFileFormat, Callable[[BinaryIO, Sequence[ExportColumn], bool],
 def _compressed(out: BinaryIO) -> gzip.GzipFile:
     """Without name and time: the same rows are the same bytes."""
     return gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=out, mtime=0)
+
+
+def _joined(parts: Sequence[pa.Array], rows: int) -> pa.Array:
+    """The members of each row with commas between them. Of a row in which all are absent the library makes no text but
+    leaves the row out: unless one is always there, each row gets an empty one, and loses the comma behind it."""
+    if any(part.null_count == 0 for part in parts):
+        return pc.binary_join_element_wise(*parts, ",", null_handling="skip")
+    empty = pa.array([""] * rows, pa.string())
+    return pc.replace_substring_regex(pc.binary_join_element_wise(empty, *parts, ",", null_handling="skip"), "^,", "")
 
 
 def _members(name: str, column: pa.Array, *, raw: bool) -> pa.Array:
