@@ -54,6 +54,7 @@ FIELDS = (
     ("seconds", Category.MEASURE),
 )
 OTHERS = "threads of the engines"
+BESIDE = "process of the sorter"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -180,11 +181,17 @@ def _threads() -> dict[str, float]:
     come and go."""
     used: dict[str, float] = {}
     for thread in threading.enumerate():
-        task = Path(f"/proc/self/task/{thread.native_id}/stat")
-        user, system = task.read_text().rpartition(")")[2].split()[11:13]
-        used[thread.name] = (int(user) + int(system)) / TICKS
+        used[thread.name] = _seconds(Path(f"/proc/self/task/{thread.native_id}/stat"))
     used[OTHERS] = time.process_time() - sum(used.values())
+    children = [each for task in Path("/proc/self/task").iterdir() for each in (task / "children").read_text().split()]
+    used[BESIDE] = sum(_seconds(Path(f"/proc/{each}/stat")) for each in children)
     return used
+
+
+def _seconds(stat: Path) -> float:
+    """Processor time of a thread or a process."""
+    user, system = stat.read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / TICKS
 
 
 def main() -> int:

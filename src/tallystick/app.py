@@ -24,6 +24,7 @@ from tallystick.integrations.webhook import Webhooks
 from tallystick.invoice.pdf import Printer
 from tallystick.pipeline.gate import Gate
 from tallystick.pipeline.ingest import Claimer, Intake, JournalCutShort, Tail
+from tallystick.pipeline.ingest.apart import Apart
 from tallystick.pipeline.telling import Telling
 from tallystick.pipeline.usage_events import EventIntake
 from tallystick.ports import Clock, Journal, Records, UidIndex, UsageStore
@@ -100,6 +101,7 @@ class App:
         self.outside.close()
         self.gate.close()
         self.printer.close()
+        self.intake.close()
         self.claimer.close()
         self.usage.close()
         self.uids.close()
@@ -156,7 +158,8 @@ def build(settings: Settings, clock: Clock | None = None) -> App:
     claimer.start()
     _require_whole(journal, usage)
     identity_key = random_key(directory, "identities.key")
-    intake = Intake(records, claimer, clock, identity_key=identity_key)
+    apart = [Apart() for _ in range(settings.sorters)]
+    intake = Intake(records, claimer, clock, identity_key=identity_key, apart=apart)
     log.info("journal at %d, uid index at %d, usage at %d", journal.last, uids.mark, usage.mark)
     vault = KeyFileVault(directory)
     webhooks = Webhooks(vault, outside, settings.webhook_failure_days)

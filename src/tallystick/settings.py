@@ -26,6 +26,7 @@ MEANINGS = {
     "idle_seconds": "How long a connection may be open without a request, or take to send its head, in seconds.",
     "connections": "Most connections that are served at once; more wait to be accepted.",
     "waiting_measurements": "Most measurements that may wait for the journal before new requests are told to retry.",
+    "sorters": "Processes beside the server's own that large requests of measurements are sorted out in; 0: none.",
     "gathered_uids": "Claims on uids that are written together; so many are claimed again after a crash.",
     "project_rows": "Most measurements projected into the usage store at once.",
     "segment_bytes": "Size at which the journal starts a new segment file, in bytes.",
@@ -73,6 +74,7 @@ class Settings:
     idle_seconds: int = 60
     connections: int = 1_024
     waiting_measurements: int = 200_000
+    sorters: int = 1
     gathered_uids: int = 50_000
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456

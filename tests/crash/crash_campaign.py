@@ -129,6 +129,15 @@ class Stage:
             return False
         return True
 
+    def beside(self) -> list[int]:
+        """The processes that the server has started to sort out large requests."""
+        found = []
+        for each in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if b"apart_process" in (each / "cmdline").read_bytes() and os.getpgid(int(each.name)) == self._group:
+                    found.append(int(each.name))
+        return found
+
     def kill(self) -> None:
         """End the server at once, as far as it has not ended itself, and wait until it is gone."""
         if self._group is None:

@@ -14,6 +14,7 @@ import json
 import os
 import random
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class RecordingOs:
         self._paths: dict[int, Path] = {}
         self._synced: dict[Path, Any] = {}
         self._record = os.open(record, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.write(self._record, b"\n")  # the last line of a process that was killed may lack its end
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
@@ -75,9 +77,13 @@ def _note(data: Path, path: Path, held: object) -> bytes:
 
 
 def _durable(record: Path) -> dict[str, Any]:
-    """For each path what is on disk of it: a length, or names."""
-    lines = record.read_bytes().splitlines() if record.exists() else []
-    return dict(json.loads(line) for line in lines)
+    """For each path what is on disk of it: a length, or names. Of a torn line nobody was told that it is synced."""
+    durable: dict[str, Any] = {}
+    for line in record.read_bytes().splitlines() if record.exists() else ():
+        with suppress(json.JSONDecodeError):
+            path, held = json.loads(line)
+            durable[path] = held
+    return durable
 
 
 def cut(data: Path, record: Path, chance: random.Random, *, harsh: bool = False) -> str:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import ast
 import itertools
+import os
 import random
 import re
+import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
@@ -17,7 +21,8 @@ import crash_oracle
 import crash_power
 import crash_sender
 import pytest
-from crash_campaign import PLACES, DidNotStart, Stage, begin, random_plans
+from crash_campaign import PLACES, Campaign, DidNotStart, Stage, begin, random_plans
+from crash_sender import Pace
 
 from tallystick import failpoints
 from tallystick.failpoints import POINTS
@@ -48,6 +53,34 @@ def test_acknowledged_measurements_count_once_however_the_server_ends(tmp_path: 
     assert campaign.score.cuts > 0
     assert campaign.acknowledged > 100
     assert '"journal/0000' in campaign.stage.record.read_text(), "the recording layer lies under the journal"
+
+
+def test_large_requests_count_once_whichever_process_ends(tmp_path: Path, starter: Popen[str]) -> None:
+    """They are sorted out in a process of their own: that is killed, and then another one together with the server."""
+    campaign = begin(tmp_path, starter, seed=10, senders=2, pace=Pace(least=300, most=400, pause=0.2))
+    try:
+        os.kill(at_work(campaign), signal.SIGKILL)
+        campaign.wait_for(campaign.acknowledged + 1)
+        at_work(campaign)
+        campaign.stage.kill()
+        campaign.stage.cut(campaign.chance, harsh=True)
+        campaign.run(iter([("random time", 1)]), cut_share=0)
+        assert campaign.check() == []
+    finally:
+        campaign.stage.kill()
+
+
+def at_work(campaign: Campaign) -> int:
+    """The process that large requests are sorted out in, once it has used the memory that they are handed over in."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        campaign.wait_for(campaign.acknowledged + 500)
+        for sorter in campaign.stage.beside():
+            with suppress(OSError):
+                maps = Path(f"/proc/{sorter}/smaps").read_text()
+                if re.search(r"memfd:tallystick.*\nSize.*\n(?:.*Size.*\n)*Rss: +[1-9]", maps):
+                    return sorter
+    raise AssertionError("large requests are not sorted out apart")
 
 
 @pytest.mark.parametrize(

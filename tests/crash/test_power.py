@@ -51,3 +51,19 @@ def test_a_file_that_is_replaced_is_the_old_or_the_new_one_whole(tmp_path: Path,
             second.replace(uids / "runs.new", uids / "runs")
         cut(tmp_path, record, random.Random(seed))
         assert (uids / "runs").stat().st_size == (old if when == "before" else new)
+
+
+def test_a_process_that_is_killed_while_it_notes_a_sync_was_never_told_of_it(tmp_path: Path) -> None:
+    journal, record = tmp_path / "journal", tmp_path / "record"
+    journal.mkdir()
+    for name in ("0001", "0002"):
+        layer = RecordingOs(tmp_path, record)
+        write(layer, journal / name, 100)
+        for directory in (journal, tmp_path):
+            layer.fsync(layer.open(directory, os.O_RDONLY))
+        with record.open("ab") as torn:
+            torn.write(b'["journal", ["00')
+        (journal / name).write_bytes(b"x" * 180)
+    (journal / "0003").write_bytes(b"x")
+    cut(tmp_path, record, random.Random(1), harsh=True)
+    assert {each.name: each.stat().st_size for each in journal.iterdir()} == {"0001": 100, "0002": 100}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
@@ -20,6 +20,7 @@ from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.errors import Rejection
 from tallystick.pipeline.ingest import Claimer, Intake, Tail
+from tallystick.pipeline.ingest.apart import Apart
 from tallystick.ports import DocumentWhere, Organization, OrganizationRecords, Page
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.records_sql import open_records
@@ -51,9 +52,10 @@ class HandClock:
 class World:
     """Everything that ingest touches, on a directory; `reopen` is a restart."""
 
-    def __init__(self, directory: Path, *, max_waiting: int = 200_000) -> None:
+    def __init__(self, directory: Path, *, max_waiting: int = 200_000, apart: Sequence[Apart] = ()) -> None:
         self.directory = directory
         self.max_waiting = max_waiting
+        self.apart = apart
         self.clock = HandClock()
         self._numbers = count(1)
         self.records = open_records(f"sqlite:///{directory / 'records.sqlite'}")
@@ -69,7 +71,7 @@ class World:
         self.tail = Tail()
         self.claimer = Claimer(self.journal, self.index, self.tail, max_waiting=self.max_waiting)
         self.claimer.start()
-        self.intake = Intake(self.records, self.claimer, self.clock, identity_key=IDENTITY_KEY)
+        self.intake = Intake(self.records, self.claimer, self.clock, identity_key=IDENTITY_KEY, apart=self.apart)
 
     def close(self) -> None:
         self.claimer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,9 +20,10 @@ from effort import drawing
 from tallystick.core.measurement import uid_key
 from tallystick.core.measurement_reading import JournalEntry, pack
 from tallystick.errors import Refusal
-from tallystick.pipeline.ingest import Claimer, JournalCutShort, recover
+from tallystick.pipeline.ingest import Claimer, JournalCutShort, Outcome, claim, recover
 from tallystick.pipeline.ingest.tail import Candidates
 from tallystick.ports import Block
+from tallystick.ports.packed import Fixed, Packed
 from tallystick.stores.journal_file import FileJournal
 from tallystick.stores.uid_index import SortedUidIndex
 
@@ -46,6 +47,61 @@ def together(*candidates: Candidates) -> Candidates:
         for part in range(3)  # type: ignore[misc]  # readings are the fourth
     )
     return Candidates(keys, contents, entries)
+
+
+@given(st.data())
+@settings(**drawing(200))
+def test_a_group_decided_at_once_is_as_one_decided_in_turn(data: st.DataObject) -> None:
+    """Keys of few kinds, some of which share the half that they are sorted by."""
+    keys = st.builds(lambda rest, half: bytes([rest] * 8 + [half] * 8), st.integers(0, 2), st.integers(0, 3))
+    contents = st.sampled_from([bytes([each] * 16) for each in range(2)])
+    known = data.draw(st.dictionaries(keys, contents, max_size=3))
+    group = []
+    for number in range(data.draw(st.integers(1, 4))):
+        drawn = data.draw(st.lists(st.tuples(keys, contents), max_size=8))
+        parts = [[each[part] for each in drawn] for part in range(2)]
+        side_by_side = data.draw(st.booleans())
+        laid = [Fixed(b"".join(each), 16) for each in parts] if side_by_side else parts
+        candidates = Candidates(laid[0], laid[1], [b"entry"] * len(drawn))
+        group.append(claim._Submission(f"{number}", NOW, candidates, Future()))
+    together = claim._laid([each.candidates.keys for each in group])
+    at_once, in_turn = claim._decided(group, together, known), claim._in_turn(group, known)
+    assert [each.outcomes for each in at_once] == [each.outcomes for each in in_turn]
+    assert [each.accepted.tolist() for each in at_once] == [each.accepted.tolist() for each in in_turn]
+
+
+def test_entries_are_appended_alike_however_they_come(tmp_path: Path) -> None:
+    """Large requests, whose candidates lie side by side, in one group with small ones."""
+    alone, packed = (
+        together(*(candidate(f"{kind}{number}", number) for number in range(claim.MANY))) for kind in ("a", "p")
+    )
+    laid = Candidates(Fixed(b"".join(packed.keys), 16), Fixed(b"".join(packed.contents), 16), Packed.of(packed.entries))
+    journal, index = Held(tmp_path / "journal"), SortedUidIndex(tmp_path / "uids")
+    claimer = Claimer(journal, index)
+    claimer.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            first = pool.submit(claimer.claim_in_thread, NORTH, NOW, candidate("p1", 1))  # known to one of the others
+            assert journal.began.wait(10)
+            rest = [pool.submit(claimer.claim_in_thread, NORTH, NOW, laid)]
+            while claimer._waiting < claim.MANY:
+                pass
+            rest += [pool.submit(claimer.claim_in_thread, NORTH, NOW, each) for each in (alone, laid)]
+            while claimer._waiting < 3 * claim.MANY:
+                pass
+            journal.go.set()
+            outcomes = [each.result(10) for each in [first, *rest]]
+        assert [each.count(Outcome.ACCEPTED) for each in outcomes] == [1, claim.MANY - 1, claim.MANY, 0]
+        entries = [entry for block in journal.read(0) for entry in block.entries]
+        assert sorted(entries) == sorted([*packed.entries, *alone.entries])
+        claimer.close()  # who waits is told before the claims are put
+        found = index.look_up([*packed.keys, *alone.keys])
+        assert [entries[found[key].position - 1] for key in packed.keys] == list(packed.entries)
+    finally:
+        journal.go.set()
+        claimer.close()
+        index.close()
+        journal.close()
 
 
 class Held(FileJournal):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tallystick.ports.packed import data_of
+
 CONTENT_BYTES = 16
 CLAIM_BYTES = 40
 COLUMNS = ("hashes", "rests", "contents", "positions")
@@ -59,7 +61,7 @@ class Claims:
 
 def split_keys(keys: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """The hashes and the rests of keys."""
-    pairs = np.frombuffer(b"".join(keys), "<u8").reshape(-1, 2)
+    pairs = np.frombuffer(data_of(keys), "<u8").reshape(-1, 2)
     return pairs[:, 1], pairs[:, 0]
 
 
@@ -67,7 +69,7 @@ def claims_of(keys: Sequence[bytes], contents: Sequence[bytes], first: int) -> C
     """Claims on keys, whose positions follow each other from `first` on."""
     hashes, rests = split_keys(keys)
     order = np.argsort(hashes)
-    digests = np.frombuffer(b"".join(contents), "<u8").reshape(-1, 2)
+    digests = np.frombuffer(data_of(contents), "<u8").reshape(-1, 2)
     return Claims(hashes[order], rests[order], digests[order], np.uint64(first) + order.astype(np.uint64))
 
 

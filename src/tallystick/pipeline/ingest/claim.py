@@ -3,6 +3,11 @@
 Requests queue their candidates. The committer takes all that is waiting, asks the uid index once, appends what is
 new to the journal in one write and one fsync, puts the claims, and answers. So the cost of a disk round is shared
 by all requests that arrived during the one before, and no uid can be claimed twice: one thread decides.
+
+Nearly every candidate is new, and then nothing has to be known of it but that no other has its uid. So a large group is
+decided at once (`_decided`): the keys are sorted by half of their bytes, and only those that the index knows, or that
+share that half with another, are looked at one by one, as `_in_turn` looks at all of them. Small groups, and those
+that withdraw something, are decided by `_in_turn` alone; tests/pipeline/test_ingest_claims.py holds the two together.
 """
 
 from __future__ import annotations
@@ -11,11 +16,11 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import compress
+from itertools import accumulate, compress
 from typing import NamedTuple
 
 import numpy as np
@@ -24,14 +29,17 @@ from tallystick.core.measurement import content_digest, uid_key
 from tallystick.core.measurement_reading import read_measurement, uid_of, unpack
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal, Rejection
-from tallystick.pipeline.ingest.tail import Appended, Candidates, Tail, appended
+from tallystick.pipeline.ingest.tail import Candidates, Tail, appended
 from tallystick.ports import Block, Journal, UidIndex
+from tallystick.ports.packed import Fixed, Packed, data_of
 
 log = logging.getLogger(__name__)
 
 MEASUREMENT, WITHDRAWAL = "measurement", "withdrawal"  # the kinds of journal blocks
 MAX_GROUP = 50_000  # measurements that are committed together at most: bounds a frame and the wait for it
 MAX_WAITING = 200_000
+MANY = 200  # candidates from which on it pays to decide a group at once
+WIDTH = 16  # bytes of a key, and of a digest
 
 
 class Outcome(StrEnum):
@@ -194,39 +202,82 @@ class Claimer:
             self._behind = False
 
     def _decide(self, group: Sequence[_Submission]) -> list[_Decided]:
-        """The outcomes of each submission's candidates.
-
-        One step a candidate: `setdefault` gives the content that was there before, or else the candidate's own.
-        """
-        known = self._index.look_up([key for submission in group for key in submission.candidates.keys])
-        seen = {key: claim.content for key, claim in known.items()}
-        decided: list[_Decided] = []
-        for submission in group:
-            contents = submission.candidates.contents
-            if submission.withdrawals and (conflict := _conflict(submission, seen)):
-                decided.append(_Decided(submission, [], np.zeros(len(contents), bool), conflict))
-                continue
-            before = list(map(seen.setdefault, submission.candidates.keys, contents))
-            outcomes = [Outcome.ACCEPTED] * len(contents)
-            accepted = np.ones(len(contents), bool)
-            for place in [place for place, content in enumerate(contents) if before[place] is not content]:
-                accepted[place] = False
-                outcomes[place] = Outcome.DUPLICATE if before[place] == contents[place] else Outcome.CONFLICT
-            decided.append(_Decided(submission, outcomes, accepted))
-        return decided
+        """The outcomes of each submission's candidates."""
+        keys = _laid([each.candidates.keys for each in group])
+        known = {key: claim.content for key, claim in self._index.look_up(keys).items()}
+        if len(keys) < MANY or any(each.withdrawals for each in group):
+            return _in_turn(group, known)
+        return _decided(group, keys, known)
 
     def _put(self, decided: Sequence[Sequence[_Decided]], placed: Sequence[Block]) -> None:
         """Claim the uids of what was appended, and keep what was read as columns for the projection."""
-        keys: list[bytes] = []
-        contents: list[bytes] = []
-        tail: list[Appended] = []
-        for block, parts in zip(placed, decided, strict=False):  # withdrawals come after them and claim nothing
-            for each in parts:
-                keys += _those(each.submission.candidates.keys, each.accepted)
-                contents += _those(each.submission.candidates.contents, each.accepted)
-            tail.append(appended(block, [(each.submission.candidates, each.accepted) for each in parts]))
+        counted = [each for parts in decided for each in parts]
+        keys = _laid([_those(each.submission.candidates.keys, each.accepted) for each in counted])
+        contents = _laid([_those(each.submission.candidates.contents, each.accepted) for each in counted])
+        tail = [
+            appended(block, [(each.submission.candidates, each.accepted) for each in parts])
+            for block, parts in zip(placed, decided, strict=False)  # withdrawals come after them and claim nothing
+        ]
         self._index.put(keys, contents, placed[0].first, placed[-1].last)
         self._tail.add(tail)  # what is withdrawn is read from the journal
+
+
+def _in_turn(group: Sequence[_Submission], known: Mapping[bytes, bytes]) -> list[_Decided]:
+    """The outcomes of each submission's candidates; `known`: the contents of the keys that were claimed before."""
+    seen = dict(known)
+    decided: list[_Decided] = []
+    for submission in group:
+        candidates = submission.candidates
+        if submission.withdrawals and (conflict := _conflict(submission, seen)):
+            decided.append(_Decided(submission, [], np.zeros(len(candidates.keys), bool), conflict))
+            continue
+        pairs = zip(candidates.keys, candidates.contents, strict=True)
+        outcomes = [_outcome(seen, key, content) for key, content in pairs]
+        accepted = np.array([each is Outcome.ACCEPTED for each in outcomes], bool)
+        decided.append(_Decided(submission, outcomes, accepted))
+    return decided
+
+
+def _outcome(seen: dict[bytes, bytes], key: bytes, content: bytes) -> Outcome:
+    """What becomes of a candidate after those that were seen; it is seen from then on."""
+    if key not in seen:
+        seen[key] = content
+        return Outcome.ACCEPTED
+    return Outcome.DUPLICATE if seen[key] == content else Outcome.CONFLICT
+
+
+def _decided(group: Sequence[_Submission], keys: Sequence[bytes], known: Mapping[bytes, bytes]) -> list[_Decided]:
+    """The same of submissions that withdraw nothing, all at once; `keys` are those of the whole group."""
+    halves = np.frombuffer(data_of(keys), "<u8")[1::2]
+    order = np.argsort(halves)
+    laid = halves[order]
+    first, after = (np.searchsorted(laid, _halves(known), side) for side in ("left", "right"))
+    doubtful = [order[start:end] for start, end in zip(first.tolist(), after.tolist(), strict=True)]
+    again = np.flatnonzero(laid[1:] == laid[:-1])
+    accepted = np.ones(len(keys), bool)
+    outcomes = [Outcome.ACCEPTED] * len(keys)
+    seen = dict(known)
+    contents = _laid([each.candidates.contents for each in group])
+    for place in np.unique(np.concatenate([*doubtful, order[again], order[again + 1]])).tolist():
+        outcomes[place] = _outcome(seen, keys[place], contents[place])
+        accepted[place] = outcomes[place] is Outcome.ACCEPTED
+    ends = list(accumulate(each.size for each in group))
+    return [
+        _Decided(each, outcomes[end - each.size : end], accepted[end - each.size : end])
+        for each, end in zip(group, ends, strict=True)
+    ]
+
+
+def _halves(keys: Iterable[bytes]) -> np.ndarray:
+    """The part of each key that `_decided` sorts by."""
+    return np.frombuffer(b"".join(keys), "<u8")[1::2]
+
+
+def _laid(parts: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
+    """Keys or digests, one part after the other: side by side as soon as one part is."""
+    if any(isinstance(each, Fixed) for each in parts):
+        return Fixed(b"".join(map(data_of, parts)), WIDTH)
+    return [each for part in parts for each in part]
 
 
 def _by_organization(decided: Sequence[_Decided]) -> list[list[_Decided]]:
@@ -244,8 +295,15 @@ def _block(parts: Sequence[_Decided]) -> Block:
         organization_id=parts[0].submission.organization_id,
         kind=MEASUREMENT,
         received=max(each.submission.received for each in parts),
-        entries=[entry for each in parts for entry in _those(each.submission.candidates.entries, each.accepted)],
+        entries=_joined([_those(each.submission.candidates.entries, each.accepted) for each in parts]),
     )
+
+
+def _joined(parts: Sequence[Sequence[bytes]]) -> Sequence[bytes]:
+    """Journal entries, one part after the other: packed as soon as one part is."""
+    if any(isinstance(each, Packed) for each in parts):
+        return Packed.joined([Packed.of(each) for each in parts])
+    return [entry for part in parts for entry in part]
 
 
 def _withdraws(decided: _Decided) -> bool:
@@ -272,7 +330,9 @@ def _conflict(submission: _Submission, seen: Mapping[bytes, bytes]) -> Refusal |
 
 
 def _those(values: Sequence[bytes], which: np.ndarray) -> Sequence[bytes]:
-    return values if which.all() else list(compress(values, which.tolist()))
+    if which.all():
+        return values
+    return values.taking(which) if isinstance(values, Fixed | Packed) else list(compress(values, which.tolist()))
 
 
 def recover(journal: Journal, index: UidIndex) -> int:

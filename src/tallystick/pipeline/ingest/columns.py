@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from itertools import repeat
-from typing import Annotated, Any
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec.structs import astuple
 
 from tallystick import decoders
 from tallystick.core.measurement import (
@@ -61,15 +61,21 @@ class Unusual(Exception):  # it is no error: the reference takes over
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """Measurements of one meter, column by column, none of them null."""
+    """What is kept of measurements of one meter, column by column, none of them null."""
 
-    uids: Sequence[str]
-    uid_column: pa.Array  # the same
-    contents: list[bytes]  # digests
-    codes: Sequence[str]  # of the accounts
+    uids: pa.Array
     ts: pa.Array
     numbers: Mapping[str, pa.Array]
     texts: Mapping[str, pa.Array]
+
+
+class Checked(NamedTuple):
+    """Measurements of one meter that keep every rule of it."""
+
+    uids: Sequence[str]
+    codes: Sequence[str]  # of the accounts
+    contents: list[bytes]  # digests
+    columns: Columns
 
 
 class Form:
@@ -85,34 +91,32 @@ class Form:
         self._texts = [code for _, code in texts]
         self._numbers = [code for _, code in numeric]
         self._shape = content_shape(meter, numeric, texts)
+        self._values = attrgetter("account", "ts", "uid", "ets", *_paths(declared))
 
-    def columns(self, rows: Sequence[Row], latest: datetime) -> Columns:
+    def columns(self, rows: Sequence[Row], latest: datetime) -> Checked:
         """The rows, at least one, as columns; Unusual when one of them has no uid, has an `ets`, or breaks a rule. No
         `ts` may lie after `latest`."""
-        codes, stamps, *maps, uids, ends = zip(*map(astuple, rows), strict=True)
+        codes, stamps, uids, ends, *values = zip(*map(self._values, rows), strict=True)
         if not all(uids) or ends.count(None) < len(rows):
             raise Unusual
         uid_column = pa.array(uids, pa.string())
         if not _plain(uid_column) and not "".join(uids).isprintable():
             raise Unusual
         # The maps stand in the order of MAPS, those of texts first, and the fields of each in the order of their codes.
-        values = [column for each in maps for column in zip(*map(astuple, each), strict=True)]
         texts, numbers = values[: len(self._texts)], values[len(self._texts) :]
         ts = _times(stamps, latest)
         exact = [_numbers(column) for column in numbers]
         contents = zip(repeat(self._shape), _side_by_side(ts, exact), codes, *texts, strict=False)
-        return Columns(
-            uids=uids,
-            uid_column=uid_column,
-            contents=digest_contents(contents),
-            codes=codes,
+        columns = Columns(
+            uids=uid_column,
             ts=ts,
             numbers=dict(zip(self._numbers, exact, strict=True)),
             texts=dict(zip(self._texts, [pa.array(column, pa.string()) for column in texts], strict=True)),
         )
+        return Checked(uids, codes, digest_contents(contents), columns)
 
-    def most(self, rows: Sequence[Row], latest: datetime) -> tuple[Sequence[int], Columns | None]:
-        """Those of the rows that can be taken as columns: their places, and the columns if there are any."""
+    def most(self, rows: Sequence[Row], latest: datetime) -> tuple[Sequence[int], Checked | None]:
+        """Those of the rows that can be taken as columns: their places, and what they are if there are any."""
         if not rows:
             return (), None
         try:
@@ -125,8 +129,7 @@ class Form:
         """Whether `columns` takes a row."""
         try:
             micros = _micros(row.ts)
-            maps = astuple(row)[2:-2]
-            for value in [value for each in maps for value in astuple(each)][len(self._texts) :]:
+            for value in self._values(row)[4 + len(self._texts) :]:
                 _quantity(value)
         except Unusual:
             return False
@@ -187,6 +190,12 @@ def _row_type(meter: str, declared: Sequence[tuple[int, str]]) -> type:
         forbid_unknown_fields=True,
         gc=False,
     )
+
+
+def _paths(declared: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """Where a row has the value of each declared field."""
+    for place in dict.fromkeys(place for place, _ in declared):
+        yield from (f"{MAPS[place]}.f{at}" for at in range(sum(each == place for each, _ in declared)))
 
 
 def _map_type(codes: Sequence[str], of: Any) -> type:

@@ -5,13 +5,15 @@ gather     the requests that arrive while others are at work, so that they share
 sort out   each member: read, held against its meter, attributed; a bad one never harms the others (`sorting.py`)
 claim      the uids of the good ones; those that are new are on disk when this returns (`claim.py`)
 record     what did not count, then answer
+
+A large request needs no company: it is split and sorted out in a process of its own where there is one (`apart.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
@@ -23,6 +25,7 @@ from msgspec.structs import replace
 from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
+from tallystick.pipeline.ingest.apart import Apart
 from tallystick.pipeline.ingest.claim import Claimer, Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Notes, Scribe, unwritten, write_within
 from tallystick.pipeline.ingest.identities import MARK, Attributor, any_named
@@ -30,13 +33,15 @@ from tallystick.pipeline.ingest.known import Directory, Known
 from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
 from tallystick.pipeline.ingest.splitting import split
-from tallystick.pipeline.ingest.verdicts import Reply, not_counted, rejected, set_aside, verdicts
+from tallystick.pipeline.ingest.verdicts import Reply, not_counted, rejected, reply_json, set_aside, verdicts
 from tallystick.ports import Clock, Records, Transaction
 
 AT_WORK = 2  # how many gatherings of an organisation are at work before further requests wait for the next …
 ENOUGH = 500  # … unless so many of their members wait
 MOST = 1_000  # members that are sorted out together, or one request: what a processor's cache holds, a few milliseconds
 MAX_GATHERED = 200_000  # members that may wait to be sorted out
+LARGE = 50_000  # bytes of a request from which on it is sorted out apart
+ROUNDS = 4  # how often that is tried while accounts are not known there
 
 
 class HasIntake(Protocol):
@@ -88,17 +93,24 @@ class Intake:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         *,
         identity_key: bytes,
+        apart: Sequence[Apart] = (),
     ) -> None:
         self._records = records
         self._recorder = Recorder(records)
         self._claimer = claimer
         self._clock = clock
         self._new_id = new_id
+        self._apart = apart
         self._directory = Directory(records, new_id)
         self._attributor = Attributor(records, identity_key, new_id)
         # By event loop, since what waits can be woken by its own only.
         self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Gathering]] = WeakKeyDictionary()
         self._tasks: set[asyncio.Task[None]] = set()  # an event loop holds its tasks by weak references only
+
+    def close(self) -> None:
+        """End the processes that sort out large requests; what is asked from now on is sorted out here."""
+        for each in self._apart:
+            each.close()
 
     async def answer(self, organization_id: str, body: bytes) -> bytes:
         """The reply to a request, as JSON, once what was accepted is on disk and what was not is recorded.
@@ -106,6 +118,8 @@ class Intake:
         Refusals: `payload_too_large`, `invalid_request` (nothing was looked at), `busy` (nothing was kept, or the
         recording failed: send all of it again), `forbidden` (no such organisation).
         """
+        if len(body) >= LARGE and MARK not in body and (told := await self._answer_apart(organization_id, body)):
+            return told
         members = split(body)
         if MARK in body and any_named(members):
             return _REPLY.encode(await asyncio.to_thread(self.take, organization_id, members))
@@ -217,7 +231,7 @@ class Intake:
         outcomes: list[Outcome] = []
         if batch.places:
             outcomes = self._claimer.claim_in_thread(organization_id, received, batch.candidates)
-        found = self._unwritten(organization_id, not_counted(batch, members, known, outcomes), once=once)
+        found = self._unwritten(organization_id, not_counted(batch, known, outcomes), once=once)
         notes = self._scribe(organization_id, received).note([found]) if found else None
         queue: Mapping[int, FailedMeasurement] = notes.queue if notes is not None else {}
         reply = Reply(measurements=verdicts(batch, outcomes, queue, range(len(members))))
@@ -263,16 +277,8 @@ class Intake:
         while batch.strangers:
             known = await asyncio.to_thread(self._directory.enrol, organization_id, batch.strangers, received)
             batch = self._sort_out(organization_id, members, known, received)
-        outcomes: list[Outcome] = []
-        if batch.places:
-            outcomes = await self._claimer.claim(organization_id, received, batch.candidates)
-        found = not_counted(batch, members, known, outcomes)
-        queue: Mapping[int, FailedMeasurement] = {}
-        if found:
-            ends = list(accumulate(len(each.members) for each in requests))
-            notes = self._scribe(organization_id, received).note(found.split(ends))
-            await self._recorder.record(organization_id, notes)
-            queue = notes.queue
+        ends = list(accumulate(len(each.members) for each in requests))
+        outcomes, queue = await self._settled(organization_id, batch, known, received, ends)
         indices = [index for each in requests for index in range(len(each.members))]
         told = verdicts(batch, outcomes, queue, indices)
         start = 0
@@ -281,6 +287,41 @@ class Intake:
             if not request.answer.done():  # the client may have gone away
                 request.answer.set_result(_REPLY.encode(Reply(measurements=told[start:end])))
             start = end
+
+    async def _answer_apart(self, organization_id: str, body: bytes) -> bytes | None:
+        """The reply to a large request; None when it must be sorted out here."""
+        if not self._apart:
+            return None
+        apart = min(self._apart, key=lambda each: each.at_work)
+        received = self._clock.now()
+        known = self._directory.current(organization_id)
+        if known is None:
+            known = await asyncio.to_thread(self._directory.refresh, organization_id)
+        strangers: Collection[str] = ()
+        for _ in range(ROUNDS):
+            batch = await apart.sort_out(organization_id, body, known, received, strangers)
+            if batch is None or not (strangers := batch.strangers):
+                break
+            if not all(code in known.accounts or code in known.refused for code in strangers):
+                known = await asyncio.to_thread(self._directory.enrol, organization_id, strangers, received)
+        if batch is None or batch.strangers:
+            return None
+        outcomes, queue = await self._settled(organization_id, batch, known, received, [batch.size])
+        return reply_json(batch, outcomes, queue)
+
+    async def _settled(
+        self, organization_id: str, batch: Batch, known: Known, received: Instant, ends: Sequence[int]
+    ) -> tuple[Sequence[Outcome], Mapping[int, FailedMeasurement]]:
+        """Claim the uids and write down what did not count of requests whose members end before these places."""
+        outcomes: list[Outcome] = []
+        if batch.places:
+            outcomes = await self._claimer.claim(organization_id, received, batch.candidates)
+        found = not_counted(batch, known, outcomes)
+        if not found:
+            return outcomes, {}
+        notes = self._scribe(organization_id, received).note(found.split(ends))
+        await self._recorder.record(organization_id, notes)
+        return outcomes, notes.queue
 
     def _scribe(self, organization_id: str, received: Instant) -> Scribe:
         return Scribe(organization_id, received, self._new_id)

@@ -41,13 +41,13 @@ def read_block(block: Block, find_forms: FindForms, after: int = 0) -> Appended:
         (form,) = forms.all
         rows = forms.rows([entry.original for _, entry in found])
         usual = [at for at, row in enumerate(rows) if row is not None]
-        which, columns = form.most([rows[at] for at in usual], LATEST)
-        if columns is None:
+        which, checked = form.most([rows[at] for at in usual], LATEST)
+        if checked is None:
             continue
         taken = [usual[at] for at in which]
         positions = np.array([found[at][0] for at in taken], np.uint64)
         account_ids = pa.array([found[at][1].account_id for at in taken], pa.string())
-        reading = Reading(form.schema.meter_id, account_ids, columns)
+        reading = Reading(form.schema.meter_id, account_ids, checked.columns)
         blocks.append(reading.block(block.organization_id, block.received, positions))
         read.update(positions.tolist())
     rest = [(position, packed) for position, packed, _ in entries if position not in read]

@@ -23,15 +23,29 @@ from tallystick.pipeline.ingest.columns import FEW, Form, Row, partition
 from tallystick.pipeline.ingest.failures import Failed
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.tail import Candidates, Reading
+from tallystick.ports.packed import Buffer
 
 Member = bytes | msgspec.Raw
 T = TypeVar("T")
 
 
+class Told(NamedTuple):
+    """The verdicts on candidates as JSON, should all of them be accepted, with commas in between; and where each ends
+    (int64)."""
+
+    data: Buffer
+    ends: np.ndarray
+
+    def start(self, at: int) -> int:
+        """Where the verdict on a candidate begins."""
+        return int(self.ends[at - 1]) + 1 if at else 0
+
+
 @dataclass(slots=True)
 class Batch:
     """A request sorted out. `places` and `uids` say which members the candidates are; `strangers` are account codes, in
-    the order met, that must be looked up before the request can be sorted out; then the rest means nothing."""
+    the order met, that must be looked up before the request can be sorted out; then the rest means nothing. `told` is
+    there when the request was sorted out apart."""
 
     candidates: Candidates
     places: Sequence[int]
@@ -39,6 +53,12 @@ class Batch:
     bad: list[Failed] = field(default_factory=list)
     strangers: dict[str, None] = field(default_factory=dict)
     generated: set[int] = field(default_factory=set)  # places of members that were given a uid
+    told: Told | None = None
+
+    @property
+    def size(self) -> int:
+        """How many members the request has."""
+        return len(self.places) + len(self.bad)
 
 
 class _Stranger(NamedTuple):
@@ -112,11 +132,11 @@ class Sorter:
         """Those of the rows that can be read as columns and whose accounts are known; the others stay with the rest."""
         accounts = self.known.accounts
         known = rows if len(places) == len(rows) else [rows[place] for place in places]
-        taken, columns = form.most(known, self._latest)
-        if columns is None:
+        taken, checked = form.most(known, self._latest)
+        if checked is None:
             return None
         try:
-            account_ids = list(map(accounts.__getitem__, columns.codes))
+            account_ids = list(map(accounts.__getitem__, checked.codes))
         except KeyError:
             known = [place for place in places if rows[place].account in accounts]
             return self._part(form, rows, known, members) if known else None
@@ -125,11 +145,13 @@ class Sorter:
         originals = list(map(bytes, members if len(places) == len(members) else [members[place] for place in places]))
         return _Part(
             places=places,
-            uids=columns.uids,
-            keys=uid_keys(self.organization_id, columns.uids),
-            contents=columns.contents,
+            uids=checked.uids,
+            keys=uid_keys(self.organization_id, checked.uids),
+            contents=checked.contents,
             entries=pack_many(account_ids, schema.meter_id, schema.version, originals),
-            reading=None if schema.derives else Reading(schema.meter_id, pa.array(account_ids, pa.string()), columns),
+            reading=None
+            if schema.derives
+            else Reading(schema.meter_id, pa.array(account_ids, pa.string()), checked.columns),
         )
 
     # --------------------------------------------------------------------------------------------- one by one

@@ -46,7 +46,7 @@ class Reading:
             received=received,
             positions=positions,
             account_ids=self.account_ids,
-            uids=columns.uid_column,
+            uids=columns.uids,
             ts=columns.ts,
             numbers=columns.numbers,
             texts=columns.texts,

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from msgspec.structs import replace
 
 from tallystick.core.ingest_failure import FailedMeasurement
-from tallystick.core.measurement_reading import read_measurement
+from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.errors import Rejection
 from tallystick.pipeline.ingest.claim import Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Repeated
 from tallystick.pipeline.ingest.identities import CODE as UNMAPPED
 from tallystick.pipeline.ingest.identities import WAITING, Waiter, describe
 from tallystick.pipeline.ingest.known import Known
-from tallystick.pipeline.ingest.sorting import Batch, Member
+from tallystick.pipeline.ingest.sorting import Batch, Told
+from tallystick.pipeline.ingest.splitting import MAX_MEASUREMENTS
 from tallystick.pipeline.ingest.tally import meter_named
+from tallystick.ports.packed import Buffer
 
 REJECTED = "rejected"
 CONFLICT_REASON = "uid: counted before with other content; the first stays and this one is not counted"
@@ -50,7 +55,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
         return Reply(measurements=[replace(each, failed_measurement_id=None) for each in self.measurements])
 
 
-def not_counted(batch: Batch, members: Sequence[Member], known: Known, outcomes: Sequence[Outcome]) -> NotCounted:
+def not_counted(batch: Batch, known: Known, outcomes: Sequence[Outcome]) -> NotCounted:
     """The members that are to be written down."""
     bad = [each._replace(known_meter=each.meter or "") if each.meter in known.schemas else each for each in batch.bad]
     found = NotCounted(failed=bad, repeated=[])
@@ -58,13 +63,13 @@ def not_counted(batch: Batch, members: Sequence[Member], known: Known, outcomes:
         if outcome is Outcome.ACCEPTED:
             continue
         place, uid = batch.places[at], batch.uids[at]
+        text = unpack(batch.candidates.entries[at]).original
         if outcome is Outcome.DUPLICATE:
-            found.repeated.append(Repeated(place, uid, meter_named(members[place], known.schemas)))
+            found.repeated.append(Repeated(place, uid, meter_named(text, known.schemas)))
         else:
-            sent = read_measurement(members[place])
+            sent = read_measurement(text)
             assert not isinstance(sent, Rejection), "a candidate was read before"
             account_id = known.accounts[sent.account]
-            text = bytes(members[place])
             found.failed.append(Failed(place, text, uid, None, sent.meter, sent.account, account_id, sent.meter))
     return found
 
@@ -76,15 +81,7 @@ def verdicts(
 
     `queue`: place → the failed measurement that waits there; `indices`: place → index within the member's request.
     """
-    numbers = indices if len(batch.places) == len(indices) else [indices[place] for place in batch.places]
-    told = list(map(Verdict, numbers, batch.uids, outcomes))
-    for at, outcome in enumerate(outcomes):
-        if outcome is Outcome.CONFLICT:
-            told[at] = replace(told[at], code=outcome.value, reason=CONFLICT_REASON, field="uid")
-    if batch.generated:
-        for at, place in enumerate(batch.places):
-            if place in batch.generated:
-                told[at] = replace(told[at], uid_generated=True)
+    told = _of_candidates(batch, outcomes, indices)
     if not batch.bad:
         return told
     by_place = dict(zip(batch.places, told, strict=True)) | {
@@ -92,6 +89,73 @@ def verdicts(
         for bad in batch.bad
     }
     return [by_place[place] for place in range(len(indices))]
+
+
+def reply_json(batch: Batch, outcomes: Sequence[Outcome], queue: Mapping[int, FailedMeasurement]) -> bytes:
+    """The reply to a request, as JSON; where it was told what that would be, only the rest is put in between."""
+    told = batch.told
+    if told is None or batch.bad:
+        return _JSON.encode(Reply(measurements=verdicts(batch, outcomes, queue, range(batch.size))))
+    parts: list[Buffer] = []
+    data, after = memoryview(told.data), 0
+    for at in [at for at, outcome in enumerate(outcomes) if outcome is not Outcome.ACCEPTED]:
+        if at > after:
+            parts.append(data[told.start(after) : told.ends[at - 1]])
+        parts.append(_JSON.encode(_verdict(batch, at, outcomes[at], batch.places[at])))
+        after = at + 1
+    if after < len(outcomes):
+        parts.append(data[told.start(after) :])
+    return b'{"result":"accepted","measurements":[%b]}' % b",".join(parts)
+
+
+def told_if_accepted(batch: Batch, uids: pa.Array) -> Told:
+    """The verdicts on the candidates of a request, should all of them be accepted; `uids` are theirs.
+
+    JSON has the usual uid as it is, so Arrow puts it between what is the same for all; else see `told_one_by_one`.
+    """
+    if batch.generated or not len(uids) or not _spelled_alike(uids):
+        return told_one_by_one(batch)
+    openings = _OPENINGS[: len(uids)] if isinstance(batch.places, range) else _OPENINGS.take(pa.array(batch.places))
+    joined = pc.binary_join_element_wise(openings, uids, _CLOSING, "")
+    _, bounds, data = joined.buffers()
+    ends = np.frombuffer(bounds, np.int32)[1 : len(joined) + 1].astype(np.int64) - 1
+    return Told(memoryview(data).cast("B")[: int(ends[-1])], ends)
+
+
+def told_one_by_one(batch: Batch) -> Told:
+    """The same of uids of any kind."""
+    outcomes = [Outcome.ACCEPTED] * len(batch.places)
+    each = list(map(_JSON.encode, _of_candidates(batch, outcomes, range(batch.size))))
+    sizes = np.fromiter(map(len, each), np.int64, len(each))
+    return Told(b",".join(each), np.cumsum(sizes + 1) - 1)
+
+
+def _spelled_alike(texts: pa.Array) -> bool:
+    """Whether JSON spells the texts, not sliced from others, without any escape."""
+    _, ends, signs = texts.buffers()
+    signs = np.frombuffer(signs, np.uint8, np.frombuffer(ends, np.int32)[len(texts)])
+    return bool(((signs >= ord(" ")) & (signs != ord('"')) & (signs != ord("\\"))).all())
+
+
+def _of_candidates(batch: Batch, outcomes: Sequence[Outcome], indices: Sequence[int]) -> list[Verdict]:
+    numbers = indices if len(batch.places) == len(indices) else [indices[place] for place in batch.places]
+    told = list(map(Verdict, numbers, batch.uids, outcomes))
+    for at, outcome in enumerate(outcomes):
+        if outcome is Outcome.CONFLICT:
+            told[at] = _verdict(batch, at, outcome, told[at].index)
+    if batch.generated:
+        for at, place in enumerate(batch.places):
+            if place in batch.generated:
+                told[at] = _verdict(batch, at, outcomes[at], told[at].index)
+    return told
+
+
+def _verdict(batch: Batch, at: int, outcome: Outcome, index: int) -> Verdict:
+    """The verdict on one candidate."""
+    made = Verdict(index, batch.uids[at], outcome, uid_generated=batch.places[at] in batch.generated)
+    if outcome is not Outcome.CONFLICT:
+        return made
+    return replace(made, code=outcome.value, reason=CONFLICT_REASON, field="uid")
 
 
 def rejected(bad: Failed, waits: FailedMeasurement | None, index: int, *, generated: bool) -> Verdict:
@@ -124,3 +188,9 @@ def set_aside(waiter: Waiter, *, waits: bool) -> Verdict:
         reason=describe(waiter),
         field="identity",
     )
+
+
+_JSON = msgspec.json.Encoder()
+# What goes before and after a uid in the verdict on a member that was accepted.
+_OPENINGS = pa.array([f'{{"index":{place},"uid":"' for place in range(MAX_MEASUREMENTS)])
+_CLOSING = pa.scalar('","verdict":"accepted"},')

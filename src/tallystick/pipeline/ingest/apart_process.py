@@ -1,0 +1,81 @@
+"""The process that sorts out large requests; see `apart.py`, which starts it: `python -m … SOCKET MEMORY`, both numbers
+of open files. It ends when nobody is left at the other end of the socket."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import signal
+import sys
+import uuid
+from multiprocessing.connection import Connection
+
+import msgspec
+
+from tallystick.errors import Refusal
+from tallystick.pipeline.ingest.apart import READY, SLOT_BYTES, Answer, Ask, Learn
+from tallystick.pipeline.ingest.columns import Form, Forms
+from tallystick.pipeline.ingest.known import MOST_REFUSED, Known
+from tallystick.pipeline.ingest.sheets import Head, lay_out
+from tallystick.pipeline.ingest.sorting import Sorter
+from tallystick.pipeline.ingest.splitting import split
+
+
+class Desk:
+    """What is known of organisations, and the work."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory = memory
+        self._known: dict[str, Known] = {}
+
+    def learn(self, said: Learn) -> None:
+        """Take what an organisation's requests are held against from here on."""
+        forms = Forms([Form(code, schema) for code, schema in said.schemas.items()])
+        self._known[said.organization_id] = Known(
+            revision=0, config=said.config, schemas=dict(said.schemas), forms=forms
+        )
+
+    def sort_out(self, ask: Ask) -> Head | None:
+        """Put the sheet of a request into its slot; None for what the other side has to look at by itself."""
+        known = self._known[ask.organization_id]
+        if len(known.refused) > MOST_REFUSED:
+            known.refused.clear()
+        known.accounts.update(ask.accounts)
+        known.refused.update(ask.refused)
+        slot = self._memory[ask.slot * SLOT_BYTES :][:SLOT_BYTES]
+        try:
+            members = split(bytes(slot[: ask.size]))
+        except Refusal:
+            return None
+        batch = Sorter(ask.organization_id, known, ask.received, _new_id).sort_out(members)
+        return lay_out(batch, slot)
+
+
+def main(handle: int, memory: int) -> None:
+    """Answer until nobody asks any more."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # who started this one ends it
+    gc.freeze()
+    with Connection(handle) as connection:
+        desk = Desk(memoryview(mmap.mmap(memory, 0)))
+        connection.send_bytes(READY)
+        while True:
+            try:
+                said = connection.recv()
+            except EOFError:
+                return
+            if isinstance(said, Learn):
+                desk.learn(said)
+            else:
+                connection.send_bytes(_ANSWER.encode(Answer(said.job, desk.sort_out(said))))
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+_ANSWER = msgspec.msgpack.Encoder()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,121 @@
+"""Many byte strings in one buffer: sequences of bytes that cost no object for each of them.
+
+A server that takes hundreds of thousands of measurements a second handles the key, the digest and the journal entry of
+each. As objects they cost it more than what is done with them; side by side they are added, cut out and written many at
+once. Both kinds here are sequences of bytes like any other, so whoever does not care need not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import overload
+
+import msgspec
+import numpy as np
+
+Buffer = bytes | memoryview
+ARRAY_32 = 0xDD  # msgpack: an array whose length follows in four bytes
+SHORT, MIDDLE = 2**8, 2**16  # msgpack: byte strings below these lengths have heads of 2 and of 3 bytes, others of 5
+
+
+class Fixed(Sequence[bytes]):
+    """Byte strings of one width."""
+
+    __slots__ = ("data", "width")
+
+    def __init__(self, data: Buffer, width: int) -> None:
+        """Of what lies side by side in a buffer."""
+        self.data = data
+        self.width = width
+
+    def __len__(self) -> int:
+        return len(self.data) // self.width
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        start = range(len(self))[at] * self.width
+        return bytes(self.data[start : start + self.width])
+
+    def taking(self, which: np.ndarray) -> Fixed:
+        """Those for which `which` is true."""
+        if which.all():
+            return self
+        return Fixed(np.frombuffer(self.data, f"V{self.width}")[which].tobytes(), self.width)
+
+
+def data_of(values: Sequence[bytes]) -> Buffer:
+    """Byte strings of one width, side by side."""
+    return values.data if isinstance(values, Fixed) else b"".join(values)
+
+
+class Packed(Sequence[bytes]):
+    """Byte strings of any length, each as msgpack has it: a head with its length, and itself."""
+
+    __slots__ = ("data", "ends")
+
+    def __init__(self, data: Buffer, ends: np.ndarray) -> None:
+        """Of a buffer and where in it each of them ends (int64)."""
+        self.data = data
+        self.ends = ends
+
+    @classmethod
+    def of(cls, values: Sequence[bytes]) -> Packed:
+        """The values as such a sequence."""
+        if isinstance(values, Packed):
+            return values
+        sizes = np.fromiter(map(len, values), np.int64, len(values))
+        ends = np.cumsum(sizes + np.where(sizes < SHORT, 2, np.where(sizes < MIDDLE, 3, 5)))
+        data = _PACK.encode(values)
+        return cls(memoryview(data)[len(data) - (int(ends[-1]) if len(ends) else 0) :], ends)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Packed]) -> Packed:
+        """One sequence after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        starts = np.cumsum([0, *(len(each.data) for each in parts[:-1])])
+        ends = [each.ends + start for each, start in zip(parts, starts, strict=True)]
+        return cls(b"".join(each.data for each in parts), np.concatenate(ends))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return [self[each] for each in range(*at.indices(len(self)))]
+        place = range(len(self))[at]
+        start = int(self.ends[place - 1]) if place else 0
+        value: bytes = _ONE.decode(self.data[start : int(self.ends[place])])
+        return value
+
+    def taking(self, which: np.ndarray) -> Packed:
+        """Those for which `which` is true."""
+        if which.all():
+            return self
+        data, bounds = memoryview(self.data), np.concatenate(([0], self.ends))
+        sizes = np.diff(bounds)[which]
+        runs = [data[bounds[first] : bounds[after]] for first, after in runs_of(which)]
+        return Packed(b"".join(runs), np.cumsum(sizes))
+
+    def array(self) -> Iterable[Buffer]:
+        """The msgpack array of all of them, in parts."""
+        return (bytes((ARRAY_32,)) + len(self).to_bytes(4, "big"), self.data)
+
+
+def runs_of(which: np.ndarray) -> list[tuple[int, int]]:
+    """Where `which` is true without a gap: the first place of each run and the one after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], which, [False]))))
+    return [(first, after) for first, after in edges.reshape(-1, 2).tolist()]
+
+
+_PACK = msgspec.msgpack.Encoder()
+_ONE = msgspec.msgpack.Decoder(bytes)
