@@ -129,12 +129,12 @@ class Stage:
             return False
         return True
 
-    def beside(self) -> list[int]:
-        """The processes that the server has started to sort out large requests."""
+    def processes(self) -> list[int]:
+        """All processes of the server."""
         found = []
         for each in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if b"apart_process" in (each / "cmdline").read_bytes() and os.getpgid(int(each.name)) == self._group:
+                if os.getpgid(int(each.name)) == self._group:
                     found.append(int(each.name))
         return found
 

@@ -13,7 +13,6 @@ import re
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from subprocess import Popen
 
@@ -24,6 +23,7 @@ import pytest
 from crash_campaign import PLACES, Campaign, DidNotStart, Stage, begin, random_plans
 from crash_sender import Pace
 
+from sorters import at_work
 from tallystick import failpoints
 from tallystick.failpoints import POINTS
 
@@ -59,9 +59,9 @@ def test_large_requests_count_once_whichever_process_ends(tmp_path: Path, starte
     """They are sorted out in a process of their own: that is killed, and then another one together with the server."""
     campaign = begin(tmp_path, starter, seed=10, senders=2, pace=Pace(least=300, most=400, pause=0.2))
     try:
-        os.kill(at_work(campaign), signal.SIGKILL)
+        os.kill(sorter_of(campaign), signal.SIGKILL)
         campaign.wait_for(campaign.acknowledged + 1)
-        at_work(campaign)
+        sorter_of(campaign)
         campaign.stage.kill()
         campaign.stage.cut(campaign.chance, harsh=True)
         campaign.run(iter([("random time", 1)]), cut_share=0)
@@ -70,16 +70,13 @@ def test_large_requests_count_once_whichever_process_ends(tmp_path: Path, starte
         campaign.stage.kill()
 
 
-def at_work(campaign: Campaign) -> int:
-    """The process that large requests are sorted out in, once it has used the memory that they are handed over in."""
+def sorter_of(campaign: Campaign) -> int:
+    """The process that large requests are sorted out in, once it has been at work."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        campaign.wait_for(campaign.acknowledged + 500)
-        for sorter in campaign.stage.beside():
-            with suppress(OSError):
-                maps = Path(f"/proc/{sorter}/smaps").read_text()
-                if re.search(r"memfd:tallystick.*\nSize.*\n(?:.*Size.*\n)*Rss: +[1-9]", maps):
-                    return sorter
+        campaign.wait_for(campaign.acknowledged + 1)
+        if sorter := at_work(campaign.stage.processes()):
+            return sorter
     raise AssertionError("large requests are not sorted out apart")
 
 

@@ -111,6 +111,12 @@ class Packed(Sequence[bytes]):
         return (bytes((ARRAY_32,)) + len(self).to_bytes(4, "big"), self.data)
 
 
+def opening(size: int, values: Sequence[object]) -> bytes:
+    """The msgpack array of so many values as far as these: the others follow."""
+    missing = size - len(values)
+    return _PACK.encode([*values, *[None] * missing])[:-missing]
+
+
 def runs_of(which: np.ndarray) -> list[tuple[int, int]]:
     """Where `which` is true without a gap: the first place of each run and the one after its last."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], which, [False]))))

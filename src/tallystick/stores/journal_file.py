@@ -31,7 +31,7 @@ from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.failpoints import reached
 from tallystick.ports import Block
-from tallystick.ports.packed import Buffer, Packed
+from tallystick.ports.packed import Buffer, Packed, opening
 
 MAGIC = b"tallystick journal 1\n"
 MARK = b"\xf5\x00\xffT"  # 0xf5 and 0xff never occur in UTF-8, so no measurement can look like the start of a frame
@@ -334,21 +334,15 @@ def _blocks(body: memoryview) -> list[Block]:
 
 
 def _frame(blocks: Sequence[Block], count: int) -> list[bytes]:
-    parts: list[Buffer] = [_opening(len(blocks), [])]
+    parts: list[Buffer] = [opening(len(blocks), [])]
     for block in blocks:
         received = (block.received - EPOCH) // MICROSECOND
-        parts.append(_opening(5, [block.organization_id, block.kind, received, block.first]))
+        parts.append(opening(5, [block.organization_id, block.kind, received, block.first]))
         parts += block.entries.array() if isinstance(block.entries, Packed) else (_WRITE.encode(block.entries),)
     body = b"".join(parts)
     head = HEAD.pack(MARK, len(body), blocks[0].first, count, 0)[:HEAD_CHECKED]
     checksum = zlib.crc32(body, zlib.crc32(head))
     return [head + checksum.to_bytes(4, "little"), body]
-
-
-def _opening(size: int, values: list[object]) -> bytes:
-    """The msgpack array of so many values as far as these: the others follow."""
-    missing = size - len(values)
-    return _WRITE.encode([*values, *[None] * missing])[:-missing]
 
 
 def _write(file: int, parts: list[bytes], offset: int) -> int:

@@ -183,8 +183,7 @@ class Apart:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", MODULE, str(theirs.fileno()), str(memory.handle)]
-            # The command is this program's own.
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(  # noqa: S603  the command is ours, word for word
                 command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), memory.handle)
             )
         with Connection(ours.detach()) as connection, process:
