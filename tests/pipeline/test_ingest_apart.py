@@ -52,6 +52,7 @@ class TestPacked:
         assert list(packed.taking(which)) == taken
         assert list(Packed.joined([packed, packed.taking(which)])) == [*values, *taken]
         assert msgspec.msgpack.decode(b"".join(packed.array())) == values
+        assert msgspec.msgpack.decode(b"".join(packed.taking(which).array())) == taken
 
     @pytest.mark.parametrize("size", [255, 256, 65_535, 65_536])
     def test_where_the_head_of_a_string_grows(self, size: int) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Block
+from tallystick.ports.packed import Packed
 from tallystick.stores import journal_file
 from tallystick.stores.journal_file import HEAD, MAGIC, FileJournal, JournalDamaged, JournalInUse
 
@@ -101,6 +104,19 @@ class TestAppendAndRead:
             NOW,
             [b"\x00\xff", b"", "é".encode()],
         )
+
+    @pytest.mark.parametrize("blocks", [1, 3, 1_000])
+    def test_entries_in_one_piece_in_many_or_as_a_list_are_the_same(
+        self, journal: FileJournal, directory: Path, blocks: int
+    ) -> None:
+        entries = [bytes([number]) * (100 * number) for number in range(100)]
+        some = np.array([number not in {3, 50} for number in range(100)])
+        packed = Packed.of(entries)
+        for given in (entries, packed, packed.taking(some), Packed.joined([packed, packed.taking(some)])):
+            journal.append([replace(block(b""), entries=given) for _ in range(blocks)])
+        without = [each for number, each in enumerate(entries) if some[number]]
+        expected = [entries, entries, without, [*entries, *without]]
+        assert [list(each.entries) for each in journal.read(0)] == [each for each in expected for _ in range(blocks)]
 
     @pytest.mark.parametrize(("after", "expected"), [(0, [1, 3, 4]), (1, [1, 3, 4]), (2, [3, 4]), (3, [4]), (4, [])])
     def test_reading_starts_at_the_block_that_reaches_beyond_a_position(

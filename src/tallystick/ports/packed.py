@@ -7,7 +7,7 @@ once. Both kinds here are sequences of bytes like any other, so whoever does not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import overload
 
 import msgspec
@@ -15,6 +15,7 @@ import numpy as np
 
 Buffer = bytes | memoryview
 ARRAY_32 = 0xDD  # msgpack: an array whose length follows in four bytes
+RUN = 16  # pieces are left apart while they have so many strings or more, on average
 SHORT, MIDDLE = 2**8, 2**16  # msgpack: byte strings below these lengths have heads of 2 and of 3 bytes, others of 5
 
 
@@ -54,13 +55,14 @@ def data_of(values: Sequence[bytes]) -> Buffer:
 
 
 class Packed(Sequence[bytes]):
-    """Byte strings of any length, each as msgpack has it: a head with its length, and itself."""
+    """Byte strings of any length, each as msgpack has it: a head with its length, and itself. They may lie in several
+    pieces, so that some can be left out without a copy of the others."""
 
-    __slots__ = ("data", "ends")
+    __slots__ = ("_pieces", "ends")
 
-    def __init__(self, data: Buffer, ends: np.ndarray) -> None:
-        """Of a buffer and where in it each of them ends (int64)."""
-        self.data = data
+    def __init__(self, pieces: Sequence[Buffer], ends: np.ndarray) -> None:
+        """Of pieces, one after the other, and where in all of them each string ends (int64)."""
+        self._pieces = pieces
         self.ends = ends
 
     @classmethod
@@ -71,16 +73,21 @@ class Packed(Sequence[bytes]):
         sizes = np.fromiter(map(len, values), np.int64, len(values))
         ends = np.cumsum(sizes + np.where(sizes < SHORT, 2, np.where(sizes < MIDDLE, 3, 5)))
         data = _PACK.encode(values)
-        return cls(memoryview(data)[len(data) - (int(ends[-1]) if len(ends) else 0) :], ends)
+        return cls([memoryview(data)[len(data) - (int(ends[-1]) if len(ends) else 0) :]], ends)
 
     @classmethod
     def joined(cls, parts: Sequence[Packed]) -> Packed:
         """One sequence after the other."""
-        if len(parts) == 1:
-            return parts[0]
-        starts = np.cumsum([0, *(len(each.data) for each in parts[:-1])])
+        starts = np.cumsum([0, *(int(each.ends[-1]) if len(each) else 0 for each in parts[:-1])])
         ends = [each.ends + start for each, start in zip(parts, starts, strict=True)]
-        return cls(b"".join(each.data for each in parts), np.concatenate(ends))
+        return cls([piece for each in parts for piece in each._pieces], np.concatenate(ends))
+
+    @property
+    def data(self) -> Buffer:
+        """All of it in one piece."""
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0] if self._pieces else b""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -102,13 +109,13 @@ class Packed(Sequence[bytes]):
         if which.all():
             return self
         data, bounds = memoryview(self.data), np.concatenate(([0], self.ends))
-        sizes = np.diff(bounds)[which]
-        runs = [data[bounds[first] : bounds[after]] for first, after in runs_of(which)]
-        return Packed(b"".join(runs), np.cumsum(sizes))
+        pieces: list[Buffer] = [data[bounds[first] : bounds[after]] for first, after in runs_of(which)]
+        few = len(pieces) <= len(which) // RUN
+        return Packed(pieces if few else [b"".join(pieces)], np.cumsum(np.diff(bounds)[which]))
 
-    def array(self) -> Iterable[Buffer]:
-        """The msgpack array of all of them, in parts."""
-        return (bytes((ARRAY_32,)) + len(self).to_bytes(4, "big"), self.data)
+    def array(self) -> Sequence[Buffer]:
+        """The msgpack array of all of them, in pieces."""
+        return (bytes((ARRAY_32,)) + len(self).to_bytes(4, "big"), *self._pieces)
 
 
 def opening(size: int, values: Sequence[object]) -> bytes:

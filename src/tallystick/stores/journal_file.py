@@ -39,6 +39,7 @@ HEAD = struct.Struct("<4sIQII")
 HEAD_CHECKED = 20  # bytes of the head that the checksum covers
 SEGMENT_BYTES = 64 * 1024 * 1024
 PAGE = 4096
+PARTS = 1_000  # buffers that are written together at most; systems take 1,024
 SUFFIX = ".journal"
 EPOCH = Instant(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -333,22 +334,23 @@ def _blocks(body: memoryview) -> list[Block]:
     ]
 
 
-def _frame(blocks: Sequence[Block], count: int) -> list[bytes]:
-    parts: list[Buffer] = [opening(len(blocks), [])]
+def _frame(blocks: Sequence[Block], count: int) -> list[Buffer]:
+    body: list[Buffer] = [opening(len(blocks), [])]
     for block in blocks:
         received = (block.received - EPOCH) // MICROSECOND
-        parts.append(opening(5, [block.organization_id, block.kind, received, block.first]))
-        parts += block.entries.array() if isinstance(block.entries, Packed) else (_WRITE.encode(block.entries),)
-    body = b"".join(parts)
-    head = HEAD.pack(MARK, len(body), blocks[0].first, count, 0)[:HEAD_CHECKED]
-    checksum = zlib.crc32(body, zlib.crc32(head))
-    return [head + checksum.to_bytes(4, "little"), body]
+        body.append(opening(5, [block.organization_id, block.kind, received, block.first]))
+        body += block.entries.array() if isinstance(block.entries, Packed) else (_WRITE.encode(block.entries),)
+    head = HEAD.pack(MARK, sum(map(len, body)), blocks[0].first, count, 0)[:HEAD_CHECKED]
+    checksum = zlib.crc32(head)
+    for part in body:
+        checksum = zlib.crc32(part, checksum)
+    return [head + checksum.to_bytes(4, "little"), *body]
 
 
-def _write(file: int, parts: list[bytes], offset: int) -> int:
+def _write(file: int, parts: Sequence[Buffer], offset: int) -> int:
     """Write all parts at an offset, however often the system takes only some of them; gives the number of bytes."""
-    written = os.pwritev(file, parts, offset)
-    total = sum(len(part) for part in parts)
+    total = sum(map(len, parts))
+    written = os.pwritev(file, parts if len(parts) <= PARTS else [b"".join(parts)], offset)
     if written < total:
         rest = memoryview(b"".join(parts))
         while written < total:

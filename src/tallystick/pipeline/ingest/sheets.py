@@ -122,7 +122,7 @@ def take_up(head: Head, memory: memoryview) -> Batch:
     readings = [_reading(each, table, uid_column) for each, table in zip(head.readings, tables, strict=True)]
     return Batch(
         candidates=Candidates(
-            Fixed(keys, WIDTH), Fixed(contents, WIDTH), Packed(entries, np.frombuffer(ends, np.int64)), readings
+            Fixed(keys, WIDTH), Fixed(contents, WIDTH), Packed([entries], np.frombuffer(ends, np.int64)), readings
         ),
         places=range(head.count) if head.places is None else head.places,
         uids=Uids(uid_column),
