@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
+import pytest
 from confluent_kafka import Producer
-from kafka_topics import kafka_from, topic_of
+from kafka_topics import brokers_of, kafka_from, topic_of
 from source_world import DAY, ROWS, House, member
 from storefront import read, send
+
+from tallystick.core.usage_source import KafkaFrom
+from tallystick.integrations import kafka_stream
+from tallystick.integrations.kafka_stream import KafkaStream
 
 
 def test_messages_count_once_each(house: House, kafka: Producer) -> None:
@@ -88,3 +95,16 @@ def test_events_become_measurements_by_the_mappings_of_the_organisation(house: H
     assert (state["accepted"], state["duplicates"], state["failed"]) == (2, 1, 2)
     assert house.tokens(21) == 21
     assert sorted(each["code"] for each in house.failed()) == ["invalid_event", "unmapped_event"]
+
+
+def test_large_messages_are_taken_a_few_at_a_time(kafka: Producer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_stream, "AT_ONCE", 5)
+    monkeypatch.setattr(kafka_stream, "MOST_BYTES", 1_000)
+    topic = topic_of(kafka, *(b"%03d" % each + b"." * 300 for each in range(20)))
+    asked = KafkaFrom(brokers=tuple(brokers_of(kafka)), topics=(topic,))
+    with closing(KafkaStream(asked, f"group-of-{topic}", {}, {})) as stream:
+        taken: list[list[bytes]] = []
+        while sum(map(len, taken)) < 20:
+            taken.append([each.value[:3] for each in stream.read(2_000, 5).messages])
+    assert max(map(len, taken)) == 5, "of 303 bytes each: four are enough"
+    assert [each for some in taken for each in some] == [b"%03d" % each for each in range(20)]

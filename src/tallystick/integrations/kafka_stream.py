@@ -12,6 +12,8 @@ from tallystick.ports.feeds import Batch, Message
 
 log = logging.getLogger(__name__)
 
+AT_ONCE = 200  # messages, which may have a megabyte each …
+MOST_BYTES = 16_777_216  # … so that no more are taken together once they have so many
 ANSWER_SECONDS = 10.0  # for brokers to answer
 # The time between two reads after which the group goes on without us: as long as the journal may be busy.
 IDLE_MILLISECONDS = 3_600_000
@@ -43,7 +45,11 @@ class KafkaStream:
     def read(self, most: int, seconds: float) -> Batch:
         """See `ports.feeds.Stream`."""
         try:
-            found = self._consumer.consume(most, seconds)
+            found = self._consumer.consume(min(most, AT_ONCE), seconds)
+            more = found
+            while more and len(found) < most and sum(map(len, found)) < MOST_BYTES:
+                more = self._consumer.consume(min(most - len(found), AT_ONCE), 0)
+                found += more
         except self._kafka.KafkaException as problem:
             raise _failed(problem.args[0]) from None
         if self._problem is not None:
