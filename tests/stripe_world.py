@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import httpx
 
+from records_file import new_records
 from tallystick.cli.launch import free_port
 from tallystick.core import wire
 from tallystick.core.account import Account
@@ -37,7 +38,6 @@ from tallystick.core.period import Frequency, Instant
 from tallystick.integrations.stripe import StripePerformer
 from tallystick.ports import Document, Organization
 from tallystick.ports.handover import HandedOver, HandOver, credentials_about
-from tallystick.stores.records_sql import open_records
 from tallystick.stores.vault import KeyFileVault
 
 STAND_IN = Path(__file__).parent / "stripe_stand_in.py"
@@ -192,7 +192,7 @@ class World:
 
     def __init__(self, directory: Path, stripe: Stripe, **config: Any) -> None:
         self.stripe, self.directory = stripe, directory
-        self.store = open_records(f"sqlite:///{directory / 'records.db'}")
+        self.store = new_records(directory / "records.db")
         self.organization_id = named_id(ORGANIZATION, str(directory))
         self.store.add_organization(Organization(id=self.organization_id, name="North", created=NOW))
         self.records = self.store.organization(self.organization_id)

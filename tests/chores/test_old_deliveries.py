@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from records_file import new_records
 from tallystick.chores.chore import Left
 from tallystick.chores.webhooks import forget_old_deliveries
 from tallystick.core.ids import named_id
@@ -14,14 +15,13 @@ from tallystick.core.period import Instant
 from tallystick.core.webhook import Delivery, DeliveryOutcome
 from tallystick.ports import DocumentWhere, Organization, Page
 from tallystick.ports.webhook import DELIVERY, delivery_document
-from tallystick.stores.records_sql import open_records
 
 ORGANIZATION = "00000000-0000-4000-8000-000000000001"
 NOW = Instant.parse("2026-03-31T00:00:00Z")
 
 
 def test_old_ones_go_and_the_others_stay(tmp_path: Path) -> None:
-    store = open_records(f"sqlite:///{tmp_path / 'records.db'}")
+    store = new_records(tmp_path / "records.db")
     store.add_organization(Organization(id=ORGANIZATION, name="North", created=NOW))
     records = store.organization(ORGANIZATION)
     settings = SimpleNamespace(delivery_days=28)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from billing_world import CREATED, World, at, bands, id_of
+from records_file import new_records
 from tallystick.core import wire
 from tallystick.core.bill import Bill, BillRecord
 from tallystick.core.bill_job import BillJob, BillJobRequest, BillRecalculateRequest
@@ -27,7 +28,7 @@ from tallystick.ports import (
     UsageStore,
 )
 from tallystick.stores.memory import MemoryUsage
-from tallystick.stores.records_sql import SqlRecords, open_records
+from tallystick.stores.records_sql import SqlRecords
 
 ADA = Actor("ada", "SERVICE_USER")
 
@@ -44,7 +45,7 @@ class Desk:
     numbers: Any = field(default_factory=lambda: count(1))
 
     def __post_init__(self) -> None:
-        self.store = open_records(self.url)
+        self.store = new_records(self.directory / "records.db")
         self.store.add_organization(Organization(id=self.world.organization_id, name="Test", created=CREATED))
         self.save()
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
+from records_file import new_records
 from tallystick.core.entity import Entity
 from tallystick.core.event import Event
 from tallystick.core.ids import named_id
@@ -17,7 +18,6 @@ from tallystick.outbox import EVENT, event_document, put_events
 from tallystick.pipeline.handover import choose, dispatch, due_runs, keep, perform, read_run, take
 from tallystick.ports import DocumentWhere, Organization, Page
 from tallystick.ports.handover import HandedOver, HandOver
-from tallystick.stores.records_sql import open_records
 
 ORGANIZATION = "00000000-0000-4000-8000-000000000001"
 BEGAN = Instant.parse("2026-03-01T00:00:00Z")
@@ -49,7 +49,7 @@ class HandingWorld:
     """One organisation on a store of its own, with the clock turned by hand."""
 
     def __init__(self, directory: Path) -> None:
-        self.store = open_records(f"sqlite:///{directory / 'records.db'}")
+        self.store = new_records(directory / "records.db")
         self.store.add_organization(Organization(id=ORGANIZATION, name="North", created=BEGAN))
         self.records = self.store.organization(ORGANIZATION)
         self.now = BEGAN

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from records_file import new_records
 from tallystick.control.organization_config import initialise
 from tallystick.core import wire
 from tallystick.core.entity import Entity, Value
@@ -23,7 +24,6 @@ from tallystick.pipeline.ingest import Claimer, Intake, Tail
 from tallystick.pipeline.ingest.apart import Apart
 from tallystick.ports import DocumentWhere, Organization, OrganizationRecords, Page
 from tallystick.stores.journal_file import FileJournal
-from tallystick.stores.records_sql import open_records
 from tallystick.stores.uid_index import SortedUidIndex
 
 NOW = Instant.parse("2025-06-01T12:00:00Z")
@@ -58,7 +58,7 @@ class World:
         self.apart = apart
         self.clock = HandClock()
         self._numbers = count(1)
-        self.records = open_records(f"sqlite:///{directory / 'records.sqlite'}")
+        self.records = new_records(directory / "records.sqlite")
         for each in (NORTH, SOUTH):
             self.records.add_organization(Organization(id=each, name=each, created=NOW))
             initialise(self.records.organization(each), "USD", NOW)

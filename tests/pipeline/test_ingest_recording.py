@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from ingest_world import NORTH
 
+from records_file import new_records
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import recording
 from tallystick.pipeline.ingest.failures import Notes
 from tallystick.pipeline.ingest.recording import Recorder
-from tallystick.stores.records_sql import open_records
 
 
 class Disk:
@@ -45,7 +45,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Iterator[Recorder]:
-    records = open_records(f"sqlite:///{tmp_path}/records.sqlite")
+    records = new_records(tmp_path / "records.sqlite")
     yield Recorder(records)
     records.close()
 

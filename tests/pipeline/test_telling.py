@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from records_file import new_records
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.entity import Entity
@@ -20,7 +21,6 @@ from tallystick.core.period import Instant
 from tallystick.outbox import EVENT, OUTBOX
 from tallystick.pipeline.telling import FEW, Telling
 from tallystick.ports import Document, DocumentWhere, Organization, OrganizationRecords, Page
-from tallystick.stores.records_sql import open_records
 
 NORTH = "00000000-0000-4000-8000-000000000001"
 SQUARE = b'<svg xmlns="http://www.w3.org/2000/svg"><rect width="9" height="9"/></svg>'
@@ -29,7 +29,7 @@ NOW = Instant.parse("2026-03-01T00:00:00Z")
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[OrganizationRecords]:
-    store = open_records(f"sqlite:///{tmp_path / 'records.db'}", Telling())
+    store = new_records(tmp_path / "records.db", Telling())
     store.add_organization(Organization(id=NORTH, name="North", created=NOW))
     yield store.organization(NORTH)
     store.close()
