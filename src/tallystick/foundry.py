@@ -94,7 +94,11 @@ class Poured(msgspec.Struct, frozen=True, tag=True):
     config: OrganizationConfig
 
 
-_Said: Any = Measure | LateAccounts | Poured  # Any: the type of a union, which no annotation names
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """It has started, and waits for orders."""
+
+
+_Said: Any = Measure | LateAccounts | Poured | Ready  # Any: the type of a union, which no annotation names
 _POURS: msgspec.msgpack.Decoder[list[Pour]] = msgspec.msgpack.Decoder(list[Pour])
 _Chunk = tuple[str, int]  # the job and the number of a chunk
 
@@ -133,6 +137,7 @@ class Foundry:
         start: Callable[[], tuple[Connection, Callable[[], None]]] = start_process,
     ) -> None:
         self.fewest, self._start = fewest, start
+        self.ready = threading.Event()  # until then nothing is ordered: a run that waits for a start is a slow one
         self._url, self._organization_id, self._usage = records_url, organization_id, usage
         self._ordered: _Chunk | None = None
         self._poured: SimpleQueue[tuple[OrganizationConfig, list[Pour]] | None] = SimpleQueue()
@@ -149,11 +154,13 @@ class Foundry:
         """See pipeline.bill_run.Foundry."""
         if self._broken or self._ordered == (job_id, number):
             return
-        self._ordered = job_id, number
         order = Order(self._organization_id, job_id, number, run, list(in_hand))
         try:
-            # The other side waits for orders only when it has poured: no answer is being written at the same time.
-            self._connection().send_bytes(wire.encode(order))
+            connection = self._connection()
+            if self.ready.is_set():
+                self._ordered = job_id, number
+                # The other side waits for orders only when it has poured: no answer is being written at the same time.
+                connection.send_bytes(wire.encode(order))
         except OSError:
             self._fail()
 
@@ -206,8 +213,10 @@ class Foundry:
         """Answer the questions of the other side and put away what it pours, until it ends."""
         try:
             while True:
-                said: Measure | LateAccounts | Poured = wire.decode(_Said, connection.recv_bytes())
+                said: Measure | LateAccounts | Poured | Ready = wire.decode(_Said, connection.recv_bytes())
                 match said:
+                    case Ready():
+                        self.ready.set()
                     case Measure(questions):
                         answers = [list(each) for each in self._usage.measure_many(questions)]
                         connection.send_bytes(wire.encode(answers))
@@ -253,6 +262,7 @@ def serve(connection: Connection) -> None:
     """Cast what is ordered, until nobody is there any more."""
     usage = _Asking(connection)
     with closing(open_reading(connection.recv_bytes().decode())) as records:
+        connection.send_bytes(wire.encode(Ready()))
         while True:
             order = wire.decode(Order, connection.recv_bytes())
             with records.still(order.organization_id) as still:

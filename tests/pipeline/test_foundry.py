@@ -12,6 +12,7 @@ from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import mixed_world
 import msgspec
@@ -78,6 +79,8 @@ class Noted:
         self.given: dict[int, int] = {}
 
     def order(self, job_id: str, number: int, run: Run, in_hand: Sequence[str]) -> None:
+        self.own.order(job_id, number, run, in_hand)  # starts it
+        self.own.ready.wait(60)
         self.own.order(job_id, number, run, in_hand)
 
     def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
@@ -283,6 +286,14 @@ def test_the_server_has_large_runs_cast_ahead(tmp_path: Path, monkeypatch: pytes
         return found
 
     monkeypatch.setattr(Foundry, "take", noted)
+    order = Foundry.order
+
+    def waited(own: Foundry, *given: Any) -> None:
+        order(own, *given)  # starts it
+        own.ready.wait(60)
+        order(own, *given)
+
+    monkeypatch.setattr(Foundry, "order", waited)
     job = create_job(
         records, BillJobRequest(**NOVEMBER), id=id_of("job", "1"), actor=ADA, now=at("2023-12-01"), up_to=0
     )
