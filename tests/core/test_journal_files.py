@@ -1,4 +1,4 @@
-"""Files of entries: what NetSuite, Xero and QuickBooks read, held against files that were written by hand."""
+"""Files of entries: what NetSuite, Xero and QuickBooks read, held against files that were read over line by line."""
 
 from __future__ import annotations
 
