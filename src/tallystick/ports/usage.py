@@ -16,6 +16,9 @@ from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy
 from tallystick.core.running import Collected
 from tallystick.core.set_hash import SetHash
+from tallystick.ports.arrow import leave_pandas_alone
+
+leave_pandas_alone()  # before whoever makes the first array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

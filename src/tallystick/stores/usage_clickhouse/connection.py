@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -28,28 +26,6 @@ _INSERT_SETTINGS = {
     # Rows are told apart by their journal positions: an equal block is not a repeated one.
     "insert_deduplicate": 0,
 }
-
-
-class _NoPandas(MetaPathFinder):
-    """Says that there is no pandas."""
-
-    def find_spec(self, name: str, path: object, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError("pandas is not used here", name=name)
-
-
-def _leave_pandas_alone() -> None:
-    """Have pyarrow settle that pandas is not there, which it asks once, when it first makes an array. It would load all
-    of pandas to tell its frames apart: a fifth of the start of a server, and tens of megabytes, and none are used."""
-    nothing = _NoPandas()
-    sys.meta_path.insert(0, nothing)
-    try:
-        pa.array([], pa.null())
-    finally:
-        sys.meta_path.remove(nothing)
-
-
-_leave_pandas_alone()
 
 
 class Texts:
