@@ -13,6 +13,10 @@ from typing import overload
 import msgspec
 import numpy as np
 
+from tallystick.ports.arrow import leave_pandas_alone
+
+leave_pandas_alone()  # before the door makes its first array
+
 Buffer = bytes | memoryview
 ARRAY_32 = 0xDD  # msgpack: an array whose length follows in four bytes
 RUN = 16  # pieces are left apart while they have so many strings or more, on average
