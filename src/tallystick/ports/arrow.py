@@ -22,6 +22,6 @@ def leave_pandas_alone() -> None:
     nothing = _NoPandas()
     sys.meta_path.insert(0, nothing)
     try:
-        pa.array([], pa.null())
+        pa.array([""])
     finally:
         sys.meta_path.remove(nothing)
