@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import mmap
+import os
 import signal
 import sys
 import uuid
@@ -19,6 +20,8 @@ from tallystick.pipeline.ingest.known import MOST_REFUSED, Known
 from tallystick.pipeline.ingest.sheets import Head, lay_out
 from tallystick.pipeline.ingest.sorting import Sorter
 from tallystick.pipeline.ingest.splitting import split
+
+NICE = 5  # what was accepted is to be written and projected before more is read
 
 
 class Desk:
@@ -55,6 +58,7 @@ def main(handle: int, memory: int) -> None:
     """Answer until nobody asks any more."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)  # who started this one ends it
+    os.nice(NICE)
     gc.freeze()
     with Connection(handle) as connection:
         desk = Desk(memoryview(mmap.mmap(memory, 0)))
