@@ -311,6 +311,20 @@ class TestWithoutIt:
             assert process_of(fresh) != hanging
         fresh.close()
 
+    def test_it_says_what_cannot_be_read(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        fresh = Apart()
+        start(fresh)
+        with all_apart(fresh, tmp_path, monkeypatch) as opened:
+            with monkeypatch.context() as patch:
+                patch.setattr("tallystick.pipeline.ingest.apart.take_up", lambda *_: 1 / 0)
+                assert told(opened, *many(5)) == ["accepted"] * 5
+            assert "said what cannot be read" in caplog.text
+            start(fresh)
+            assert told(opened, *many(5)) == ["duplicate"] * 5
+        fresh.close()
+
     def test_it_cannot_start_and_is_left_alone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -169,6 +169,8 @@ class Apart:
                 self._serve(memory)
         except OSError as problem:
             log.warning("large requests are sorted out in this process: the one beside it failed (%s)", problem)
+        except Exception:
+            log.exception("large requests are sorted out in this process: the one beside it said what cannot be read")
         with self._lock:
             self._ready, self._process = None, None
             self._free, self._memory = [], memoryview(b"")
