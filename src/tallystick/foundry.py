@@ -18,12 +18,7 @@ is settled, like any other bill; killed, it leaves nothing behind, and when this
 
 from __future__ import annotations
 
-import gc
 import logging
-import signal
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -33,6 +28,7 @@ from typing import Any
 
 import msgspec
 
+from tallystick.beside import begin, start
 from tallystick.core import wire
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.mould import Booking, Cast
@@ -107,21 +103,14 @@ _Chunk = tuple[str, int]  # the job and the number of a chunk
 
 
 def start_process() -> tuple[Connection, Callable[[], None]]:
-    """Start another process; gives the way to speak to it, and how to end it: it holds nothing that could be lost."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = subprocess.Popen(  # noqa: S603  our own interpreter, on a module of ours
-            [sys.executable, "-P", "-m", __name__, str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-        )
+    """Start another process; gives the way to speak to it, and how to end it."""
+    connection, process = start(__name__)
 
     def end() -> None:
         process.kill()
         process.wait()
 
-    return Connection(ours.detach()), end
+    return connection, end
 
 
 class Foundry:
@@ -287,12 +276,10 @@ def _pour(place: int, cast: Cast) -> Pour:
 
 
 def main() -> None:
-    """Serve the process that started this one, on the descriptor that it names."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Control-C in a terminal is for the process that started this one
-    gc.freeze()  # as in the first process, see api.server.application
-    gc.set_threshold(100_000, 20, 100)
+    """Serve the process that started this one."""
+    connection, _ = begin()
     try:
-        serve(Connection(int(sys.argv[1])))
+        serve(connection)
     except (EOFError, ConnectionError):
         return  # it has ended, or needs no more
 

@@ -20,9 +20,7 @@ import asyncio
 import logging
 import mmap
 import os
-import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -33,6 +31,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tallystick import beside
 from tallystick.core.measurement import Schema
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
@@ -182,13 +181,8 @@ class Apart:
             _resolve(each, None)
 
     def _serve(self, memory: _SharedMemory) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            command = [sys.executable, "-m", MODULE, str(theirs.fileno()), str(memory.handle)]
-            process = subprocess.Popen(  # noqa: S603  the command is ours, word for word
-                command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), memory.handle)
-            )
-        with Connection(ours.detach()) as connection, process:
+        connection, process = beside.start(MODULE, memory.handle)
+        with connection, process:
             try:
                 with self._lock:
                     self._process = process

@@ -1,18 +1,14 @@
-"""The process that sorts out large requests; see `apart.py`, which starts it: `python -m … SOCKET MEMORY`, both numbers
-of open files. It ends when nobody is left at the other end of the socket."""
+"""The process that sorts out large requests; see `apart.py`, which starts it with the memory that both have mapped."""
 
 from __future__ import annotations
 
-import gc
 import mmap
 import os
-import signal
-import sys
 import uuid
-from multiprocessing.connection import Connection
 
 import msgspec
 
+from tallystick import beside
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest.apart import READY, SLOT_BYTES, Answer, Ask, Learn
 from tallystick.pipeline.ingest.columns import Form, Forms
@@ -54,13 +50,11 @@ class Desk:
         return lay_out(batch, slot)
 
 
-def main(handle: int, memory: int) -> None:
+def main() -> None:
     """Answer until nobody asks any more."""
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)  # who started this one ends it
     os.nice(NICE)
-    gc.freeze()
-    with Connection(handle) as connection:
+    connection, (memory,) = beside.begin()
+    with connection:
         desk = Desk(memoryview(mmap.mmap(memory, 0)))
         connection.send_bytes(READY)
         while True:
@@ -82,4 +76,4 @@ _ANSWER = msgspec.msgpack.Encoder()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main()
