@@ -7,8 +7,9 @@ once. Both kinds here are sequences of bytes like any other, so whoever does not
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import overload
+from typing import TypeVar, overload
 
 import msgspec
 import numpy as np
@@ -17,13 +18,32 @@ from tallystick.ports.arrow import leave_pandas_alone
 
 leave_pandas_alone()  # before the door makes its first array
 
+T = TypeVar("T")
 Buffer = bytes | memoryview
 ARRAY_32 = 0xDD  # msgpack: an array whose length follows in four bytes
 RUN = 16  # pieces are left apart while they have so many strings or more, on average
 SHORT, MIDDLE = 2**8, 2**16  # msgpack: byte strings below these lengths have heads of 2 and of 3 bytes, others of 5
 
 
-class Fixed(Sequence[bytes]):
+class Laid(Sequence[T]):
+    """A sequence of what is made only when it is asked for, by its place from 0 on."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def at(self, place: int) -> T:
+        """One of them."""
+
+    @overload
+    def __getitem__(self, at: int) -> T: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[T]: ...
+    def __getitem__(self, at: int | slice) -> T | list[T]:
+        places = range(len(self))[at]
+        return self.at(places) if isinstance(places, int) else [self.at(each) for each in places]
+
+
+class Fixed(Laid[bytes]):
     """Byte strings of one width."""
 
     __slots__ = ("data", "width")
@@ -36,14 +56,9 @@ class Fixed(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.data) // self.width
 
-    @overload
-    def __getitem__(self, at: int) -> bytes: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[bytes]: ...
-    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
-        if isinstance(at, slice):
-            return [self[each] for each in range(*at.indices(len(self)))]
-        start = range(len(self))[at] * self.width
+    def at(self, place: int) -> bytes:
+        """One of them."""
+        start = place * self.width
         return bytes(self.data[start : start + self.width])
 
     def taking(self, which: np.ndarray) -> Fixed:
@@ -58,7 +73,7 @@ def data_of(values: Sequence[bytes]) -> Buffer:
     return values.data if isinstance(values, Fixed) else b"".join(values)
 
 
-class Packed(Sequence[bytes]):
+class Packed(Laid[bytes]):
     """Byte strings of any length, each as msgpack has it: a head with its length, and itself. They may lie in several
     pieces, so that some can be left out without a copy of the others."""
 
@@ -96,14 +111,8 @@ class Packed(Sequence[bytes]):
     def __len__(self) -> int:
         return len(self.ends)
 
-    @overload
-    def __getitem__(self, at: int) -> bytes: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[bytes]: ...
-    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
-        if isinstance(at, slice):
-            return [self[each] for each in range(*at.indices(len(self)))]
-        place = range(len(self))[at]
+    def at(self, place: int) -> bytes:
+        """One of them."""
         start = int(self.ends[place - 1]) if place else 0
         value: bytes = _ONE.decode(self.data[start : int(self.ends[place])])
         return value

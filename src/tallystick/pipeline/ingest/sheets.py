@@ -10,7 +10,6 @@ come along as JSON (`Told`), as nearly all are.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import overload
 
 import msgspec
 import numpy as np
@@ -21,7 +20,7 @@ from tallystick.pipeline.ingest.failures import Failed
 from tallystick.pipeline.ingest.sorting import Batch, Told
 from tallystick.pipeline.ingest.tail import Candidates, Reading
 from tallystick.pipeline.ingest.verdicts import told_if_accepted
-from tallystick.ports.packed import Buffer, Fixed, Packed, data_of
+from tallystick.ports.packed import Buffer, Fixed, Laid, Packed, data_of
 
 ALIGNED = 64  # bytes; Arrow wants what it reads to begin at multiples of it
 WIDTH = 16  # bytes of a key, and of a digest
@@ -52,7 +51,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     strangers: list[str]
 
 
-class Uids(Sequence[str]):
+class Uids(Laid[str]):
     """The uids of candidates, made into texts as they are asked for: of most of them nobody asks."""
 
     __slots__ = ("_column",)
@@ -63,13 +62,10 @@ class Uids(Sequence[str]):
     def __len__(self) -> int:
         return len(self._column)
 
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        values: str | list[str] = self._column[at].to_pylist() if isinstance(at, slice) else self._column[at].as_py()
-        return values
+    def at(self, place: int) -> str:
+        """One of them."""
+        value: str = self._column[place].as_py()
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._column.to_pylist())
