@@ -79,7 +79,7 @@ class Settings:
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 2_000
-    foundry_bills: int = 20_000
+    foundry_bills: int = 0
     handover_attempts: int = 10
     handover_threads: int = 64
     handover_threads_each: int = 4
