@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -160,6 +161,16 @@ def measurement(uid: str | None = None, **changes: Any) -> dict[str, Any]:
         "measure": {"tokens": 10},
     } | changes
     return {name: value for name, value in whole.items() if value is not None}
+
+
+def post(north: World, *members: Any, organization: str = NORTH) -> list[dict[str, Any]]:
+    return asyncio.run(north.post(*members, organization=organization))
+
+
+def verdicts(north: World, *members: Any, organization: str = NORTH) -> list[str]:
+    """The verdict of each member, or the code where it was rejected."""
+    found = post(north, *members, organization=organization)
+    return [each["code"] if each["verdict"] == "rejected" else each["verdict"] for each in found]
 
 
 @contextmanager

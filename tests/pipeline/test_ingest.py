@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ingest_world import NORTH, NOW, SOUTH, World, body, measurement, world
+from ingest_world import NORTH, NOW, SOUTH, World, body, measurement, post, verdicts, world
 
 from tallystick.core.account import Account
 from tallystick.core.meter import Category, DataField, Meter
@@ -23,16 +23,6 @@ from tallystick.pipeline.ingest.known import PLACEHOLDER_ADDRESS
 def north(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path) as opened:
         yield opened
-
-
-def post(north: World, *members: Any, organization: str = NORTH) -> list[dict[str, Any]]:
-    return asyncio.run(north.post(*members, organization=organization))
-
-
-def verdicts(north: World, *members: Any, organization: str = NORTH) -> list[str]:
-    """The verdict of each member, or the code where it was rejected."""
-    found = post(north, *members, organization=organization)
-    return [each["code"] if each["verdict"] == "rejected" else each["verdict"] for each in found]
 
 
 def refused(north: World, raw: bytes, organization: str = NORTH) -> Refusal:

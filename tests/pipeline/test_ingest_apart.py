@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_members import KNOWN, members
-from ingest_world import NORTH, NOW, SOUTH, World, body, measurement, world
+from ingest_world import NORTH, NOW, SOUTH, World, body, measurement, post, verdicts, world
 
 from effort import drawing
 from tallystick.core.meter import Category, DataField, Meter
@@ -175,15 +175,6 @@ def here(monkeypatch: pytest.MonkeyPatch, name: str = "_sort_out") -> list[objec
     return found
 
 
-def post(north: World, *sent: Any, organization: str = NORTH) -> list[dict[str, Any]]:
-    return asyncio.run(north.post(*sent, organization=organization))
-
-
-def told(north: World, *sent: Any, organization: str = NORTH) -> list[str]:
-    found = post(north, *sent, organization=organization)
-    return [each["code"] if each["verdict"] == "rejected" else each["verdict"] for each in found]
-
-
 def many(number: int, start: int = 0, **changes: Any) -> list[dict[str, Any]]:
     return [measurement(f"u{start + each}", **changes) for each in range(number)]
 
@@ -191,8 +182,8 @@ def many(number: int, start: int = 0, **changes: Any) -> list[dict[str, Any]]:
 class TestAProcessOfItsOwn:
     def test_it_does_the_work(self, north: World, monkeypatch: pytest.MonkeyPatch) -> None:
         worked = here(monkeypatch)
-        assert told(north, *many(MANY)) == ["accepted"] * MANY
-        assert told(north, *many(MANY + 2, start=1)) == [*["duplicate"] * (MANY - 1), *["accepted"] * 3]
+        assert verdicts(north, *many(MANY)) == ["accepted"] * MANY
+        assert verdicts(north, *many(MANY + 2, start=1)) == [*["duplicate"] * (MANY - 1), *["accepted"] * 3]
         assert north.journaled() == [(NORTH, f"u{number}") for number in range(MANY + 3)]
         assert worked == []
         kept, read = MemoryUsage(), MemoryUsage()
@@ -231,24 +222,24 @@ class TestAProcessOfItsOwn:
     def test_accounts_come_to_be_known(self, north: World, monkeypatch: pytest.MonkeyPatch) -> None:
         worked = here(monkeypatch)
         sent = [measurement(f"{code}-{number}", account=code) for number in range(3) for code in ("acme", "beta", "Ü")]
-        assert told(north, *sent) == ["accepted"] * 9
-        assert told(north, measurement("x", account="ACME")) == ["invalid_account"]
-        assert told(north, measurement("y", account=" acme")) == ["invalid_account"]
-        assert told(north, measurement("z", account="gamma"), organization=SOUTH) == ["accepted"]
+        assert verdicts(north, *sent) == ["accepted"] * 9
+        assert verdicts(north, measurement("x", account="ACME")) == ["invalid_account"]
+        assert verdicts(north, measurement("y", account=" acme")) == ["invalid_account"]
+        assert verdicts(north, measurement("z", account="gamma"), organization=SOUTH) == ["accepted"]
         assert worked == []
 
     def test_an_account_that_nobody_has_may_have_to_wait(self, north: World) -> None:
         north.set(unknown_accounts=UnknownAccounts.QUEUE)
-        assert told(north, *many(10), *many(2, start=10, account="nobody")) == ["unknown_account"] * 12
+        assert verdicts(north, *many(10), *many(2, start=10, account="nobody")) == ["unknown_account"] * 12
 
     def test_a_change_of_the_organization_counts_from_then_on(self, north: World) -> None:
-        assert told(north, measurement("a"), measurement(None)) == ["accepted", "accepted"]
+        assert verdicts(north, measurement("a"), measurement(None)) == ["accepted", "accepted"]
         north.set(require_measurement_uid=True)
-        assert told(north, measurement("b"), measurement(None)) == ["accepted", "uid_required"]
-        assert told(north, measurement("c", meter="api", what=None)) == ["undefined_meter"]
+        assert verdicts(north, measurement("b"), measurement(None)) == ["accepted", "uid_required"]
+        assert verdicts(north, measurement("c", meter="api", what=None)) == ["undefined_meter"]
         tokens = DataField(code="tokens", name="Tokens", category=Category.MEASURE, unit="1")
         north.add(Meter(name="API", code="api", data_fields=(tokens,), derived_fields=()))
-        assert told(north, measurement("c", meter="api", what=None)) == ["accepted"]
+        assert verdicts(north, measurement("c", meter="api", what=None)) == ["accepted"]
 
     def test_a_body_that_is_refused_as_a_whole_is_refused_here(self, north: World) -> None:
         with pytest.raises(intake.Refusal, match="measurements"):
@@ -272,9 +263,9 @@ class TestWithoutIt:
         worked = here(monkeypatch)
         try:
             with world(tmp_path, apart=[fresh]) as opened:
-                assert told(opened, measurement("a")) == ["accepted"]
+                assert verdicts(opened, measurement("a")) == ["accepted"]
                 assert fresh._thread is None
-                assert told(opened, *many(500)) == ["accepted"] * 500
+                assert verdicts(opened, *many(500)) == ["accepted"] * 500
                 assert fresh._thread is not None
         finally:
             fresh.close()
@@ -284,7 +275,7 @@ class TestWithoutIt:
         fresh = Apart()
         start(fresh)
         with all_apart(fresh, tmp_path, monkeypatch) as opened:
-            assert told(opened, *many(5)) == ["accepted"] * 5
+            assert verdicts(opened, *many(5)) == ["accepted"] * 5
             before = process_of(fresh)
 
             async def while_it_dies() -> list[list[dict[str, Any]]]:
@@ -297,7 +288,7 @@ class TestWithoutIt:
             assert [each["verdict"] for reply in found for each in reply] == ["accepted"] * 171
             start(fresh)
             assert process_of(fresh) != before
-            assert told(opened, *many(5)) == ["duplicate"] * 5
+            assert verdicts(opened, *many(5)) == ["duplicate"] * 5
         fresh.close()
 
     def test_it_hangs_and_is_not_waited_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +297,7 @@ class TestWithoutIt:
         with all_apart(fresh, tmp_path, monkeypatch) as opened:
             hanging = process_of(fresh)
             os.kill(hanging, signal.SIGSTOP)
-            assert told(opened, *many(5)) == ["accepted"] * 5
+            assert verdicts(opened, *many(5)) == ["accepted"] * 5
             start(fresh)
             assert process_of(fresh) != hanging
         fresh.close()
@@ -319,10 +310,10 @@ class TestWithoutIt:
         with all_apart(fresh, tmp_path, monkeypatch) as opened:
             with monkeypatch.context() as patch:
                 patch.setattr("tallystick.pipeline.ingest.apart.take_up", lambda *_: 1 / 0)
-                assert told(opened, *many(5)) == ["accepted"] * 5
+                assert verdicts(opened, *many(5)) == ["accepted"] * 5
             assert "said what cannot be read" in caplog.text
             start(fresh)
-            assert told(opened, *many(5)) == ["duplicate"] * 5
+            assert verdicts(opened, *many(5)) == ["duplicate"] * 5
         fresh.close()
 
     def test_it_cannot_start_and_is_left_alone(
@@ -332,7 +323,7 @@ class TestWithoutIt:
         fresh = Apart()
         with all_apart(fresh, tmp_path, monkeypatch) as opened:
             for number in range(5):
-                assert told(opened, measurement(str(number))) == ["accepted"]
+                assert verdicts(opened, measurement(str(number))) == ["accepted"]
                 if fresh._thread is not None:
                     fresh._thread.join()
         fresh.close()

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,7 +29,7 @@ from tallystick.core.measurement import content_digest, uid_key
 from tallystick.core.measurement_reading import read_measurement, uid_of, unpack
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal, Rejection
-from tallystick.pipeline.ingest.tail import Candidates, Tail, appended
+from tallystick.pipeline.ingest.tail import WIDTH, Candidates, Tail, appended
 from tallystick.ports import Block, Journal, UidIndex
 from tallystick.ports.packed import Fixed, Packed, data_of
 
@@ -39,7 +39,6 @@ MEASUREMENT, WITHDRAWAL = "measurement", "withdrawal"  # the kinds of journal bl
 MAX_GROUP = 50_000  # measurements that are committed together at most: bounds a frame and the wait for it
 MAX_WAITING = 200_000
 MANY = 200  # candidates from which on it pays to decide a group at once
-WIDTH = 16  # bytes of a key, and of a digest
 
 
 class Outcome(StrEnum):
@@ -248,10 +247,10 @@ def _outcome(seen: dict[bytes, bytes], key: bytes, content: bytes) -> Outcome:
 
 def _decided(group: Sequence[_Submission], keys: Sequence[bytes], known: Mapping[bytes, bytes]) -> list[_Decided]:
     """The same of submissions that withdraw nothing, all at once; `keys` are those of the whole group."""
-    halves = np.frombuffer(data_of(keys), "<u8")[1::2]
+    halves = _halves(keys)
     order = np.argsort(halves)
     laid = halves[order]
-    first, after = (np.searchsorted(laid, _halves(known), side) for side in ("left", "right"))
+    first, after = (np.searchsorted(laid, _halves(list(known)), side) for side in ("left", "right"))
     doubtful = [order[start:end] for start, end in zip(first.tolist(), after.tolist(), strict=True)]
     again = np.flatnonzero(laid[1:] == laid[:-1])
     accepted = np.ones(len(keys), bool)
@@ -268,9 +267,9 @@ def _decided(group: Sequence[_Submission], keys: Sequence[bytes], known: Mapping
     ]
 
 
-def _halves(keys: Iterable[bytes]) -> np.ndarray:
+def _halves(keys: Sequence[bytes]) -> np.ndarray:
     """The part of each key that `_decided` sorts by."""
-    return np.frombuffer(b"".join(keys), "<u8")[1::2]
+    return np.frombuffer(data_of(keys), "<u8")[1::2]
 
 
 def _laid(parts: Sequence[Sequence[bytes]]) -> Sequence[bytes]:

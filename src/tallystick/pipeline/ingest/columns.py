@@ -225,9 +225,14 @@ def _union(types: Sequence[type]) -> Any:
 
 def _plain(texts: pa.Array) -> bool:
     """Whether the texts, not sliced from others, are all of printable ASCII; quickly told."""
-    _, ends, signs = texts.buffers()
-    signs = np.frombuffer(signs, np.uint8, np.frombuffer(ends, np.int32)[len(texts)])
+    signs = signs_of(texts)
     return bool(((signs >= ord(" ")) & (signs <= ord("~"))).all())
+
+
+def signs_of(texts: pa.Array) -> np.ndarray:
+    """The bytes of all texts, not sliced from others, one after the other."""
+    _, ends, signs = texts.buffers()
+    return np.frombuffer(signs, np.uint8, np.frombuffer(ends, np.int32)[len(texts)])
 
 
 def _times(texts: Sequence[str], latest: datetime) -> pa.Array:

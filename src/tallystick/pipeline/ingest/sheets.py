@@ -18,12 +18,11 @@ import pyarrow as pa
 from tallystick.pipeline.ingest.columns import NUMBER, TIME, Columns
 from tallystick.pipeline.ingest.failures import Failed
 from tallystick.pipeline.ingest.sorting import Batch, Told
-from tallystick.pipeline.ingest.tail import Candidates, Reading
+from tallystick.pipeline.ingest.tail import WIDTH, Candidates, Reading
 from tallystick.pipeline.ingest.verdicts import told_if_accepted
 from tallystick.ports.packed import Buffer, Fixed, Laid, Packed, data_of
 
 ALIGNED = 64  # bytes; Arrow wants what it reads to begin at multiples of it
-WIDTH = 16  # bytes of a key, and of a digest
 
 
 class ReadingHead(msgspec.Struct, frozen=True, array_like=True):

@@ -20,6 +20,7 @@ from tallystick.pipeline.ingest.columns import Columns
 from tallystick.ports import Block, UsageBlock, Withdrawn
 
 MAX_ROWS = 300_000  # about 300 bytes each
+WIDTH = 16  # bytes of a key, and of a digest
 
 
 @dataclass(frozen=True, slots=True, eq=False)

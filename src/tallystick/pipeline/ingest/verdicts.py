@@ -14,6 +14,7 @@ from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.errors import Rejection
 from tallystick.pipeline.ingest.claim import Outcome
+from tallystick.pipeline.ingest.columns import signs_of
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Repeated
 from tallystick.pipeline.ingest.identities import CODE as UNMAPPED
 from tallystick.pipeline.ingest.identities import WAITING, Waiter, describe
@@ -132,8 +133,7 @@ def told_one_by_one(batch: Batch) -> Told:
 
 def _spelled_alike(texts: pa.Array) -> bool:
     """Whether JSON spells the texts, not sliced from others, without any escape."""
-    _, ends, signs = texts.buffers()
-    signs = np.frombuffer(signs, np.uint8, np.frombuffer(ends, np.int32)[len(texts)])
+    signs = signs_of(texts)
     return bool(((signs >= ord(" ")) & (signs != ord('"')) & (signs != ord("\\"))).all())
 
 
