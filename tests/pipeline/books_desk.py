@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from billing_desk import ADA, Desk
+from billing_desk import ADA, Desk, calls_world
 
-from billing_world import at
+from billing_world import World, at
 from tallystick.control import bills
 from tallystick.control.desk import Desk as ControlDesk
 from tallystick.core.bill import BillStatus
@@ -16,6 +17,14 @@ from tallystick.pipeline.journal import post_all
 from tallystick.pipeline.journal_reports import EntryFilter, every_entry, read_trial_balance
 
 APRIL = "2023-04-02"
+
+
+def billed(open_desk: Callable[[World], Desk]) -> Desk:
+    """A desk with a fee of 50 and 100 calls at 0.10 in March 2023, billed over 60."""
+    desk = open_desk(calls_world(fee="50.00", start="2023-03-01"))
+    desk.use("acme", "2023-03-10", calls=100)
+    desk.run("2023-04-01T06:00:00Z")
+    return desk
 
 
 def control(desk: Desk, now: str = APRIL) -> ControlDesk:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from billing_desk import Desk, calls_world
-from books_desk import APRIL, approve, closing, control, entries
+from books_desk import APRIL, approve, billed, closing, control, entries
 from ledger_desk import WALLET
 
 from billing_world import ACCOUNT, World, at, id_of
@@ -44,10 +44,7 @@ Opener = Callable[[World], Desk]
 @pytest.fixture
 def desk(open_desk: Opener) -> Desk:
     """A fee of 50 and 100 calls at 0.10 in March 2023, billed."""
-    desk = open_desk(calls_world(fee="50.00", start="2023-03-01"))
-    desk.use("acme", "2023-03-10", calls=100)
-    desk.run("2023-04-01T06:00:00Z")
-    return desk
+    return billed(open_desk)
 
 
 def test_an_approved_bill_is_posted_once(desk: Desk) -> None:

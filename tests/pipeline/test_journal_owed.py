@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-from billing_desk import Desk, calls_world
-from books_desk import APRIL, approve, closing, control
+from billing_desk import Desk
+from books_desk import APRIL, approve, billed, closing, control
 
 from billing_world import ACCOUNT, World, at
 from credit_world import commitment, metered
@@ -26,9 +26,7 @@ Opener = Callable[[World], Desk]
 @pytest.fixture
 def desk(open_desk: Opener) -> Desk:
     """A fee of 50 and 100 calls at 0.10 in March 2023: a bill over 60, approved and posted."""
-    desk = open_desk(calls_world(fee="50.00", start="2023-03-01"))
-    desk.use("acme", "2023-03-10", calls=100)
-    desk.run("2023-04-01T06:00:00Z")
+    desk = billed(open_desk)
     approve(desk)
     return desk
 

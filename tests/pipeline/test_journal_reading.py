@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 from billing_desk import Desk, calls_world
-from books_desk import APRIL, approve, control
+from books_desk import APRIL, approve, billed, control
 
 from billing_world import World, at
 from tallystick.control import bills
@@ -29,10 +29,7 @@ Opener = Callable[[World], Desk]
 @pytest.fixture
 def desk(open_desk: Opener) -> Desk:
     """A fee of 50 and 100 calls at 0.10 in March 2023, billed."""
-    desk = open_desk(calls_world(fee="50.00", start="2023-03-01"))
-    desk.use("acme", "2023-03-10", calls=100)
-    desk.run("2023-04-01T06:00:00Z")
-    return desk
+    return billed(open_desk)
 
 
 def numbers_in(body: bytes) -> list[int]:

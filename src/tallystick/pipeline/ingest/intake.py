@@ -270,9 +270,7 @@ class Intake:
     async def _answer(self, organization_id: str, requests: Sequence[_Request]) -> None:
         received = self._clock.now()
         members = requests[0].members if len(requests) == 1 else [each for one in requests for each in one.members]
-        known = self._directory.current(organization_id)
-        if known is None:
-            known = await asyncio.to_thread(self._directory.refresh, organization_id)
+        known = await self._known(organization_id)
         batch = self._sort_out(organization_id, members, known, received)
         while batch.strangers:
             known = await asyncio.to_thread(self._directory.enrol, organization_id, batch.strangers, received)
@@ -294,9 +292,7 @@ class Intake:
             return None
         apart = min(self._apart, key=lambda each: each.at_work)
         received = self._clock.now()
-        known = self._directory.current(organization_id)
-        if known is None:
-            known = await asyncio.to_thread(self._directory.refresh, organization_id)
+        known = await self._known(organization_id)
         strangers: Collection[str] = ()
         for _ in range(ROUNDS):
             batch = await apart.sort_out(organization_id, body, known, received, strangers)
@@ -308,6 +304,11 @@ class Intake:
             return None
         outcomes, queue = await self._settled(organization_id, batch, known, received, [batch.size])
         return reply_json(batch, outcomes, queue)
+
+    async def _known(self, organization_id: str) -> Known:
+        """What is known of an organisation, read again where that no longer holds."""
+        known = self._directory.current(organization_id)
+        return await asyncio.to_thread(self._directory.refresh, organization_id) if known is None else known
 
     async def _settled(
         self, organization_id: str, batch: Batch, known: Known, received: Instant, ends: Sequence[int]
