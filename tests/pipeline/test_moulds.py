@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from billing_desk import NOVEMBER, Desk, calls_world
 
 from billing_world import World, at, bands, id_of
 from tallystick.core.aggregation import Method, UnitRounding
-from tallystick.core.mould import Mould
+from tallystick.core.mould import Cast, Mould, Owner
 from tallystick.core.organization import BillConfig, CurrencyConversion
 from tallystick.core.terms import Terms
 from tallystick.pipeline import casting
@@ -84,9 +85,9 @@ def cast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     codes: list[str] = []
     own = Mould.cast
 
-    def noted(mould: Mould, terms: Terms, rows: object) -> object:
-        codes.append(terms.account.value.code)
-        return own(mould, terms, rows)  # type: ignore[arg-type]  # handed on as it came
+    def noted(mould: Mould, owner: Owner, rows: Any, terms: Terms | None = None) -> Cast:
+        codes.append(owner.code)
+        return own(mould, owner, rows, terms)
 
     monkeypatch.setattr(Mould, "cast", noted)
     return codes

@@ -36,7 +36,7 @@ from tallystick.core.bill import (
 )
 from tallystick.core.catalog import PricingBand
 from tallystick.core.conversion import Conversion
-from tallystick.core.entity import Entity, Used
+from tallystick.core.entity import Used
 from tallystick.core.formula import base_value
 from tallystick.core.ledger import LedgerEntry
 from tallystick.core.lines import line_key
@@ -100,6 +100,34 @@ def made_whole(record: BillRecord, as_written: Written, terms: Terms, booking: B
     return Cast(terms.bill_id, terms.of, terms.config.value, keys, len(bill.line_items), text, terms, booking)
 
 
+class Owner(NamedTuple):
+    """Whose a bill is, of those that are alike: everything in it that depends on the account but for its usage."""
+
+    account_id: str
+    version: int
+    code: str
+    account_plan_id: str
+    account_plan_version: int
+    of: AccountPeriod
+    key: str  # that of the period
+    bill_id: str
+
+
+def owner_of(terms: Terms) -> Owner:
+    """Whose the bill of these terms is, which have one account plan."""
+    account, account_plan = terms.account, terms.account_plans[0].account_plan
+    return Owner(
+        account.id,
+        account.version,
+        account.value.code,
+        account_plan.id,
+        account_plan.version,
+        terms.of,
+        terms.of.key,
+        terms.bill_id,
+    )
+
+
 class _Band(NamedTuple):
     """A band as it is shown on a line, and in the working: texts with holes."""
 
@@ -137,16 +165,18 @@ class Mould(msgspec.Struct, frozen=True):
     calculated: str  # what its digest is of besides lines and workings
     owners: tuple[str, ...]  # the kinds of entity whose id and version have holes, in order
     keys: dict[str, str]
+    pattern: Terms  # what it was made of: config, currency and rounding are those of all
 
-    def cast(self, terms: Terms, rows: Sequence[tuple[Measured, ...]]) -> Cast:
-        """The bill of these terms, given the rows in answer to each of the questions. Refusal `rounding_forbidden`."""
-        id_, owner = terms.bill_id, _json(terms.account_plans[0].account_plan.id)
+    def cast(self, owner: Owner, rows: Sequence[tuple[Measured, ...]], terms: Terms | None = None) -> Cast:
+        """The bill of one of those that are alike, given the rows in answer to each of the questions; `terms` are its
+        own, where they were read. Refusal `rounding_forbidden`."""
+        id_, account_plan = owner.bill_id, _json(owner.account_plan_id)
         items: list[str] = []
         workings: list[str] = []
         amounts: list[Decimal] = []
         for line in self.lines:
             number, working, amount = len(items) + 1, line.working, line.amount
-            own_id = line_id(id_, line.key % owner)
+            own_id = line_id(id_, line.key % account_plan)
             if line.usage is None:
                 item = line.item % (own_id, number)
             else:
@@ -159,21 +189,20 @@ class Mould(msgspec.Struct, frozen=True):
             workings.append(f'"{own_id}":{working}')
             amounts.append(amount)
         lines, working = f"[{','.join(items)}]", f"{{{','.join(workings)}}}"
-        account = terms.account
-        shown = id_, _json(account.id), _json(account.value.code), terms.billed(total(amounts))
+        shown = id_, _json(owner.account_id), _json(owner.code), self.pattern.billed(total(amounts))
         digest = digest_of_text(f"{self.calculated % shown}{lines}{working}".encode())
         answers = (encode(each).decode() for each in rows)
-        text = self.record % (*shown, lines, working, *self._versions(terms), *answers, digest)
-        keys = self.keys | {"account_id": account.id, "period_key": terms.of.key, "total": plain(shown[-1])}
-        return Cast(id_, terms.of, terms.config.value, keys, len(items), text, terms)
+        text = self.record % (*shown, lines, working, *self._versions(owner), *answers, digest)
+        keys = self.keys | {"account_id": owner.account_id, "period_key": owner.key, "total": plain(shown[-1])}
+        return Cast(id_, owner.of, self.pattern.config.value, keys, len(items), text, terms)
 
-    def _versions(self, terms: Terms) -> list[object]:
+    def _versions(self, owner: Owner) -> list[object]:
         """Id and version of the account and of its account plan."""
-        own: dict[str, Entity[Any]] = {
-            Account.kind: terms.account,
-            AccountPlan.kind: terms.account_plans[0].account_plan,
+        own: dict[str, tuple[str, int]] = {
+            Account.kind: (owner.account_id, owner.version),
+            AccountPlan.kind: (owner.account_plan_id, owner.account_plan_version),
         }
-        return [part for kind in self.owners for part in (_json(own[kind].id), own[kind].version)]
+        return [part for kind in self.owners for part in (_json(own[kind][0]), own[kind][1])]
 
 
 # ------------------------------------------------------------------------------------------------------ reckoning
@@ -256,6 +285,7 @@ def mould_of(pattern: BillRecord, terms: Terms, questions: Sequence[Question], *
         calculated=_text(calculated_fields(record.bill)),
         owners=kinds,
         keys=document_keys(pattern.bill, pattern.evidence.grouping),
+        pattern=terms,
     )
 
 

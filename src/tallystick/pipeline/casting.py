@@ -15,7 +15,7 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.alike import likeness
 from tallystick.core.bill import body_of, document_keys
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.mould import Booking, Cast, Mould, made_whole, mould_of
+from tallystick.core.mould import Booking, Cast, Mould, made_whole, mould_of, owner_of
 from tallystick.core.quantity import ONE
 from tallystick.core.rating import questions
 from tallystick.core.terms import AccountPeriod, Terms
@@ -145,7 +145,7 @@ def _measured(
 def _cast(mould: Mould, terms: Terms, measured: Measurements) -> Cast | BillFailure | None:
     """The bill from a mould; None for an empty one that is to be suppressed, for which there is more to keep."""
     try:
-        cast = mould.cast(terms, [measured[each] for each in mould.questions])
+        cast = mould.cast(owner_of(terms), [measured[each] for each in mould.questions], terms)
     except Refusal as refusal:
         return failure_of(terms.of, refusal)
     return cast if cast.lines or not terms.config.value.suppressed_empty_bills else None
