@@ -94,6 +94,7 @@ class Estate:
             "/accounting/journalentries": self.posted(),
             "/events": self.event,
             **self.handed_over(),
+            "/unmappedidentities": self.unmapped(),
             "/billverifications": read(http.post("/billverifications"))["id"],
             "/disputes": read(send(http, "POST", "/disputes", {"billId": self.bill["id"], **DISPUTED}))["id"],
             **self.reconciled(store.ids["/reconciliations"]),
@@ -121,6 +122,13 @@ class Estate:
         """An integration with Stripe."""
         body = {"entityType": "Bill", "destination": "STRIPE_TEST", "enabled": False}
         return str(read(send(self.http, "POST", "/integrationconfigs", body))["id"])
+
+    def unmapped(self) -> str:
+        """An identity that usage waits for."""
+        waits = {**measurement("waits", 1), "identity": {"type": "key", "value": "k"}}
+        del waits["account"]
+        read(send(self.http, "POST", "/measurements", {"measurements": [waits]}))
+        return str(read(self.http.get("/unmappedidentities"))["data"][0]["id"])
 
     def payment(self) -> str:
         """A payment of the bill."""
@@ -344,6 +352,7 @@ def valid_body(route: Route, estate: Estate) -> bytes | None:
         "/contracts/{id}/enddatebillingentities": ENDED,
         "/balances/{balanceId}/transactions": b'{"amount":1}',
         "/failedmeasurements/{id}/discard": b'{"reason":"never"}',
+        "/unmappedidentities/{id}/dismiss": b'{"reason":"never"}',
         "/corrections/{id}/changes": b'{"changes":[{"uid":"one"}]}',
         "/corrections/{id}/apply": b"{}",
         "/correctionmemos/{id}/issue": b"{}",

@@ -45,6 +45,10 @@ def test_what_waits_is_seen_given_away_and_gone(command: Run, http: httpx.Client
     assert mark in seen
     assert mark in command("identity", "give", mark, "--account", "acme", "--from", "2025-01-01")
     assert "no usage waits" in command("identity", "give", "000000000000", "--account", "acme", code=1)
+    test_key = command("identity", "fingerprint", "apiKey", "test-key").strip()
+    read(send(http, "POST", "/measurements", {"measurements": [used("t1", "test-key"), used("t2", "test-key")]}))
+    assert command("identity", "dismiss", test_key, "--reason", "a test").strip() == "dismissed: 2"
+    assert "no usage waits" in command("identity", "dismiss", test_key, "--reason", "again", code=1)
     assert "is that of acme" in command("identity", "add", "apiKey", "other", "--account", "acme", "--shown")
     file = tmp_path / "keys.csv"
     file.write_text("type,value,account,startDate,priority\napiKey,third,acme,2025-01-01T00:00:00Z,2\n")

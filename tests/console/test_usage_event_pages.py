@@ -84,3 +84,24 @@ def test_a_failed_event_is_mended_as_an_event(admin: Visitor, http: httpx.Client
     assert "it would be accepted now" in admin.get(path)
     admin.post(f"{path}/replay", {"measurement": wire.encode(EVENT).decode()})
     assert read(http.get(f"/failedmeasurements/{told['failedMeasurementId']}"))["status"] == "REPLAYED"
+
+
+def test_usage_that_is_nobodys_is_dismissed_with_a_reason(admin: Visitor, http: httpx.Client) -> None:
+    Storefront(http)
+    sent = {
+        "uid": "n",
+        "meter": "traffic",
+        "identity": {"type": "workspace", "value": "nobodys-own", "sensitive": False},
+        "ts": "2025-01-10T12:00:00Z",
+        "measure": {"bytes": 4},
+        "where": {"region": "eu"},
+        "metadata": {"file": "a"},
+    }
+    read(send(http, "POST", "/measurements", {"measurements": [sent]}))
+    own = re.search(r'href="(/unmappedusage/[^"]+)">nobodys-own', admin.get("/unmappedusage"))
+    assert own is not None
+    assert "reason" in admin.post(f"{own[1]}/dismiss", {}, status=422)
+    assert "1 measurements are dismissed" in admin.post(f"{own[1]}/dismiss", {"reason": "a test"})
+    assert "nobodys-own" not in admin.get("/unmappedusage")
+    (failed,) = read(http.get("/failedmeasurements", params={"uid": "n"}))["data"]
+    assert (failed["status"], failed["discardReason"]) == ("DISCARDED", "a test")

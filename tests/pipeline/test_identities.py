@@ -15,11 +15,19 @@ from ingest_world import FIELDS, IDENTITY_KEY, NORTH, NOW, World, measurement, w
 
 from effort import drawing
 from tallystick.control.desk import Desk
-from tallystick.control.identities import IDENTITIES, attribute_waiting, list_unmapped, list_waiting
+from tallystick.control.failed_measurements import FailedFilter, list_failed, list_groups
+from tallystick.control.identities import (
+    CHUNKS,
+    IDENTITIES,
+    attribute_waiting,
+    dismiss,
+    list_unmapped,
+    list_waiting,
+)
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.entity import Entity
-from tallystick.core.identity import Identity, UnmappedIdentity, hash_of
+from tallystick.core.identity import Identity, UnmappedIdentity, group_id, hash_of
 from tallystick.core.measurement_reading import read_measurement, unpack
 from tallystick.core.meter import Category, DataField, Meter
 from tallystick.core.period import Instant
@@ -45,8 +53,7 @@ def account(north: World, code: str) -> str:
 def give(north: World, to: str, value: str = KEY, type: str = "key", **changes: Any) -> Entity[Identity]:
     """Say whose an identity is."""
     known_by = hash_of(IDENTITY_KEY, NORTH, type, value)
-    desk = Desk(records=north.organization(), actor=ANN, now=north.clock.now())
-    return IDENTITIES.create(desk, Identity(type=type, hash=known_by, account_id=to, **changes))
+    return IDENTITIES.create(desk(north), Identity(type=type, hash=known_by, account_id=to, **changes))
 
 
 def named(uid: str | None = None, value: str = KEY, **changes: Any) -> dict[str, Any]:
@@ -67,6 +74,22 @@ def attribute(north: World) -> None:
 
     while attribute_waiting(north.organization(), take):
         pass
+
+
+def desk(north: World) -> Desk:
+    return Desk(records=north.organization(), actor=ANN, now=north.clock.now())
+
+
+def dismissed(north: World, value: str = KEY, chunks: int = CHUNKS) -> tuple[int, int]:
+    """Dismiss what waits for an identity: (how many were, how many are left)."""
+    told = dismiss(desk(north), group_id(hash_of(IDENTITY_KEY, NORTH, "key", value)), "a test key", chunks)
+    return told.dismissed, told.left
+
+
+def failed(north: World) -> list[tuple[str, str, str | None]]:
+    """(uid, status, reason of the dismissal) of all failed measurements."""
+    found = list_failed(north.organization(), FailedFilter(), Page(size=1000)).rows
+    return sorted((each.uid, each.status.value, each.discard_reason) for each in found)
 
 
 def unmapped(north: World) -> list[UnmappedIdentity]:
@@ -242,6 +265,65 @@ class TestWaiting:
         assert (counted(north), unmapped(north)) == ([("a", "acorn")], [])
 
 
+class TestDismissing:
+    def test_what_waits_never_counts_and_stays_visible_with_the_reason(self, north: World) -> None:
+        post(north, named("a"), named("b", measure={"tokens": 3}), named("c", value="another"))
+        assert dismissed(north) == (2, 0)
+        assert [(each.count, each.hint) for each in unmapped(north)] == [(1, None)]
+        assert failed(north) == [("a", "DISCARDED", "a test key"), ("b", "DISCARDED", "a test key")]
+        (group,) = list_groups(north.organization(), Page(), closed=True).rows
+        assert (group.code, group.open, group.discarded, group.replayed) == ("unmapped_identity", 0, 2, 0)
+        (event,) = [each for each in north.documents("event") if each["m3terEvent"]["code"] == "unmapped_identity"]
+        assert event["dtActioned"]
+        assert (event["m3terEvent"]["count"], sorted(event["m3terEvent"]["uids"])) == (2, ["a", "b"])
+        give(north, account(north, "acorn"))
+        attribute(north)
+        assert counted(north) == []
+
+    def test_its_uid_was_never_claimed_so_that_it_can_be_sent_again(self, north: World) -> None:
+        post(north, named("a"))
+        assert dismissed(north) == (1, 0)
+        assert post(north, named("a", measure={"tokens": 5})) == ["waiting"]
+        assert dismissed(north) == (1, 0)
+        give(north, account(north, "acorn"))
+        assert post(north, named("a")) == ["accepted"]
+        assert counted(north) == [("a", "acorn")]
+        assert failed(north) == [("a", "DISCARDED", "a test key")] * 2
+
+    def test_usage_whose_account_is_known_by_now_is_left_alone(self, north: World) -> None:
+        post(north, named("a", ts="2025-04-01T00:00:00Z"), named("b", ts="2025-05-20T00:00:00Z"))
+        give(north, account(north, "acorn"), start_date=Instant.parse("2025-05-01"))
+        assert dismissed(north) == (1, 1)
+        attribute(north)
+        assert counted(north) == [("b", "acorn")]
+        assert failed(north) == [("a", "DISCARDED", "a test key")]
+
+    def test_more_than_one_turn_does_is_left_for_the_next(self, north: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tallystick.control.identities.CHUNK", 2)
+        post(north, *(named(uid) for uid in "abcde"))
+        assert dismissed(north, chunks=2) == (4, 1)
+        assert [each.count for each in unmapped(north)] == [1]
+        assert dismissed(north, chunks=2) == (1, 0)
+        with pytest.raises(Refusal, match="no usage waits"):
+            dismissed(north)
+
+    def test_what_the_chore_was_counting_meanwhile_is_not_shown_as_discarded(self, north: World) -> None:
+        post(north, named("a"), named("b"))
+        entry = give(north, account(north, "acorn"))
+
+        def late(members: Sequence[bytes]) -> Sequence[Verdict]:
+            told = north.intake.take(NORTH, members).measurements
+            IDENTITIES.delete(desk(north), entry.id)
+            assert dismissed(north) == (2, 0)
+            return told
+
+        attribute_waiting(north.organization(), late)
+        assert counted(north) == [("a", "acorn"), ("b", "acorn")]
+        assert [status for _, status, _ in failed(north)] == ["REPLAYED", "REPLAYED"]
+        (group,) = list_groups(north.organization(), Page(), closed=True).rows
+        assert (group.open, group.discarded, group.replayed) == (0, 0, 2)
+
+
 def test_no_secret_is_written_down_anywhere(north: World) -> None:
     field = DataField(code="identity", name="Identity", category=Category.OTHER)
     north.add(Meter(name="Keys", code="keys", data_fields=(*FIELDS, field), derived_fields=()))
@@ -254,6 +336,8 @@ def test_no_secret_is_written_down_anywhere(north: World) -> None:
         twisted,
         named("a", measure={"tokens": 9}),
     )
+    assert dismissed(north) == (2, 0)
+    post(north, named("f"))
     give(north, account(north, "acorn"))
     attribute(north)
     post(north, named("d"), named("e", meter="keys"))

@@ -6,9 +6,16 @@ from typing import Annotated, Any
 
 import msgspec
 
-from tallystick.api.crud import IDS, PAGING, Crud, where_of
+from tallystick.api.crud import IDS, PAGING, Crud, desk_of, where_of
 from tallystick.api.routing import Call, Paged, Route, struct_page
-from tallystick.control.identities import IDENTITIES, get_unmapped, list_unmapped, list_waiting
+from tallystick.control.identities import (
+    IDENTITIES,
+    Dismissal,
+    dismiss,
+    get_unmapped,
+    list_unmapped,
+    list_waiting,
+)
 from tallystick.core.entity import EntityCode, Id, Name, Value
 from tallystick.core.identity import (
     MAX_PRIORITY,
@@ -57,6 +64,12 @@ class FingerprintReply(msgspec.Struct, frozen=True, kw_only=True):
 
     hash: str
     fingerprint: str
+
+
+class DismissRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Why usage of the identity that waits shall never count."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
 def compose(call: Call, body: Any) -> Identity:
@@ -139,6 +152,11 @@ def waiting(call: Call) -> dict[str, object]:
     return struct_page(found.rows, found.next_token)
 
 
+def dismiss_waiting(call: Call, body: DismissRequest) -> Dismissal:
+    """Decide that what waits shall never count."""
+    return dismiss(desk_of(call), call.path["id"], body.reason)
+
+
 _TAG = "Identities"
 ROUTES = (
     Route(
@@ -160,6 +178,16 @@ ROUTES = (
         scope="measurements:retrieve",
         reply=Paged(UnmappedIdentity),
         query={"type": "Only identities of this type.", **PAGING},
+    ),
+    Route(
+        method="POST",
+        path="/unmappedidentities/{id}/dismiss",
+        run=dismiss_waiting,
+        summary="Decide that usage that waits for an identity shall never count; repeat while it dismisses some",
+        tag=_TAG,
+        scope="measurements:upload",
+        body=DismissRequest,
+        reply=Dismissal,
     ),
     Route(
         method="GET",

@@ -20,6 +20,7 @@ app = typer.Typer(help="Whose usage it is that names an API key, a workspace or 
 SHOWN = 12  # characters of a hash
 TypeArgument = Annotated[str, typer.Argument(help="Type of the identity, such as apiKey.", metavar="TYPE")]
 ValueArgument = Annotated[str, typer.Argument(help="Its value; - reads it from the standard input.", metavar="VALUE")]
+FingerprintArgument = Annotated[str, typer.Argument(help="Fingerprint of an identity that usage waits for.")]
 AccountOption = Annotated[str, typer.Option(help="Code of the account whose usage it is.")]
 FromOption = Annotated[str | None, typer.Option("--from", help="From when on; always if absent.")]
 UntilOption = Annotated[str | None, typer.Option(help="Until before when; for ever if absent.")]
@@ -86,7 +87,7 @@ def add(
 @connected
 def give(
     connection: Connection,
-    fingerprint: Annotated[str, typer.Argument(help="Fingerprint of an identity that usage waits for.")],
+    fingerprint: FingerprintArgument,
     account: AccountOption,
     start: FromOption = None,
     until: UntilOption = None,
@@ -95,13 +96,30 @@ def give(
 ) -> None:
     """Give an identity that usage waits for to an account, without knowing its value."""
     with connection.open() as client:
-        found = [each for each in client.every("/unmappedidentities") if each["hash"].startswith(fingerprint)]
-        if len(found) != 1 or len(fingerprint) < SHOWN:
-            raise Failure(f"{fingerprint}: no usage waits for an identity with this fingerprint of {SHOWN} characters")
-        (waits,) = found
+        waits = _that_waits(client, fingerprint)
         body = {"type": waits["type"], "hash": waits["hash"], "sensitive": "value" not in waits, **_dates(start, until)}
         made = client.post("/identities", {**body, "priority": priority, "accountId": account_id(client, account)})
     _added(made, account, json=json)
+
+
+@app.command("dismiss")
+@connected
+def dismiss(
+    connection: Connection,
+    fingerprint: FingerprintArgument,
+    reason: Annotated[str, typer.Option(help="Why its usage shall never count.")],
+) -> None:
+    """Decide that usage that waits for an identity shall never count. It stays visible with the reason."""
+    dismissed = 0
+    with connection.open() as client:
+        waits = _that_waits(client, fingerprint)
+        while True:
+            told = client.post(f"/unmappedidentities/{waits['id']}/dismiss", {"reason": reason})
+            dismissed += told["dismissed"]
+            if not told["left"] or not told["dismissed"]:
+                break
+            say(f"dismissed: {dismissed:,}, left: {told['left']:,}")
+    say(f"dismissed: {dismissed:,}")
 
 
 @app.command("remove")
@@ -175,6 +193,14 @@ def _body(client: Client, cells: Cells, where: str) -> dict[str, Any]:
     body["priority"] = int(str(told.get("priority", 0)))
     body["sensitive"] = str(told.get("sensitive", "true")).lower() != "false"
     return body
+
+
+def _that_waits(client: Client, fingerprint: str) -> dict[str, Any]:
+    """What waits for the identity with this fingerprint."""
+    found = [each for each in client.every("/unmappedidentities") if each["hash"].startswith(fingerprint)]
+    if len(found) != 1 or len(fingerprint) < SHOWN:
+        raise Failure(f"{fingerprint}: no usage waits for an identity with this fingerprint of {SHOWN} characters")
+    return dict(found[0])
 
 
 def _is_there(client: Client, body: dict[str, Any]) -> bool:

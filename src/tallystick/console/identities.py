@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tallystick.console.page import Html, Page, Redirect, Visit
-from tallystick.control.identities import IDENTITIES, get_unmapped, list_unmapped, list_waiting
+from tallystick.control.identities import IDENTITIES, dismiss, get_unmapped, list_unmapped, list_waiting
 from tallystick.core.account import Account
 from tallystick.core.identity import MAX_PRIORITY, Identity, hash_of, hint_of
 from tallystick.core.user import May
@@ -75,6 +75,17 @@ def _give(visit: Visit) -> Redirect:
     )
 
 
+def _dismiss(visit: Visit) -> Redirect:
+    group = get_unmapped(visit.records, visit.path["id"])
+    told = dismiss(visit.desk, group.id, visit.form.required("reason")[:500])
+    notice = f"{told.dismissed:,} measurements are dismissed and will never count."
+    if told.left:
+        return Redirect(
+            f"/unmappedusage/{group.id}", notice=f"{notice} {told.left:,} still wait: dismiss them as well."
+        )
+    return Redirect("/unmappedusage", notice=notice)
+
+
 def _keep(visit: Visit, identity: Identity) -> Redirect:
     IDENTITIES.create(visit.desk, identity)
     return Redirect("/identities", notice="It is known whose usage this is; what waited for it counts within seconds.")
@@ -112,6 +123,15 @@ PAGES = (
         run=_give,
         title="Give an identity to an account",
         may=May.CONFIGURE,
+        section="accounts",
+        again=_one,
+    ),
+    Page(
+        method="POST",
+        path="/unmappedusage/{id}/dismiss",
+        run=_dismiss,
+        title="Dismiss usage of an unmapped identity",
+        may=May.MEND,
         section="accounts",
         again=_one,
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import msgspec
 from tallystick.control.desk import Desk
 from tallystick.control.events import mark_all_actioned
 from tallystick.core import wire
-from tallystick.core.failed_group import SOME_OPEN, FailedGroup, with_closed
+from tallystick.core.failed_group import SOME_OPEN, FailedGroup, with_closed, with_counted, with_failures
 from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus, grouped
 from tallystick.core.usage_event import EventForm
 from tallystick.errors import CODES, Refusal
@@ -115,23 +114,36 @@ def close_many(
 ) -> list[FailedMeasurement]:
     """Close those of them that are open, and count that in their groups; gives what was closed."""
     found = write.documents(FAILED, DocumentWhere(equal={"id": ids}), Page(size=max(len(ids), 1)))
-    opened = [(each, failed) for each in found.rows if (failed := read_failed(each)).status is FailureStatus.OPEN]
+    opened = [failed for each in found.rows if (failed := read_failed(each)).status is FailureStatus.OPEN]
     closed = [
         msgspec.structs.replace(failed, status=status, closed=desk.now, closed_by=desk.actor.id, discard_reason=reason)
-        for _, failed in opened
+        for failed in opened
     ]
-    documents = [
-        dataclasses.replace(document, keys=after.keys, body=wire.encode(after))
-        for (document, _), after in zip(opened, closed, strict=True)
-    ]
-    write.put_documents(FAILED, documents)
+    write.put_documents(FAILED, [_failed_document(each) for each in closed])
     for group_id, number in Counter(each.group_id for each in closed).items():
-        group = with_closed(_group(write, group_id), status, number)
-        document = write.document(GROUP, group_id)
-        assert document is not None, "a group that was read is there"
-        write.put_documents(GROUP, [dataclasses.replace(document, sort=group.sort, body=wire.encode(group))])
+        _put_group(write, with_closed(_group(write, group_id), status, number))
     mark_all_actioned(write, [each.event_id for each in closed], desk.now)
     return closed
+
+
+def put_discarded(write: Transaction, failed: Sequence[FailedMeasurement]) -> None:
+    """Keep as discarded what never was in the queue, and count it in its groups."""
+    assert all(each.status is FailureStatus.DISCARDED for each in failed), "it is decided that these never count"
+    write.put_documents(FAILED, [_failed_document(each) for each in failed])
+    numbers = Counter(each.group_id for each in failed)
+    known = {id_: group for id_ in numbers if (group := _known_group(write, id_)) is not None}
+    for group in with_failures(known, failed).values():
+        _put_group(write, with_closed(group, FailureStatus.DISCARDED, numbers[group.id]))
+
+
+def count_after_all(write: Transaction, ids: Collection[str]) -> None:
+    """Note of those that were discarded that they count nevertheless."""
+    for document in write.documents(FAILED, DocumentWhere(equal={"id": ids}), Page(size=max(len(ids), 1))).rows:
+        failed = read_failed(document)
+        if failed.status is FailureStatus.DISCARDED:
+            counted = msgspec.structs.replace(failed, status=FailureStatus.REPLAYED)
+            write.put_documents(FAILED, [_failed_document(counted)])
+            _put_group(write, with_counted(_group(write, failed.group_id)))
 
 
 def list_groups(records: OrganizationRecords, page: Page, *, closed: bool = False) -> Found[FailedGroup]:
@@ -147,11 +159,24 @@ def get_group(records: OrganizationRecords, id: str) -> FailedGroup:
 
 
 def _group(records: OrganizationRecords, id: str) -> FailedGroup:
-    document = records.document(GROUP, id)
-    if document is None:
+    group = _known_group(records, id)
+    if group is None:
         message = f"id: there is no group {id[:40]!r} of failed measurements in this organization"
         raise Refusal("not_found", message, field="id")
-    return wire.decode(FailedGroup, document.body)
+    return group
+
+
+def _known_group(records: OrganizationRecords, id: str) -> FailedGroup | None:
+    document = records.document(GROUP, id)
+    return None if document is None else wire.decode(FailedGroup, document.body)
+
+
+def _put_group(write: Transaction, group: FailedGroup) -> None:
+    write.put_documents(GROUP, [Document(id=group.id, sort=group.sort, keys=group.keys, body=wire.encode(group))])
+
+
+def _failed_document(failed: FailedMeasurement) -> Document:
+    return Document(id=failed.id, sort=failed.sort, keys=failed.keys, body=wire.encode(failed))
 
 
 def _close(desk: Desk, id: str, status: FailureStatus, reason: str | None) -> FailedMeasurement:

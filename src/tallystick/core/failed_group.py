@@ -38,6 +38,11 @@ class FailedGroup(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omi
         return f"{self.open:012d}"
 
     @property
+    def keys(self) -> dict[str, str]:
+        """What it is found by."""
+        return {"code": self.code} | ({} if self.meter is None else {"meter": self.meter})
+
+    @property
     def count(self) -> int:
         """How many ever failed so."""
         return self.open + self.replayed + self.discarded
@@ -70,6 +75,11 @@ def with_failures(groups: dict[str, FailedGroup], failed: Iterable[FailedMeasure
             example_reason=_shown(each.reason),
         )
     return found
+
+
+def with_counted(group: FailedGroup) -> FailedGroup:
+    """The group after one of its discarded ones turned out to count."""
+    return msgspec.structs.replace(group, discarded=group.discarded - 1, replayed=group.replayed + 1)
 
 
 def with_closed(group: FailedGroup, status: FailureStatus, number: int) -> FailedGroup:

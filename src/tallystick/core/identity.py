@@ -112,6 +112,11 @@ class UnmappedUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
         """What it is found by."""
         return {"identity": self.identity_hash, "meter": self.meter}
 
+    @property
+    def dismissed_id(self) -> str:
+        """The id of the failed measurement that it becomes when somebody decides that it shall never count."""
+        return named_id(self.id, f"dismissed/{self.received.wire()}/{self.content}")
+
 
 class UnmappedIdentity(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """An identity that usage waits for: how much, of which times."""

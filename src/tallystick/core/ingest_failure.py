@@ -42,6 +42,7 @@ FAILURE_TYPES = {
     "invalid_event": "InvalidEvent",
     "unmapped_event": "UnmappedEvent",
     "unmapped_field": "UnmappedField",
+    "unmapped_identity": "UnmappedIdentity",
 }
 
 

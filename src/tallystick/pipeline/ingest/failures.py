@@ -217,10 +217,7 @@ class Scribe:
 
 def group_document(group: FailedGroup) -> Document:
     """A group of failed measurements as it is stored: most open ones first."""
-    keys = {"code": group.code}
-    if group.meter is not None:
-        keys["meter"] = group.meter
-    return Document(id=group.id, sort=group.sort, keys=keys, body=wire.encode(group))
+    return Document(id=group.id, sort=group.sort, keys=group.keys, body=wire.encode(group))
 
 
 def failed_document(entry: FailedMeasurement) -> Document:
