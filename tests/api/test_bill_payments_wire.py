@@ -90,6 +90,8 @@ def test_payments_are_kept_beside_a_locked_bill(
     assert http.get(f"/bills/{march}").content == before, "the bill itself is as it was, byte for byte"
     assert client.bills.retrieve(march).locked
 
+    ahead = refused(send(http, "POST", f"/bills/{march}/payments", {"amount": 1, "paidAt": "2199-01-01T00:00:00Z"}))
+    assert (ahead["code"], ahead["message"].split(":")[0]) == ("rule_broken", "paidAt")
     late = refused(send(http, "POST", f"/bills/{march}/payments", {"type": "VOID"}))
     assert (late["code"], "reverse what is wrong" in late["message"]) == ("bill_state", True)
     back = read(send(http, "POST", f"/bills/{march}/payments/{first['id']}/reversal", {"note": "bounced"}))

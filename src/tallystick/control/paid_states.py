@@ -140,12 +140,15 @@ def list_paid(records: OrganizationRecords, wanted: PaidWanted, page: Page) -> F
 
 def tell_payment(desk: Desk, bill_id: str, told: PaymentRequest) -> PaidBill:
     """What a person tells of a bill. Refusals: `not_found`; `rule_broken` for an amount that does not go with the type,
-    or a key that was used for something else; `bill_state` for what cannot follow."""
+    a moment that is still to come, or a key that was used for something else; `bill_state` for what cannot follow."""
     if told.type not in TOLD_BY_PEOPLE:
         allowed = ", ".join(TOLD_BY_PEOPLE)
         raise Refusal("rule_broken", f"type: must be one of {allowed}, got {told.type}", field="type")
     if told.amount is not None:
         _require_amount(told.amount)
+    if told.paid_at is not None and told.paid_at > desk.now:
+        message = f"paidAt: {told.paid_at.wire()} is still to come; tell what was paid once it was"
+        raise Refusal("rule_broken", message, field="paidAt")
     with desk.records.transaction() as write:
         before, sort = _read(write, bill_id)
         entry = _entry(desk, before, told)
