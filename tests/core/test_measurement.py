@@ -20,6 +20,7 @@ from tallystick.core.measurement import (
     content_digest,
     numbers_of,
     read_time,
+    sent_time,
     uid_key,
     validate,
 )
@@ -212,11 +213,14 @@ class TestTimes:
             ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
             ("1969-12-31T23:00:00-01:00", "1970-01-01T00:00:00Z"),
             ("2261-12-31T23:59:59Z", "2261-12-31T23:59:59Z"),
+            ("2025-06-01 10:00:00 +0200", "2025-06-01T08:00:00Z"),
+            ("20250601T100000,5", "2025-06-01T10:00:00.5Z"),
+            ("2025W227T10+02", "2025-06-01T08:00:00Z"),
         ],
     )
     def test_offsets_naive_times_and_dates_become_utc(self, text: str, instant: str) -> None:
-        assert read_time(text) == Instant.parse(instant)
-        assert read_time(text).utcoffset() == timedelta(0)
+        assert sent_time(text) == Instant.parse(instant)
+        assert sent_time(text).utcoffset() == timedelta(0)
 
     @pytest.mark.parametrize(
         "text",
@@ -224,11 +228,17 @@ class TestTimes:
             *("", "now", "2025-02-30", "2025-06-01T24:00:00", "2025-06-01T10:00:60Z", "2025-13-01", "0001-01-01"),
             *("9999-12-31", "10000-01-01", "1969-12-31T23:59:59Z", "2262-01-01", "2025-06-01T10:00:00+25:00"),
             *("２０２５-06-01", "1748772000", "20250601T240000Z", "2025-W22-7T24:00:00", "2025-06-01x24:00"),
+            *("2025-06-01T10:00:020Z", "20250601T02400Z", "2025-06-01T10:00.5Z", "2025-06-01010Z"),  # slips
+            *("2025-06-01T10:00:00Z\0", "2025-06-01T10:00:00\0Z", "2025-06-01\n10:00", "2025-06-01T10:00:00xZ"),
+            *("2025-06-01T10:00:00.123456１Z", "2025-06-01T10:00:00.1234567x9Z", "2025-06-01T10:00:00.Z"),
         ],
     )
     def test_what_is_no_usable_time_is_rejected(self, text: str) -> None:
         assert judged(sent(ts=text)) == "invalid_timestamp ts"
         assert judged(sent(ets=text)) == "invalid_timestamp ets"
+
+    def test_what_an_earlier_version_accepted_stays_readable(self) -> None:
+        assert read_time("2025-06-01x10:00:00Z") == Instant.parse("2025-06-01T10:00:00Z")
 
     @pytest.mark.parametrize(
         ("ts", "expected"),

@@ -31,6 +31,7 @@ from tallystick.core.measurement import (
     content_digest,
     numbers_of,
     read_time,
+    sent_time,
     uid_key,
     validate,
 )
@@ -177,11 +178,14 @@ def judged(members: Sequence[bytes | msgspec.Raw]) -> dict[int, object] | set[st
 def time(data: bytes) -> None:
     """A time as it is written in a measurement."""
     try:
-        moment = read_time(data.decode("utf-8", "replace"))
+        text = data.decode("utf-8", "replace")
+        moment = sent_time(text)
     except ValueError:
         return
     assert EARLIEST <= moment < LATEST
-    assert read_time(moment.isoformat()) == moment
+    assert sent_time(moment.isoformat()) == read_time(text) == moment
+    assert text.isascii()
+    assert set(text) <= set("0123456789-:.,+TtWZ ")
 
 
 def quantity(data: bytes) -> None:

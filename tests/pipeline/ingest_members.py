@@ -72,6 +72,8 @@ TIMES = st.one_of(
             "2261-12-31T23:59:59.999999Z",
             "2025-06-01T12:10:00Z",  # the last moment that is not too far ahead
             "2025-06-01T12:10:00.000001Z",
+            "2025-06-01T10:00:020Z",  # a slip
+            "2025-06-01T10:00:00\\u0000Z",
             "yesterday",
             "",
         ]

@@ -24,6 +24,7 @@ import xxhash
 
 from tallystick.core.entity import Entity
 from tallystick.core.meter import Category, Meter
+from tallystick.core.period import require_iso_8601
 from tallystick.core.quantity import EXACT, QUANTITY_DECIMALS, parse_quantity
 from tallystick.errors import Rejection
 
@@ -42,7 +43,6 @@ NUMBER_MAPS = ("measure", "income", "cost")
 MAPS = TEXT_MAPS + NUMBER_MAPS
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_MIDNIGHT_24 = re.compile(r"[0-9]{4}(?:-?[0-9]{2}-?[0-9]{2}|-?W[0-9]{2}(?:-?[0-9])?)[^0-9]24")
 _CODE = re.compile(r"[^\x00-\x20\x7f-\x9f](?:[^\x00-\x1f\x7f-\x9f]{0,78}[^\x00-\x20\x7f-\x9f])?")
 
 
@@ -129,13 +129,13 @@ def validate(measurement: Measurement, schema: Schema, now: datetime, tolerance:
     if isinstance(numbers, Rejection):
         return numbers
     try:
-        ts = read_time(measurement.ts)
+        ts = sent_time(measurement.ts)
     except ValueError as problem:
         return Rejection("invalid_timestamp", f"ts: {problem}", "ts")
     ets = None
     if measurement.ets is not None:
         try:
-            ets = read_time(measurement.ets)
+            ets = sent_time(measurement.ets)
         except ValueError as problem:
             return Rejection("invalid_timestamp", f"ets: {problem}", "ets")
         if ets < ts:
@@ -147,18 +147,22 @@ def validate(measurement: Measurement, schema: Schema, now: datetime, tolerance:
     return Accepted(ts, ets, _digest(measurement, ts, ets, numbers))
 
 
-def read_time(text: str) -> datetime:
-    """An ISO 8601 date and time with any offset or none (UTC), or a bare date (its midnight); in UTC.
+def sent_time(text: str) -> datetime:
+    """The `ts` or `ets` of a measurement that is sent: an ISO 8601 date and time with any offset or none (UTC), or a
+    bare date (its midnight); in UTC. Digits beyond microseconds are cut off.
 
-    Raises ValueError beyond the years 1970 to 2261 and for 24:00, which Python versions read differently.
-    Digits beyond microseconds are cut off.
+    Raises ValueError beyond the years 1970 to 2261, and for 24:00.
     """
+    require_iso_8601(text)
+    return read_time(text)
+
+
+def read_time(text: str) -> datetime:
+    """The same of a measurement that was accepted: what earlier versions took stays readable."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(f"must be an ISO 8601 date and time, got {text[:40]!r}") from None
-    if _MIDNIGHT_24.match(text):
-        raise ValueError(f"must have an hour from 00 to 23, got {text[:40]!r}")
     if not 1969 <= moment.year <= 2262:
         raise ValueError(f"must lie in the years 1970 to 2261, got {text[:40]!r}")
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

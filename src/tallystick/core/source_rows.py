@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from tallystick.core.period import Instant
+from tallystick.core.period import Instant, require_iso_8601
 from tallystick.core.quantity import parse_quantity
 from tallystick.core.reconciliation import Reconciliation, SourceTimeUnit
 
@@ -130,6 +130,7 @@ class RowReader:
         text = self._text(cells, column)
         try:
             if self._asked.time_unit is SourceTimeUnit.ISO:
+                require_iso_8601(text)
                 return self._instant(datetime.fromisoformat(text))
             micros = Fraction(parse_quantity(text)) * 1_000_000 // _PER_SECOND[self._asked.time_unit]
             return Instant.of(EPOCH + timedelta(microseconds=micros))
@@ -153,6 +154,7 @@ class RowReader:
             try:
                 if len(text) == DAY_LENGTH:
                     return date.fromisoformat(text)
+                require_iso_8601(text)
                 value = datetime.fromisoformat(text)
             except ValueError:
                 raise ValueError(f"{column}: must be a day such as 2026-03-01, got {text[:40]!r}") from None

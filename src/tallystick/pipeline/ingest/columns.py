@@ -44,7 +44,7 @@ from tallystick.core.measurement import (
     content_shape,
     digest_contents,
     quantity,
-    read_time,
+    sent_time,
 )
 
 TIME = pa.timestamp("us", tz="UTC")
@@ -249,7 +249,7 @@ def _times(texts: Sequence[str], latest: datetime) -> pa.Array:
 
 def _micros(text: str) -> int:
     try:
-        return (read_time(text) - EPOCH) // MICROSECOND
+        return (sent_time(text) - EPOCH) // MICROSECOND
     except ValueError:
         raise Unusual from None
 
