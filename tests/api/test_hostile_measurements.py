@@ -2,27 +2,31 @@
 
 Each is sent between two good ones, which must count whatever stands beside them. What is accepted is read back
 from the usage query, so that the whole way is held to the table; what is refused must wait in the queue as it was sent.
+All of it goes through each door: some in a request, and all in one, which is sorted out in a process of its own
+(docs/decisions/0550-sorted-out-apart.md), compressed or not.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
+from hostile_measurements import BODIES, FIELDS, GOOD, ITEMS, UID, body, good, number, text
+from small_disk import family
 from storefront import read, refused, send
 
+from sorters import at_work
 from tallystick.cli.launch import Server
 from tallystick.core import wire
-from tallystick.pipeline.ingest import MAX_BYTES
+from tallystick.pipeline.ingest.intake import LARGE
 from tenant import new_tenant
 
 if sys.version_info >= (3, 14):
@@ -31,206 +35,6 @@ else:
     from backports import zstd
 
 WAIT_SECONDS = 60
-AT_ONCE = 30  # items in one request
-UID = "@uid@"  # stands for the uid that the test gives
-FIELDS = [
-    {"code": "n", "name": "Number", "category": "MEASURE", "unit": "{n}"},
-    {"code": "t", "name": "Text", "category": "WHAT"},
-]
-Expected = str | dict[str, object]  # the code of a rejection, or parts of the row that is counted
-
-
-def member(**parts: str | bytes | None) -> bytes:
-    """A measurement as JSON. Parts are the JSON of what is not as usual; None leaves one out."""
-    usual = {"uid": f'"{UID}"', "account": '"acme"', "meter": '"m"', "ts": '"2025-06-01T10:00:00Z"'}
-    whole = {**usual, "measure": '{"n":1}', "what": '{"t":"x"}', **parts}
-    raw = {name: part.encode() if isinstance(part, str) else part for name, part in whole.items() if part is not None}
-    return b"{" + b",".join(f'"{name}":'.encode() + part for name, part in raw.items()) + b"}"
-
-
-def number(text: str) -> bytes:
-    return member(measure=f'{{"n":{text}}}')
-
-
-def text(value: str | bytes) -> bytes:
-    """A text field of which these are the characters between the quotes."""
-    raw = value.encode() if isinstance(value, str) else value
-    return member(what=b'{"t":"' + raw + b'"}')
-
-
-def at(value: str) -> bytes:
-    return member(ts=json.dumps(value, ensure_ascii=False))
-
-
-def account(code: str) -> bytes:
-    return member(account=json.dumps(code))
-
-
-NUMBERS: dict[str, Expected] = {
-    "0": {"n": 0},
-    "-0": {"n": 0},
-    "-0.0": {"n": 0},
-    "-1": {"n": -1},
-    "1.50": {"n": Decimal("1.5")},
-    "1e-05": {"n": Decimal("0.00001")},
-    "1E+2": {"n": 100},
-    "1234567890123456789": {"n": 1234567890123456789},
-    "99999999999999999999": {"n": 99999999999999999999},
-    "3.3333333333333335e-07": {"n": Decimal("0.000000333333333333")},  # rounded once, to 18 decimals
-    "0.0000000000000000005": {"n": 0},  # half to even
-    "0.0000000000000000015": {"n": Decimal("0.000000000000000002")},
-    "0." + "3" * 5_000: {"n": Decimal("0.333333333333333333")},
-    "1" + "0" * 5_000 + "e-5000": {"n": 1},
-    "1e-400": {"n": 0},
-    "1e-401": "invalid_number",
-    "1e-999999": "invalid_number",
-    "1" + "0" * 20: "invalid_number",
-    "99999999999999999999.9999999999999999999": "invalid_number",  # 10^20 when it is rounded
-    "9" * 5_000: "invalid_number",
-    "9" * 5_000 + ".5": "invalid_number",
-    "1e400": "invalid_number",
-    "1E+999999": "invalid_number",
-    "1E+99999999999999999999": "invalid_number",
-    "1e-99999999999999999999": "invalid_number",
-    "NaN": "invalid_measurement",  # JSON has no such value: what else stands there cannot be read
-    "Infinity": "invalid_measurement",
-    "-Infinity": "invalid_measurement",
-    '"1"': "invalid_number",
-    '"1_000"': "invalid_number",
-    '"１２"': "invalid_number",
-    "true": "invalid_number",
-    "null": "invalid_number",
-    "[]": "invalid_number",
-    "[" * 200 + "]" * 200: "invalid_number",
-    '{"n":1}': "invalid_number",
-    '1,"n":2': {"n": 2},  # of a key that is given twice the last counts
-}
-
-TEXTS: dict[str | bytes, Expected] = {
-    "": {"t": ""},
-    " x ": {"t": " x "},
-    "\\ud83d\\ude00": {"t": "😀"},
-    "\\ud800": "invalid_measurement",
-    "\\udc00\\ud800": "invalid_measurement",
-    b"\xed\xa0\x80": "invalid_text",  # half a pair in UTF-8
-    b"\xff": "invalid_text",
-    b"a\nb": "invalid_measurement",
-    "a\\nb": {"t": "a\nb"},
-    "\\u0000": {"t": "\0"},
-    "\ufeffx": {"t": "\ufeffx"},
-    "\u202ex": {"t": "\u202ex"},
-    "e\u0301": {"t": "e\u0301"},  # and not é
-    "х": {"t": "х"},  # Cyrillic
-    "../../etc/passwd": {"t": "../../etc/passwd"},
-    "'); DROP TABLE measurement;--": {"t": "'); DROP TABLE measurement;--"},
-    "{v0:String} %s {{t}}": {"t": "{v0:String} %s {{t}}"},
-    "x" * 1_024: {"t": "x" * 1_024},
-    "x" * 1_025: "invalid_text",
-    "😀" * 1_024: {"t": "😀" * 1_024},
-}
-
-TIMES: dict[str, Expected] = {
-    "2025-06-01T10:00:00": {"ts": "2025-06-01T10:00:00.000Z"},  # no offset: UTC
-    "2025-06-01": {"ts": "2025-06-01T00:00:00.000Z"},
-    "2025-06-01T10:00:00+14:00": {"ts": "2025-05-31T20:00:00.000Z"},
-    "2025-06-01T10:00:00-12:00": {"ts": "2025-06-01T22:00:00.000Z"},
-    "2025-06-01 10:00:00.1234567Z": {"ts": "2025-06-01T10:00:00.123456Z"},
-    "20250601T102400Z": {"ts": "2025-06-01T10:24:00.000Z"},
-    "2025-W22-7T10:00:00Z": {"ts": "2025-06-01T10:00:00.000Z"},
-    "2024-02-29T23:59:59.999999Z": {"ts": "2024-02-29T23:59:59.999999Z"},
-    "1970-01-01T00:00:00Z": {"ts": "1970-01-01T00:00:00.000Z"},
-    "2025-06-01T24:00:00Z": "invalid_timestamp",
-    "2025-06-01T10:00:60Z": "invalid_timestamp",
-    "2025-06-01T10:60:00Z": "invalid_timestamp",
-    "2025-02-30T10:00:00Z": "invalid_timestamp",
-    "2025-02-29": "invalid_timestamp",
-    "2025-06-01T10:00:00+25:00": "invalid_timestamp",
-    "0001-01-01": "invalid_timestamp",
-    "0001-01-01T00:00:00+14:00": "invalid_timestamp",
-    "1969-12-31T23:59:59Z": "invalid_timestamp",
-    "2262-01-01": "invalid_timestamp",
-    "9999-12-31T23:59:59-14:00": "invalid_timestamp",
-    "10000-01-01": "invalid_timestamp",
-    "-2025-06-01": "invalid_timestamp",
-    "2200-01-01": "timestamp_in_future",
-    "２０２５-06-01": "invalid_timestamp",
-    " 2025-06-01": "invalid_timestamp",
-    "2025-06-01T10:00:00Z ": "invalid_timestamp",
-    "1748772000": "invalid_timestamp",
-    "yesterday": "invalid_timestamp",
-    "": "invalid_timestamp",
-    "\0": "invalid_timestamp",
-    "9" * 5_000: "invalid_timestamp",
-}
-
-ACCOUNTS: dict[str, Expected] = {
-    "ACME": "invalid_account",  # a slip, not a new customer
-    "аcme": {"accountCode": "аcme"},  # its first letter is Cyrillic: another account
-    "acme\u200b": {"accountCode": "acme\u200b"},
-    "../../acme": {"accountCode": "../../acme"},
-    "' OR 1=1--": {"accountCode": "' OR 1=1--"},
-    "x" * 80: {"accountCode": "x" * 80},
-    " acme": "invalid_account",
-    "acme ": "invalid_account",
-    "ac\0me": "invalid_account",
-    "acme\n": "invalid_account",
-    "": "invalid_account",
-    "x" * 81: "invalid_account",
-}
-
-WHOLES: dict[bytes, Expected] = {
-    b"5": "invalid_measurement",
-    b"null": "invalid_measurement",
-    b'"x"': "invalid_measurement",
-    b"[]": "invalid_measurement",
-    b"{}": "invalid_measurement",
-    member(account=None): "invalid_measurement",
-    member(meter=None): "invalid_measurement",
-    member(ts=None): "invalid_measurement",
-    member(ts="1748772000"): "invalid_timestamp",
-    member(ts="null"): "invalid_timestamp",
-    member(account="5"): "invalid_measurement",
-    member(meter='"M"'): "undefined_meter",
-    member(meter='"m "'): "undefined_meter",
-    member(meter='"../m"'): "undefined_meter",
-    member(meter='"m\\u0000"'): "undefined_meter",
-    member(measure=None): "missing_field",
-    member(measure="{}"): "missing_field",
-    member(measure="[]"): "invalid_measurement",
-    member(measure=None, cost='{"n":1}'): "wrong_category",
-    member(cost='{"n":1}'): "duplicate_field",
-    member(uid="5"): "invalid_text",
-    member(uid='"' + "x" * 51 + '"'): "invalid_text",
-    member(uid='"a\\u0000"'): "invalid_text",
-    member(uid="null"): {"n": 1},
-    member(uid='""'): {"n": 1},
-    member(uid=f'"{UID} "'): {"uid": f"{UID} "},
-    member(uid=f'"../{UID}"'): {"uid": f"../{UID}"},
-    member(uid=f'"{UID}\' OR 1=1--"'): {"uid": f"{UID}' OR 1=1--"},
-    member(uid=f'"no","uid":"{UID}"'): {"uid": UID},
-    member(nonsense='{"a":[1,{"b":null}]}'): {"n": 1},
-    member(nonsense="[" * 200 + "]" * 200): {"n": 1},
-    member(other='{"o":"kept"}'): {"undeclared": {"other": {"o": "kept"}}},
-    member(ts='"never","ts":"2025-06-01"'): {"ts": "2025-06-01T00:00:00.000Z"},
-}
-
-
-@dataclass(frozen=True)
-class Item:
-    """One line of the table."""
-
-    name: str
-    sent: bytes
-    expected: Expected
-
-
-ITEMS = [
-    *(Item(f"number {each}", number(each), expected) for each, expected in NUMBERS.items()),
-    *(Item(f"text {each!r}", text(each), expected) for each, expected in TEXTS.items()),
-    *(Item(f"ts {each!r}", at(each), expected) for each, expected in TIMES.items()),
-    *(Item(f"account {each!r}", account(each), expected) for each, expected in ACCOUNTS.items()),
-    *(Item(f"member {each!r}", each, expected) for each, expected in WHOLES.items()),
-]
 
 
 @dataclass
@@ -243,16 +47,37 @@ class Outcome:
     failed: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def body(*members: bytes) -> bytes:
-    return b'{"measurements":[' + b",".join(members) + b"]}"
+def zstandard(content: bytes) -> bytes:
+    packer = zstd.ZstdCompressor()
+    return packer.compress(content) + packer.flush()
 
 
-def good(uid: str) -> bytes:
-    return member().replace(UID.encode(), uid.encode())
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"identity": bytes, "gzip": gzip.compress, "zstd": zstandard}
 
 
-@pytest.fixture(scope="module")
-def http(server: Server) -> Iterator[httpx.Client]:
+@dataclass(frozen=True)
+class DoorWay:
+    """How measurements come in: so many items in a request, and its Content-Encoding."""
+
+    at_once: int
+    encoding: str
+
+    def send(self, http: httpx.Client, content: bytes) -> httpx.Response:
+        assert (len(content) >= LARGE) == (self.at_once == len(ITEMS))
+        headers = {"content-encoding": self.encoding}
+        return http.post("/measurements", content=PACKERS[self.encoding](content), headers=headers)
+
+
+DOORS = {
+    "small": DoorWay(15, "identity"),
+    "large": DoorWay(len(ITEMS), "identity"),
+    "large and gzip": DoorWay(len(ITEMS), "gzip"),
+    "large and zstd": DoorWay(len(ITEMS), "zstd"),
+}
+
+
+@contextmanager
+def shop(server: Server) -> Iterator[httpx.Client]:
     with new_tenant(server).http() as http:
         product = read(send(http, "POST", "/products", {"name": "p", "code": "p"}))["id"]
         meter = {"name": "m", "code": "m", "productId": product, "dataFields": FIELDS, "derivedFields": []}
@@ -261,13 +86,37 @@ def http(server: Server) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def outcome(http: httpx.Client) -> Outcome:
+def http(server: Server) -> Iterator[httpx.Client]:
+    with shop(server) as http:
+        yield http
+
+
+@pytest.fixture(scope="module")
+def sorter(server: Server, http: httpx.Client) -> int:
+    """The process that large requests are sorted out in, at work."""
+    end = time.monotonic() + WAIT_SECONDS
+    many = body(*[good("again")] * (LARGE // len(GOOD)))
+    while (found := at_work(family(server.process.pid))) is None:
+        assert time.monotonic() < end, "large requests are not sorted out apart"
+        read(http.post("/measurements", content=many))
+    return found
+
+
+@pytest.fixture(scope="module", params=DOORS.values(), ids=DOORS)
+def outcome(request: pytest.FixtureRequest, server: Server, sorter: int) -> Outcome:
+    with shop(server) as http:
+        found = sent_through(request.param, http)
+    assert at_work(family(server.process.pid)) == sorter, "nothing of it ended that process"
+    return found
+
+
+def sent_through(door: DoorWay, http: httpx.Client) -> Outcome:
     found = Outcome()
-    for first in range(0, len(ITEMS), AT_ONCE):
+    for first in range(0, len(ITEMS), door.at_once):
         members = [good(f"good{first}")]
-        for place, item in enumerate(ITEMS[first : first + AT_ONCE], first):
+        for place, item in enumerate(ITEMS[first : first + door.at_once], first):
             members += [item.sent.replace(UID.encode(), f"u{place}".encode()), good(f"good{place + 1}")]
-        reply = http.post("/measurements", content=body(*members))
+        reply = door.send(http, body(*members))
         verdicts = wire.decode(dict[str, Any], reply.content).get("measurements", [])
         assert len(verdicts) == len(members), reply.text
         found.good += [each["verdict"] for each in verdicts[::2]]
@@ -318,58 +167,24 @@ def test_what_stands_beside_the_items_counts(outcome: Outcome) -> None:
 
 # ------------------------------------------------------------------------------------------------------ whole bodies
 
-GOOD = good("whole")
-NESTED = 100_000
 
-# What a request of one good measurement looks like on the wire → (status, code) of its refusal.
-BODIES: dict[str, tuple[bytes, tuple[int, str]]] = {
-    "nothing": (b"", (400, "invalid_request")),
-    "blank": (b" \n", (400, "invalid_request")),
-    **{
-        f"cut after {cut}": (body(GOOD)[:cut], (400, "invalid_request")) for cut in (1, 15, 17, 40, len(body(GOOD)) - 1)
-    },
-    "more follows": (body(GOOD) + b"x", (400, "invalid_request")),
-    "two documents": (body(GOOD) * 2, (400, "invalid_request")),
-    "byte order mark": (b"\xef\xbb\xbf" + body(GOOD), (400, "invalid_request")),
-    "UTF-16": (body(GOOD).decode().encode("utf-16"), (400, "invalid_request")),
-    "NUL before": (b"\0" + body(GOOD), (400, "invalid_request")),
-    "NUL after": (body(GOOD) + b"\0", (400, "invalid_request")),
-    "trailing comma": (body(GOOD, b""), (400, "invalid_request")),
-    "single quotes": (body(GOOD).replace(b'"', b"'"), (400, "invalid_request")),
-    "an array": (b"[" + GOOD + b"]", (400, "invalid_request")),
-    "a measurement": (GOOD, (400, "invalid_request")),
-    "no list": (b'{"measurements":' + GOOD + b"}", (400, "invalid_request")),
-    "null": (b'{"measurements":null}', (400, "invalid_request")),
-    "none": (body(), (400, "invalid_request")),
-    "1,001": (body(*[b"{}"] * 1_001), (400, "invalid_request")),
-    "bare full-width digits": (body(GOOD, number("１２")), (400, "invalid_request")),
-    "a bare underscore": (body(GOOD, number("1_000")), (400, "invalid_request")),
-    "a leading zero": (body(GOOD, number("01")), (400, "invalid_request")),
-    "a plus": (body(GOOD, number("+1")), (400, "invalid_request")),
-    "hexadecimal": (body(GOOD, number("0x10")), (400, "invalid_request")),
-    "brackets without end": (b"[" * NESTED, (400, "invalid_request")),
-    "brackets without end in a member": (body(GOOD)[:-2] + b',{"x":' + b"[" * NESTED, (400, "invalid_request")),
-    "nested too deeply": (body(GOOD, member(x=b"[" * NESTED + b"]" * NESTED)), (400, "invalid_request")),
-    "too large": (body(GOOD) + b" " * MAX_BYTES, (403, "payload_too_large")),
-}
-
-
+@pytest.mark.parametrize("encoding", PACKERS)
+@pytest.mark.parametrize("least", [0, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(("sent", "expected"), BODIES.values(), ids=BODIES.keys())
-def test_a_body_of_no_known_form_is_refused_whole(http: httpx.Client, sent: bytes, expected: tuple[int, str]) -> None:
+def test_a_body_of_no_known_form_is_refused_whole(
+    http: httpx.Client, sorter: int, sent: bytes, expected: tuple[int, str], least: int, encoding: str
+) -> None:
     status, code = expected
-    reply = refused(http.post("/measurements", content=sent), status)
+    packed = PACKERS[encoding](sent.ljust(least))
+    reply = refused(http.post("/measurements", content=packed, headers={"content-encoding": encoding}), status)
     assert reply["code"] == code
     assert len(reply["message"]) < 300
 
 
-def test_of_bodies_that_were_refused_nothing_is_kept(http: httpx.Client) -> None:
+def test_of_bodies_that_were_refused_nothing_is_kept(server: Server, http: httpx.Client, sorter: int) -> None:
+    assert at_work(family(server.process.pid)) == sorter, "none of them ended the process that they were read in"
     (verdict,) = read(http.post("/measurements", content=body(GOOD)))["measurements"]
     assert verdict["verdict"] == "accepted"
-
-
-def zstandard(content: bytes) -> bytes:
-    packer = zstd.ZstdCompressor()
-    return packer.compress(content) + packer.flush()
 
 
 SOME, BOMB = body(good("packed")), 100_000_000
