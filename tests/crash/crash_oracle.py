@@ -1,24 +1,32 @@
 """The oracle: what the intent logs say must count, against what the server says does. It knows nothing of the product.
 
-Every member that was answered must be in the raw export once, field by field as it was sent; nothing else may be
-there; usage queries and bills must be the sums of it, exactly.
+Every member that was answered must be among the raw measurements once, field by field as it was sent, both where they
+are looked at and in an exported file; nothing else may be there; usage queries and each line of each bill must be the
+sums of it, exactly.
 """
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
+import time
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 PRICE = Decimal("0.01")  # of a call
 BILLED_MONTH = "2025-05"
 NAMED = 5  # faults of one kind that are named
 ROWS = 20_000
+MONTHS = {"startDate": "2025-04-01T00:00:00Z", "endDate": "2025-07-01T00:00:00Z"}  # in which all is sent
+EXPORT_SECONDS = 300
 
 
 @dataclass
@@ -46,6 +54,24 @@ class Reader:
         assert reply.status == 200, f"{method} {path}: {reply.status} {text[:500]!r}"
         return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
+    def exported(self) -> Iterator[Any]:
+        """The measurements of the files of an export."""
+        asked = {"sourceType": "USAGE", "exportFileFormat": "JSONL", **MONTHS}
+        job = f"/dataexports/jobs/{self.ask('POST', '/dataexports/adhoc', asked)['jobId']}"
+        until = time.monotonic() + EXPORT_SECONDS
+        while (status := self.ask("GET", job)["status"]) != "SUCCEEDED":
+            assert status in {"PENDING", "RUNNING"}, status
+            assert time.monotonic() < until, f"no export within {EXPORT_SECONDS} s"
+            time.sleep(0.05)
+        link = urlsplit(self.ask("GET", f"{job}/getdownloadurl")["url"])
+        self._connection.request("GET", f"{link.path}?{link.query}")
+        reply = self._connection.getresponse()
+        content = reply.read()
+        assert reply.status == 200, content[:500]
+        for file in _unpacked(content):
+            for line in gzip.decompress(file).splitlines():
+                yield json.loads(line, parse_float=Decimal, parse_int=Decimal)
+
     def every(self, path: str) -> Iterator[Any]:
         """All rows of a list."""
         token = ""
@@ -55,6 +81,15 @@ class Reader:
             if not page.get("nextToken"):
                 return
             token = f"&nextToken={page['nextToken']}"
+
+
+def _unpacked(content: bytes) -> Iterator[bytes]:
+    """The files of measurements: one as it is, or several in an archive with their manifest."""
+    if not zipfile.is_zipfile(BytesIO(content)):
+        yield content
+        return
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        yield from (archive.read(name) for name in archive.namelist() if name.endswith(".gz"))
 
 
 def read_logs(directory: Path) -> Expected:
@@ -96,6 +131,7 @@ def compare(expected: Expected, server: Reader, meter_id: str) -> list[str]:
     return [
         *_short(expected.faults),
         *_short(_raw_faults(expected, server, accounts)),
+        *_short(_export_faults(expected, server)),
         *_short(_query_faults(expected, server, meter_id)),
         *_short(_bill_faults(expected, server)),
     ]
@@ -135,6 +171,24 @@ def _raw_faults(expected: Expected, server: Reader, accounts: dict[str, str]) ->
     return faults
 
 
+def _export_faults(expected: Expected, server: Reader) -> list[str]:
+    faults: list[str] = []
+    seen: set[str] = set()
+    for row in server.exported():
+        uid = row["uid"]
+        if uid in seen:
+            faults.append(f"export: twice: {uid}")
+        seen.add(uid)
+        sent = expected.members.get(uid)
+        shown = {**row, "fields": {name: row[name] for name in ("calls", "tokens", "model")}}
+        if sent is None:
+            if uid not in expected.unanswered:
+                faults.append(f"export: invented: {uid}")
+        elif (different := _difference(sent, shown)) is not None:
+            faults.append(f"export: changed: {uid}: {different}")
+    return faults + [f"export: lost: {uid}" for uid in expected.members if uid not in seen]
+
+
 def _difference(sent: dict[str, str], row: dict[str, Any]) -> str | None:
     fields = {"calls": Decimal(sent["calls"]), "tokens": Decimal(sent["tokens"]), "model": sent["model"]}
     wanted = {"meterCode": "llm", "accountCode": sent["account"], "fields": fields}
@@ -159,43 +213,51 @@ def _moment(text: str) -> tuple[str, str]:
 
 def _query_faults(expected: Expected, server: Reader, meter_id: str) -> list[str]:
     counts: Counter[tuple[str, str]] = Counter()
-    sums: dict[tuple[str, str], Decimal] = {}
+    tokens: dict[tuple[str, str], Decimal] = {}
+    calls: Counter[tuple[str, str]] = Counter()
     for sent in expected.members.values():
         key = sent["account"], sent["ts"][:10]
         counts[key] += 1
-        sums[key] = sums.get(key, Decimal(0)) + Decimal(sent["tokens"])
+        tokens[key] = tokens.get(key, Decimal(0)) + Decimal(sent["tokens"])
+        calls[key] += int(sent["calls"])
     faults = []
     asked = [
-        {"meterId": meter_id, "fieldCode": "tokens", "fieldType": "MEASURE", "function": function}
-        for function in ("COUNT", "SUM")
+        {"meterId": meter_id, "fieldCode": field, "fieldType": "MEASURE", "function": function}
+        for field, function in (("tokens", "COUNT"), ("tokens", "SUM"), ("calls", "SUM"))
     ]
     groups = [{"groupType": "ACCOUNT"}, {"groupType": "TIME", "frequency": "DAY"}]
     answer = server.ask("POST", "/usage/query", {"aggregations": asked, "groups": groups})
     assert not answer["hasMoreData"], "more than a page of accounts and days"
     found = {
-        (row["accountCode"], row["startDate"][:10]): (Decimal(row["tokens.COUNT"]), Decimal(row["tokens.SUM"]))
+        (row["accountCode"], row["startDate"][:10]): tuple(
+            Decimal(row[name]) for name in ("tokens.COUNT", "tokens.SUM", "calls.SUM")
+        )
         for row in answer["data"]
     }
     for key in counts.keys() | found.keys():
-        wanted = Decimal(counts[key]), sums.get(key, Decimal(0))
+        wanted = Decimal(counts[key]), tokens.get(key, Decimal(0)), Decimal(calls[key])
         if found.get(key) != wanted:
             faults.append(f"query: {key}: {found.get(key)}, not {wanted}")
     return faults
 
 
 def _bill_faults(expected: Expected, server: Reader) -> list[str]:
-    owed: dict[str, Decimal] = {}
+    calls: Counter[str] = Counter()
     for sent in expected.members.values():
         if sent["ts"].startswith(BILLED_MONTH):
-            owed[sent["account"]] = owed.get(sent["account"], Decimal(0)) + Decimal(sent["calls"]) * PRICE
-    found: dict[str, Decimal] = {}
+            calls[sent["account"]] += int(sent["calls"])
     faults = []
-    for bill in server.every("/bills?excludeLineItems=true"):
-        if bill["accountCode"] in found:
-            faults.append(f"bill: two of account {bill['accountCode']}")
-        found[bill["accountCode"]] = Decimal(bill["billTotal"])
-    return faults + [
-        f"bill: {code}: {found.get(code)}, not {owed.get(code)}"
-        for code in owed.keys() | found.keys()
-        if found.get(code, Decimal(0)) != owed.get(code, Decimal(0))
-    ]
+    billed: set[str] = set()
+    for bill in server.every("/bills"):
+        code, used = bill["accountCode"], calls[bill["accountCode"]]
+        if code in billed:
+            faults.append(f"bill: two of account {code}")
+        billed.add(code)
+        line = {"quantity": used, "units": used, "subtotal": used * PRICE, "convertedSubtotal": used * PRICE}
+        wanted = [line] if used else []
+        found = [{name: Decimal(each[name]) for name in line} for each in bill["lineItems"]]
+        if (Decimal(bill["billTotal"]), found) != (used * PRICE, wanted) or not bill["startDate"].startswith(
+            BILLED_MONTH
+        ):
+            faults.append(f"bill: {code}: {bill['startDate']} {bill['billTotal']} {found}, not {used * PRICE} {wanted}")
+    return faults + [f"bill: {code}: none, not {used * PRICE}" for code, used in calls.items() if code not in billed]

@@ -47,12 +47,29 @@ def test_acknowledged_measurements_count_once_however_the_server_ends(tmp_path: 
     try:
         campaign.run(iter(PLANS), cut_share=0.5)
         assert campaign.check() == []
+        assert_that_the_oracle_sees_every_part(campaign)
     finally:
         campaign.stage.kill()
     assert campaign.score.reached == AT_PLACES
     assert campaign.score.cuts > 0
     assert campaign.acknowledged > 100
     assert '"journal/0000' in campaign.stage.record.read_text(), "the recording layer lies under the journal"
+
+
+def assert_that_the_oracle_sees_every_part(campaign: Campaign) -> None:
+    """Where something else had been sent than the server has, it says so: of each field, each sum and each bill."""
+    expected = crash_oracle.read_logs(campaign.stage.logs)
+    billed = [uid for uid, sent in expected.members.items() if sent["ts"].startswith(crash_oracle.BILLED_MONTH)]
+    other = {"calls": "7777", "ts": "2025-05-31T00:00:00.000001Z", "account": "nobody", "model": "x", "note": "x"}
+    changed = dict(zip(billed, other.items(), strict=False))
+    for uid, (name, value) in changed.items():
+        expected.members[uid] = {**expected.members[uid], name: value}
+    expected.members["more"] = expected.members.pop(billed[len(changed)])
+    shop = campaign.shop
+    faults = crash_oracle.compare(expected, shop.reader(campaign.stage.port), shop.meter_id)
+    assert {fault.split(": ")[1] for fault in faults if fault.startswith("changed")} == set(changed)
+    assert {"lost: more", f"invented: {billed[len(changed)]}"} <= set(faults)
+    assert {"export", "query", "bill"} <= {fault.partition(":")[0] for fault in faults}
 
 
 def test_large_requests_count_once_whichever_process_ends(tmp_path: Path, starter: Popen[str]) -> None:
