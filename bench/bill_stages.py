@@ -86,12 +86,15 @@ def _stages() -> Stages:
     stages = Stages()
     for owner, name, stage in (
         (bill_run, "_periods", "which periods"),
+        (casting, "plain_groups", "find plain accounts"),
         (casting, "load_terms", "read what was agreed"),
         (casting, "rated_of", "rate one by one"),
         (casting, "_moulds", "moulds"),
-        (casting, "_proven", "moulds"),
-        (casting, "_cast", "rate and write from moulds"),
+        (casting, "_mould", "moulds"),
+        (casting, "_proves", "moulds"),
+        (casting, "_filled", "rate and write from moulds"),
         (casting, "measure", "measure"),
+        (casting, "measure_alike", "measure"),
         (casting, "looks_of", "late usage"),
         (casting, "with_adjustments", "late usage"),
         (bill_run, "settle", "settle"),

@@ -109,7 +109,7 @@ def test_cast_or_rated_a_bill_is_the_same(
 
     def billed(fewest: int) -> list[tuple[str, dict[str, str], bytes]]:
         monkeypatch.setattr(casting, "FEWEST", fewest)
-        monkeypatch.setattr(casting, "_proven", lambda moulds, *_: moulds)  # no second chance
+        monkeypatch.setattr(casting, "_proves", lambda *_: True)  # no second chance
         desk = open_desk(world)
         for code, when, amount in used:
             desk.use(code, when, calls=amount, hours=1)
@@ -168,7 +168,7 @@ def test_a_mould_that_would_write_another_bill_is_not_used(
     monkeypatch.setattr(casting, "mould_of", wrong)
     desk = open_desk(calls_world(*(f"a{number}" for number in range(casting.FEWEST))))
     desk.run(**NOVEMBER)
-    assert len(cast) == 1  # the one that it was tried with
+    assert set(cast) == {"a0"}  # the one that it was tried with
     assert {bill.currency for bill in desk.bills()} == {"USD"}
 
 

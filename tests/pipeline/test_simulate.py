@@ -141,6 +141,10 @@ def test_whatever_else_of_the_catalogue_is_other_is_rated_so_too(open_desk: Open
     found = overlay.by_code(Aggregation, "renamed")
     assert found is not None
     assert (found.id, overlay.by_code(Aggregation, "calls")) == (calls.id, None)
+    said = {id_: (version, decode(Aggregation, body).code) for id_, version, body in overlay.texts(Aggregation)}
+    assert said == {calls.id: (2, "renamed"), spare.id: (1, spare.value.code)}
+    assert [id_ for id_, _, _ in overlay.texts(Aggregation, "id", [spare.id])] == [spare.id]
+    assert calls.id in overlay.referred_to([Aggregation])
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

@@ -9,9 +9,11 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import ClassVar
 
+import msgspec
 import pytest
 from records_examples import EPOCH, account, account_plan, changed, entity, keep, new_id, product
 
+from tallystick.core import wire
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.catalog import Plan, PlanTemplate, Pricing, PricingBand, Product
 from tallystick.core.entity import Entity, Value
@@ -19,7 +21,7 @@ from tallystick.core.organization import Currency, OrganizationConfig
 from tallystick.core.period import Frequency, Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Page, Where
-from tallystick.stores.records_sql import SqlRecords
+from tallystick.stores.records_sql import SqlRecords, entity_texts
 from tallystick.stores.records_sql.view import SqlOrganization, SqlTransaction
 
 PRICING = Pricing(
@@ -73,6 +75,36 @@ def test_codes_are_read_by_id_at_once(organization: SqlOrganization) -> None:
     assert organization.codes(Account, wanted) == {one.id: "acme", other.id: "strasse"}
     assert organization.codes(AccountPlan, wanted) == {}  # has no code
     assert organization.codes(Account, []) == organization.codes(Account, ["\0"]) == {}
+
+
+def test_texts_are_what_entities_say(organization: SqlOrganization, monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = keep(organization, *(account(code) for code in ("acme", "strasse", "umbrella")))
+    plans = keep(organization, *(account_plan(each.id, "2023-11-01") for each in owners))
+    acme, strasse, umbrella = [(each.id, 1, wire.encode(each.value).decode()) for each in owners]
+    assert sorted(organization.texts(Account)) == sorted([acme, strasse, umbrella])
+    monkeypatch.setattr(entity_texts, "CHUNK", 1)
+    assert list(organization.texts(Account)) == [acme, strasse, umbrella]  # however few are read at a time
+    assert list(organization.texts(Account, "id", [strasse[0], new_id(), plans[0].id, "a\0b"])) == [strasse]
+    assert list(organization.texts(Account, "id", [])) == list(organization.texts(Product)) == []
+    wanted = [owners[0].id, owners[2].id, new_id(), "a\0b"]
+    assert {id_ for id_, _, _ in organization.texts(AccountPlan, "account_id", wanted)} == {plans[0].id, plans[2].id}
+    with organization.transaction() as write:
+        write.replace(changed(owners[0], account("acme", parent=owners[1].id)))
+        assert [version for _, version, _ in write.texts(Account, "id", [acme[0]])] == [2]
+    assert [each[:2] for each in organization.texts(Account, "parent_account_id", [strasse[0]])] == [(acme[0], 2)]
+
+
+def test_who_is_referred_to_by_others(organization: SqlOrganization) -> None:
+    parent, other, alone = keep(organization, account("parent"), account("other"), account("alone"))
+    plan_id = new_id()
+    (plan,) = keep(organization, msgspec.structs.replace(account_plan(other.id, "2023-11-01"), plan_id=plan_id))
+    keep(organization, account("child", parent=parent.id))
+    ids = [parent.id, other.id, alone.id, plan.id, "a\0b"]
+    assert organization.referred_to([], ids) == {parent.id, other.id}
+    assert organization.referred_to([AccountPlan], ids) == {parent.id}
+    assert organization.referred_to([AccountPlan, Account], ids) == organization.referred_to([], []) == set()
+    assert organization.referred_to([]) == {parent.id, other.id, plan_id}
+    assert organization.referred_to([AccountPlan]) == {parent.id}
 
 
 def test_more_ids_than_a_statement_has_parameters(organization: SqlOrganization) -> None:
@@ -200,6 +232,11 @@ def test_two_organizations_with_equal_ids_and_codes_never_meet(
     assert ours.at_version(Account, parent.id, 2) is None
     assert ours.users_of(parent.id) == [("account", child.id)]
     assert theirs.users_of(parent.id) == []
+    assert ours.referred_to([]) == ours.referred_to([], [parent.id]) == {parent.id}
+    assert theirs.referred_to([]) == theirs.referred_to([], [parent.id]) == set()
+    assert [id_ for id_, _, _ in theirs.texts(Account)] == [parent.id]
+    assert list(theirs.texts(Account, "id", [child.id])) == []
+    assert list(theirs.texts(Account, "parent_account_id", [parent.id])) == []
     assert theirs.find(Account, Where(equal={"parent_account_id": [parent.id]}), Page()).rows == ()
     assert list(theirs.every(Account)) == [renamed]
     with theirs.transaction() as write, pytest.raises(Refusal, match="does not exist"):

@@ -60,11 +60,17 @@ def _has_agreements(terms: Terms) -> bool:
 def _life(plan: AccountPlanTerms) -> Period:
     """As much of the life of an account plan as bills of the period can tell: whether it was there a period before and
     is a period after; and since when, where the standing charge is for several periods."""
-    template, life = plan.plan.template.value, plan.life
-    if template.standing_charge_interval != 1 or template.standing_charge_offset:
+    life = plan.life
+    if lives_count(plan):
         return life
     before, after = plan.grid.previous(plan.period), plan.grid.next(plan.period)
     return Period(max(life.start, before.start), min(life.end, after.end))
+
+
+def lives_count(plan: AccountPlanTerms) -> bool:
+    """Whether bills of a plan depend on all of its life: where the standing charge is for several periods."""
+    template = plan.plan.template.value
+    return template.standing_charge_interval != 1 or bool(template.standing_charge_offset)
 
 
 def is_plain(plan: PlanTerms) -> bool:

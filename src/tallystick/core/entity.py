@@ -87,6 +87,9 @@ class Entity(Generic[V]):
     modified_by: str
 
 
+Text = tuple[str, int, str]  # an entity as it is written: its id, its version, and the JSON of its value
+
+
 class Used(msgspec.Struct, frozen=True, gc=False, order=True, cache_hash=True):
     """One entity version that a calculation used, so that it can be read again for a replay."""
 

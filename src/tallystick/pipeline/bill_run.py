@@ -43,7 +43,8 @@ from tallystick.pipeline.bill_job import (
 )
 from tallystick.pipeline.casting import rate_for_bills
 from tallystick.pipeline.late_usage import was_overtaken
-from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, account_periods, ended_by, ending_on
+from tallystick.pipeline.many_periods import ManyBillable
+from tallystick.pipeline.periods import NOTHING_ELSE, Also, Choice, ended_by, ending_on
 from tallystick.pipeline.settle import DrawnMeanwhile, Settled, settle, was_stored
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
@@ -151,7 +152,7 @@ def _advance(
     policies = read_policies(records)
     # Where bills may be held, the terms of each are looked behind: all are read here. Made again, none is cast.
     ahead = {} if foundry is None or policies.hold or run.reopen else _ahead(foundry, kept, chunk, run)
-    results = rate_for_bills(records, usage, chunk.periods, run, ahead)
+    results = rate_for_bills(records, usage, chunk.periods, run, ahead, with_terms=policies.hold)
     terms = [each.terms for each in results if not isinstance(each, BillFailure) and each.terms is not None]
     suspicions = look_behind(records, usage, policies, terms, run)
     failpoint("rated")
@@ -206,13 +207,10 @@ def _periods(records: OrganizationRecords, kept: KeptJob) -> tuple[list[AccountP
     if kept.slot is not None:
         return _scheduled(records, kept.slot), []
     request = BillJobRequest(**{name: getattr(job, name) for name in BillJobRequest.__struct_fields__})
-    periods = account_periods(
-        records,
+    periods = ManyBillable(records, job.account_ids, request.parameters).periods(
         _choice(records, request, job.as_of),
-        account_ids=job.account_ids,
         frequency=job.billing_frequency,
         interval=job.bill_frequency_interval,
-        parameters=request.parameters,
         also=Also.ENDED_PLANS | (Also.EARLIER_DAYS if request.last_date_in_billing_period is None else NOTHING_ELSE),
     )
     found = {each.account_id for each in periods}
@@ -229,7 +227,7 @@ def _scheduled(records: OrganizationRecords, slot: Slot) -> list[AccountPeriod]:
         periods = periods_of(grid, slot)
         return periods[back] if back < len(periods) else None
 
-    billable = Billable(records)
+    billable = ManyBillable(records)
     while more := billable.periods(nth, also=Also.ENDED_PLANS):
         found |= {bill_id(records.organization_id, each.key): each for each in more}
         back += 1

@@ -12,10 +12,11 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 import msgspec
 
 from tallystick.core.aggregation import Measured, Question
-from tallystick.core.alike import likeness
+from tallystick.core.alike import likeness, lives_count
 from tallystick.core.bill import body_of, document_keys
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.mould import Booking, Cast, Mould, made_whole, mould_of, owner_of
+from tallystick.core.mould import Booking, Cast, Mould, Owner, made_whole, mould_of, owner_of
+from tallystick.core.plain_account import Group, of_one_life, owner
 from tallystick.core.quantity import ONE
 from tallystick.core.rating import questions
 from tallystick.core.terms import AccountPeriod, Terms
@@ -24,8 +25,9 @@ from tallystick.pipeline.bill import Run, credits_of, entries_drawn, keeps_appro
 from tallystick.pipeline.late_usage import looks_of, with_adjustments
 from tallystick.pipeline.ledger import read_book
 from tallystick.pipeline.lookback import Look
-from tallystick.pipeline.meter import Measurements, measure
+from tallystick.pipeline.meter import Measurements, measure, measure_alike
 from tallystick.pipeline.placing import stored_bills
+from tallystick.pipeline.plain import plain_groups
 from tallystick.pipeline.rate import Rated, failure_of, load_terms, rated_of, with_draws
 from tallystick.ports import OrganizationRecords, OrganizationUsage
 from tallystick.ports.usage import Measuring
@@ -43,12 +45,18 @@ def rate_for_bills(
     periods: Sequence[AccountPeriod],
     run: Run,
     ahead: Mapping[int, Cast] = NOTHING_AHEAD,
+    *,
+    with_terms: bool = True,
 ) -> list[Result]:
     """Account periods rated, with their adjustments of earlier bills, in their order; new plain ones as cast bills.
-    `ahead` are those that were cast already (`cast_bills`), by their places."""
-    rest = [each for place, each in enumerate(periods) if place not in ahead]
-    rated = iter(_rate(records, usage, rest, run))
-    return [ahead[place] if place in ahead else next(rated) for place in range(len(periods))]
+    `ahead` are those that were cast already (`made_ahead`), by their places. `with_terms`: each cast bill has those
+    that it was made of."""
+    free = [place for place in range(len(periods)) if place not in ahead]
+    plain = {} if with_terms else _cast_plain(records, usage, [periods[place] for place in free], run)
+    done: dict[int, Result] = {**ahead, **{free[place]: each for place, each in plain.items()}}
+    rest = [place for place in free if place not in done]
+    done |= zip(rest, _rate(records, usage, [periods[place] for place in rest], run), strict=True)
+    return [done[place] for place in range(len(periods))]
 
 
 def _rate(
@@ -76,6 +84,16 @@ def made_ahead(
 ) -> dict[int, Cast]:
     """Those of the bills of `rate_for_bills` that can be made before they are settled, by their places: those that are
     cast, and other new ones of which nobody else has a say. Credit is drawn as the ledger stands."""
+    plain = _cast_plain(records, usage, periods, run)
+    done = {place: each for place, each in plain.items() if isinstance(each, Cast)}
+    rest = [place for place in range(len(periods)) if place not in plain]
+    others = _others_ahead(records, usage, [periods[place] for place in rest], run)
+    return done | {rest[place]: each for place, each in others.items()}
+
+
+def _others_ahead(
+    records: OrganizationRecords, usage: Measuring, periods: Sequence[AccountPeriod], run: Run
+) -> dict[int, Cast]:
     every = {each.bill_id: each for each in load_terms(records, periods) if isinstance(each, Terms)}
     _, new, moulds = _looks_and_moulds(records, usage, every, run)
     bills = Counter(each.account_id for each in periods)
@@ -144,11 +162,62 @@ def _measured(
 
 def _cast(mould: Mould, terms: Terms, measured: Measurements) -> Cast | BillFailure | None:
     """The bill from a mould; None for an empty one that is to be suppressed, for which there is more to keep."""
+    return _filled(mould, owner_of(terms), [measured[each] for each in mould.questions], terms)
+
+
+def _filled(
+    mould: Mould, whose: Owner, rows: Sequence[tuple[Measured, ...]], terms: Terms | None = None
+) -> Cast | BillFailure | None:
     try:
-        cast = mould.cast(owner_of(terms), [measured[each] for each in mould.questions], terms)
+        cast = mould.cast(whose, rows, terms)
     except Refusal as refusal:
-        return failure_of(terms.of, refusal)
-    return cast if cast.lines or not terms.config.value.suppressed_empty_bills else None
+        return failure_of(whose.of, refusal)
+    return cast if cast.lines or not cast.config.suppressed_empty_bills else None
+
+
+# ------------------------------------------------------------------------------------------------------ plain accounts
+
+
+def _cast_plain(
+    records: OrganizationRecords, usage: Measuring, periods: Sequence[AccountPeriod], run: Run
+) -> dict[int, Cast | BillFailure]:
+    """The new bills of plain accounts (`pipeline.plain`), by their places: of those that are alike what was agreed is
+    read for one. Those that cannot be cast are left out."""
+    groups = [each for each in plain_groups(records, periods) if len(each) >= FEWEST]
+    together: dict[tuple[Question, ...], list[tuple[Mould, Group]]] = {}  # by what is asked
+    for group, terms in zip(groups, load_terms(records, [periods[each[0][0]] for each in groups]), strict=True):
+        if isinstance(terms, BillFailure) or likeness(terms) is None or (mould := _mould(terms, run)) is None:
+            continue
+        alike = of_one_life(group) if lives_count(terms.account_plans[0]) else group
+        together.setdefault(mould.questions, []).append((mould, alike))
+    done: dict[int, Cast | BillFailure] = {}
+    for asked, some in together.items():
+        answers = measure_alike(usage, asked, [account.id for _, group in some for _, account in group])
+        for mould, group in some:
+            done |= _cast_group(mould, group, periods, answers, run)
+    return done
+
+
+def _cast_group(
+    mould: Mould,
+    group: Group,
+    periods: Sequence[AccountPeriod],
+    answers: Sequence[Mapping[str, tuple[Measured, ...]]],
+    run: Run,
+) -> dict[int, Cast | BillFailure]:
+    """The bills of one mould, by their places; none where the first does not come out as it does when it is rated."""
+    organization_id, first = mould.pattern.organization_id, group[0][1].id
+    measured = {question: rows.get(first, ()) for question, rows in zip(mould.questions, answers, strict=True)}
+    if not _proves(mould, mould.pattern, measured, run):
+        return {}
+    found = (
+        (
+            place,
+            _filled(mould, owner(each, periods[place], organization_id), [rows.get(each.id, ()) for rows in answers]),
+        )
+        for place, each in group
+    )
+    return {place: each for place, each in found if each is not None}
 
 
 # ------------------------------------------------------------------------------------------------------ moulds
@@ -187,13 +256,15 @@ def _proven(
     for id_, mould in moulds.items():
         if id(mould) not in proven:
             terms = every[id_]
-            cast = _cast(mould, terms, measured[terms.account.id])
-            proven[id(mould)] = cast is None or _as_if_rated(cast, terms, mould, measured[terms.account.id], run)
+            proven[id(mould)] = _proves(mould, terms, measured[terms.account.id], run)
     return {id_: mould for id_, mould in moulds.items() if proven[id(mould)]}
 
 
-def _as_if_rated(cast: Cast | BillFailure, terms: Terms, mould: Mould, measured: Measurements, run: Run) -> bool:
-    rated = rated_of(terms, mould.questions, measured, run.up_to)
+def _proves(mould: Mould, terms: Terms, measured: Measurements, run: Run) -> bool:
+    """Whether the bill of these terms from a mould is the one that it is when it is rated by itself."""
+    cast, rated = _cast(mould, terms, measured), rated_of(terms, mould.questions, measured, run.up_to)
+    if cast is None:
+        return True
     if isinstance(rated, BillFailure) or isinstance(cast, BillFailure):
         return rated == cast
     record = made_of(rated, run)[0]

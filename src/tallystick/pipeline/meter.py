@@ -50,6 +50,21 @@ def measure(usage: Measuring, asked: Mapping[str, Collection[Question]]) -> dict
     return answers
 
 
+def measure_alike(
+    usage: Measuring, questions: Sequence[Question], account_ids: Sequence[str]
+) -> list[dict[str, tuple[Measured, ...]]]:
+    """The answers to each of the questions, by account, as `measure` has them; accounts without are left out. The
+    questions are about the account whose they are, and each is asked about all of these."""
+    assert all(each.accounts is None for each in questions), "what names accounts is not the same for all"
+    return [
+        {
+            account_id: tuple(sorted(found, key=_segment) if len(found) > 1 else found)
+            for account_id, found in rows.items()
+        }
+        for rows in _rows(usage, questions, sorted(account_ids))
+    ]
+
+
 def _segment(row: Measured) -> tuple[str, ...]:
     return row.segment
 

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+from tallystick.core import wire
 from tallystick.core.audit_chain import Link
 from tallystick.core.catalog import Plan, Pricing
-from tallystick.core.entity import Entity, Value
+from tallystick.core.entity import Entity, Text, Value
 from tallystick.core.simulation import SUPPOSABLE, Changes
 from tallystick.ports import (
     AuditEntry,
@@ -109,6 +110,15 @@ class Overlay:
         changed = self._of(of)
         yield from (each for each in self._records.every(of, where) if each.id not in changed)
         yield from (each for each in changed.values() if each is not None and _matches(each, where))
+
+    def texts(self, of: type[Value], name: str = "", among: Collection[str] = ()) -> Iterator[Text]:
+        found = self.every(of, Where(equal={name: among}) if name else EVERYTHING)
+        return ((each.id, each.version, wire.encode(each.value).decode()) for each in found)
+
+    def referred_to(self, besides: Collection[type[Value]], among: Collection[str] | None = None) -> set[str]:
+        changed = {kind for kind, entities in self._changed.items() if entities}
+        assert changed <= {each.kind for each in besides}, "what is only supposed may refer to others, too"
+        return self._records.referred_to(besides, among)
 
     def users_of(self, id: str) -> list[tuple[str, str]]:
         return self._records.users_of(id)

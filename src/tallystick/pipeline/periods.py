@@ -120,17 +120,12 @@ class Billable:
         accounts = {each.account.id: each.account for each in self._grids}
         accounts |= records.get_many(Account, sorted({each.account_id for each in found} - accounts.keys()))
         unique = {each.key: each for each in found if each.account_id in accounts}
-        return sorted(
-            unique.values(),
-            key=lambda of: (
-                accounts[of.account_id].value.code,
-                of.account_id,
-                of.frequency,
-                of.interval,
-                of.period,
-                of.grouping,
-            ),
-        )
+        return sorted(unique.values(), key=lambda of: (accounts[of.account_id].value.code, *place_in_list(of)))
+
+
+def place_in_list(of: AccountPeriod) -> tuple[str, Frequency, int, Period, str]:
+    """The order of bills of accounts with the same code, which is one account."""
+    return of.account_id, of.frequency, of.interval, of.period, of.grouping
 
 
 def _of_grids(

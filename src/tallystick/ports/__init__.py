@@ -16,6 +16,7 @@ from tallystick.core.audit_chain import Link
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
 from tallystick.ports.audit import AuditEntry, AuditWhere
+from tallystick.ports.texts import Texts
 from tallystick.ports.usage import (
     Behind,
     OrganizationUsage,
@@ -117,7 +118,7 @@ class Where:
     active_on: Instant | None = None
 
 
-class OrganizationRecords(Protocol):
+class OrganizationRecords(Texts, Protocol):
     """Configuration, bills, jobs, events and failed measurements of one organisation: reading."""
 
     @property
@@ -172,8 +173,7 @@ class OrganizationRecords(Protocol):
     def keys_of(
         self, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
     ) -> list[tuple[str | None, ...]]:
-        """The named keys of the documents that match, at most `most + 1` of them (the one more says that there are
-        more). No body is read: for sums over many."""
+        """The named keys of the documents that match, at most `most + 1` (one more says that there are more)."""
 
     def remembered(
         self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = ...

@@ -50,13 +50,17 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
     if found is None:
         return Found(())
     parameters, equal, between = found
-    if max(map(len, (where.equal or {}).values()), default=0) >= MANY and not run(_any(kind), parameters):
+    if _asks_much(where) and not run(_any(kind), parameters):
         return Found(())
     listing = _listing(kind, equal, between, bool(page.token), (), _brings_few(where), page.oldest_first)
     rows = run(listing, parameters)
     shown = [_document(kind, row) for row in rows[: page.size]]
     more = len(rows) > page.size
     return Found(tuple(shown), _place(rows[page.size - 1]) if more else None)
+
+
+def _asks_much(where: DocumentWhere) -> bool:
+    return max(map(len, (where.equal or {}).values()), default=0) >= MANY
 
 
 def keys_of(
@@ -67,7 +71,12 @@ def keys_of(
     if found is None:
         return []
     parameters, equal, between = found
-    return [tuple(row) for row in run(_listing(kind, equal, between, False, names), parameters)]
+    many = _asks_much(where)
+    if many and not run(_any(kind), parameters):
+        return []
+    # Very many values are each looked up: to walk the list of all for them takes longer with everything there is.
+    few = many and any(name in NARROW and not single for name, single in equal)
+    return [tuple(row) for row in run(_listing(kind, equal, between, False, names, few), parameters)]
 
 
 _Wanted = tuple[dict[str, Any], tuple[tuple[str, bool], ...], tuple[tuple[str, bool, bool], ...]]

@@ -34,22 +34,22 @@ _ENTITY = (
     entity.c.modified,
     entity.c.modified_by,
 )
-_OF_KIND = and_(
+OF_KIND = and_(
     entity.c.organization_id == bindparam("organization_id"),
     entity.c.kind == bindparam("kind"),
 )
 
 # One entity by its id.
-BY_ID = select(*_ENTITY).where(_OF_KIND, entity.c.id == bindparam("id"))
+BY_ID = select(*_ENTITY).where(OF_KIND, entity.c.id == bindparam("id"))
 
 # Those of a list of ids that exist.
-BY_IDS = select(*_ENTITY).where(_OF_KIND, matches(entity.c.id, "ids", single=False))
+BY_IDS = select(*_ENTITY).where(OF_KIND, matches(entity.c.id, "ids", single=False))
 
 # The codes of those of a list of ids that exist. (A condition on the code would have SQLite walk through all codes.)
-CODES = select(entity.c.id, entity.c.code).where(_OF_KIND, matches(entity.c.id, "ids", single=False))
+CODES = select(entity.c.id, entity.c.code).where(OF_KIND, matches(entity.c.id, "ids", single=False))
 
 # One entity by its code.
-BY_CODE = select(*_ENTITY).where(_OF_KIND, entity.c.code == bindparam("code"))
+BY_CODE = select(*_ENTITY).where(OF_KIND, entity.c.code == bindparam("code"))
 
 # One entity as it stood at a version, unless that version is its removal.
 AT_VERSION = select(
@@ -96,7 +96,7 @@ STOOD_AT = (
 
 # The newest sequence number of a kind: where `every` stops, however much is added meanwhile.
 ANY = 2**63 - 1  # no sequence number is greater
-NEWEST = select(func.max(entity.c.sequence)).where(_OF_KIND)
+NEWEST = select(func.max(entity.c.sequence)).where(OF_KIND)
 
 # Entities other than itself that refer to an id, oldest first. The inner part stops at one more than are shown.
 _REFERRING = (
@@ -122,7 +122,7 @@ def get(run: Run, organization_id: str, of: type[V], id: str) -> Entity[V] | Non
     """The entity as it stands."""
     if not storable(id):
         return None
-    return _one(of, run(BY_ID, {"organization_id": organization_id, "kind": _kind(of), "id": id}))
+    return _one(of, run(BY_ID, {"organization_id": organization_id, "kind": kind_of(of), "id": id}))
 
 
 def get_many(run: Run, organization_id: str, of: type[V], ids: Collection[str]) -> dict[str, Entity[V]]:
@@ -130,7 +130,7 @@ def get_many(run: Run, organization_id: str, of: type[V], ids: Collection[str]) 
     wanted = storable_of(ids)
     if not wanted:
         return {}
-    rows = run(BY_IDS, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})
+    rows = run(BY_IDS, {"organization_id": organization_id, "kind": kind_of(of), "ids": wanted})
     return {row.id: _entity(of, row) for row in rows}
 
 
@@ -139,7 +139,7 @@ def codes(run: Run, organization_id: str, of: type[Value], ids: Collection[str])
     wanted = storable_of(ids)
     if not wanted:
         return {}
-    rows = run(CODES, {"organization_id": organization_id, "kind": _kind(of), "ids": wanted})
+    rows = run(CODES, {"organization_id": organization_id, "kind": kind_of(of), "ids": wanted})
     return {row.id: row.code for row in rows if row.code is not None}
 
 
@@ -147,14 +147,14 @@ def by_code(run: Run, organization_id: str, of: type[V], code: str) -> Entity[V]
     """The entity with this code, compared exactly."""
     if not storable(code):
         return None
-    return _one(of, run(BY_CODE, {"organization_id": organization_id, "kind": _kind(of), "code": code}))
+    return _one(of, run(BY_CODE, {"organization_id": organization_id, "kind": kind_of(of), "code": code}))
 
 
 def at_version(run: Run, organization_id: str, of: type[V], id: str, version: int) -> Entity[V] | None:
     """The entity as it stood at a version, removed ones too."""
     if not storable(id):
         return None
-    parameters = {"organization_id": organization_id, "kind": _kind(of), "id": id, "version": version}
+    parameters = {"organization_id": organization_id, "kind": kind_of(of), "id": id, "version": version}
     return _one(of, run(AT_VERSION, parameters))
 
 
@@ -162,13 +162,13 @@ def versions(run: Run, organization_id: str, of: type[V], id: str) -> list[Entit
     """Every version of an entity, oldest first."""
     if not storable(id):
         return []
-    rows = run(VERSIONS, {"organization_id": organization_id, "kind": _kind(of), "id": id})
+    rows = run(VERSIONS, {"organization_id": organization_id, "kind": kind_of(of), "id": id})
     return [_entity(of, row) for row in rows]
 
 
 def changed_since(run: Run, organization_id: str, of: type[V], at: datetime) -> dict[str, Entity[V] | None]:
     """The entities of a kind that were written after a moment, as they stood at it."""
-    asked = {"organization_id": organization_id, "kind": _kind(of), "moment": stamp(at)}
+    asked = {"organization_id": organization_id, "kind": kind_of(of), "moment": stamp(at)}
     found: dict[str, Entity[V] | None] = {row.id: None for row in run(WRITTEN_SINCE, asked)}
     for row in run(STOOD_AT, asked) if found else ():
         if row.id in found:
@@ -186,7 +186,7 @@ def users_of(run: Run, organization_id: str, id: str) -> list[tuple[str, str]]:
 def find(run: Run, organization_id: str, of: type[V], where: Where, page: Page) -> Found[Entity[V]]:
     """One page of the entities that match, newest first."""
     assert page.size > 0, "a page has at least one row"
-    parameters: dict[str, Any] = {"organization_id": organization_id, "kind": _kind(of), "size": page.size + 1}
+    parameters: dict[str, Any] = {"organization_id": organization_id, "kind": kind_of(of), "size": page.size + 1}
     if page.token:
         parameters["below"] = read_token(page.token, EntityPlace).sequence
     conditions = _conditions(of, where, parameters)
@@ -203,7 +203,7 @@ def find(run: Run, organization_id: str, of: type[V], where: Where, page: Page) 
 def every(run: Run, organization_id: str, of: type[V], where: Where) -> Iterator[Entity[V]]:
     """All entities that match and exist now, oldest first, read in chunks: most often it is one, which has them all.
     Where it is not, there is an end to it though more is written meanwhile."""
-    parameters: dict[str, Any] = {"organization_id": organization_id, "kind": _kind(of), "size": CHUNK, "above": 0}
+    parameters: dict[str, Any] = {"organization_id": organization_id, "kind": kind_of(of), "size": CHUNK, "above": 0}
     conditions = _conditions(of, where, parameters)
     if conditions is None:
         return
@@ -271,7 +271,7 @@ def _matching(
 ) -> tuple[Select[Any], ColumnElement[int]]:
     """Entities for which every condition holds, which are active on an instant and lie in the part of the list that is
     wanted; and the column of their order."""
-    statement = select(*_ENTITY, entity.c.sequence).where(_OF_KIND).limit(bindparam("size", type_=INTEGER))
+    statement = select(*_ENTITY, entity.c.sequence).where(OF_KIND).limit(bindparam("size", type_=INTEGER))
     leads = next((index for shape in LEADING for index, each in enumerate(conditions) if each == shape), None)
     if leads is None:
         sequence: ColumnElement[int] = entity.c.sequence
@@ -312,7 +312,8 @@ def _wants(index: int, single: bool) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _kind(of: type[Value]) -> str:
+def kind_of(of: type[Value]) -> str:
+    """The name of a kind of entity, which this must be."""
     assert of.kind, f"{of.__name__} is not kept as an entity"
     return of.kind
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Select, Table, case
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tallystick.core.audit_chain import Link
-from tallystick.core.entity import Entity, Value
+from tallystick.core.entity import Entity, Text, Value
 from tallystick.ports import (
     Actor,
     AuditEntry,
@@ -28,7 +28,7 @@ from tallystick.ports import (
     Where,
 )
 from tallystick.ports.changes import Action, Change, Witness
-from tallystick.stores.records_sql import audit, credentials, documents, entities, entity_writes
+from tallystick.stores.records_sql import audit, credentials, documents, entities, entity_texts, entity_writes
 from tallystick.stores.records_sql.entities import Parameters, Run
 from tallystick.stores.records_sql.remembered import ENTITIES, Memory, Reading, of_documents
 from tallystick.stores.records_sql.schema import sequence_number
@@ -119,6 +119,12 @@ class SqlOrganization:
 
     def every(self, of: type[V], where: Where = EVERYTHING) -> Iterator[Entity[V]]:
         return entities.every(self._about(of.kind), self._organization_id, of, where)
+
+    def texts(self, of: type[Value], name: str = "", among: Collection[str] = ()) -> Iterator[Text]:
+        return entity_texts.texts(self._about(of.kind), self._organization_id, of, name, among)
+
+    def referred_to(self, besides: Collection[type[Value]], among: Collection[str] | None = None) -> set[str]:
+        return entity_texts.referred_to(self._about(ENTITIES), self._organization_id, besides, among)
 
     def users_of(self, id: str) -> list[tuple[str, str]]:
         return entities.users_of(self._about(ENTITIES), self._organization_id, id)

@@ -1,0 +1,107 @@
+"""Which bills there are to make in a run over many accounts: the plain ones in groups, all others one by one.
+
+What comes out is that of `pipeline.periods.Billable`, in the same order. A plain account (`core.plain_account`) has one
+plan, so that there is one period to bill at most, and all that agreed to the same have the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+
+from tallystick.core.account import Account, AccountPlan
+from tallystick.core.bill import BillParameters
+from tallystick.core.catalog import Plan, PlanTemplate
+from tallystick.core.organization import OrganizationConfig
+from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, stretch
+from tallystick.core.plain_account import Agreed, PlainAccount, read_accounts
+from tallystick.core.terms import AccountPeriod, template_grid
+from tallystick.pipeline.agreements import many
+from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, place_in_list
+from tallystick.pipeline.plain import BILL, NO_MATTER
+from tallystick.pipeline.suppressed import KIND as EMPTY
+from tallystick.ports import DocumentWhere, OrganizationRecords, Page
+
+
+class ManyBillable:
+    """What accounts can be billed by (all when not named), read once: of plain ones as little as can be."""
+
+    def __init__(
+        self,
+        records: OrganizationRecords,
+        account_ids: Sequence[str] | None = None,
+        parameters: BillParameters | None = None,
+    ) -> None:
+        self._records, self._parameters = records, parameters or BillParameters()
+        self._plain: list[PlainAccount] = []
+        self._codes: dict[str, str] = {}  # of the other accounts
+        self._grids: dict[Agreed, Grid | None] = {}
+        config = records.get(OrganizationConfig, records.organization_id)
+        assert config is not None, f"the organisation {records.organization_id} was never initialised"
+        # Where there are bills, what is billed now may have to do with what was billed before.
+        if account_ids is None and not config.value.consolidate_bills and not _has_bills(records):
+            account_ids = self._read_plain(config.value)
+        self._others = Billable(records, account_ids, parameters)
+
+    def _read_plain(self, config: OrganizationConfig) -> list[str]:
+        """Read the plain accounts; gives the ids of the others."""
+        records = self._records
+        matters = records.referred_to(NO_MATTER)
+        for id_, code, plain in read_accounts(records.texts(Account), records.texts(AccountPlan)):
+            if plain is None or id_ in matters:
+                self._codes[id_] = code
+            else:
+                self._plain.append(plain)
+        agreed = {each.agreed for each in self._plain}
+        plans = {plan.id: plan.value for plan in many(records, Plan, (each.plan_id for each in agreed))}
+        named = many(records, PlanTemplate, (plan.plan_template_id for plan in plans.values()))
+        templates = {each.id: each.value for each in named}
+        for each in agreed:
+            template = templates.get(plans[each.plan_id].plan_template_id) if each.plan_id in plans else None
+            epoch = date.fromisoformat(each.bill_epoch) if each.bill_epoch else None
+            self._grids[each] = template_grid(template, epoch, config, self._parameters) if template else None
+        return list(self._codes)
+
+    def periods(
+        self,
+        choose: Choice,
+        frequency: Frequency | None = None,
+        interval: int | None = None,
+        also: Also = NOTHING_ELSE,
+    ) -> list[AccountPeriod]:
+        """See `Billable.periods`."""
+
+        @cache
+        def chosen(agreed: Agreed, start: str, end: str) -> tuple[Frequency, int, Period] | None:
+            """What is billed of those that agreed to the same, if anything is."""
+            grid = self._grids[agreed]
+            if grid is None or frequency not in {None, grid.frequency} or interval not in {None, grid.interval}:
+                return None
+            period, life = choose(grid), stretch(Instant.parse(start), Instant.parse(end) if end else None)
+            return (grid.frequency, grid.interval, period) if period and intersect(life, period) else None
+
+        found = [
+            (
+                each.code,
+                AccountPeriod(
+                    account_id=each.id,
+                    frequency=billed[0],
+                    interval=billed[1],
+                    period=billed[2],
+                    parameters=self._parameters,
+                ),
+            )
+            for each in self._plain
+            if (billed := chosen(each.agreed, each.start, each.end))
+        ]
+        others = self._others.periods(choose, frequency, interval, also)
+        if not found:
+            return others
+        found += [(self._codes[each.account_id], each) for each in others]
+        found.sort(key=lambda one: (one[0], *place_in_list(one[1])))
+        return [of for _, of in found]
+
+
+def _has_bills(records: OrganizationRecords) -> bool:
+    return any(records.documents(kind, DocumentWhere(), Page(size=1)).rows for kind in (BILL, EMPTY))
