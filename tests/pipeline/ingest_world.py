@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from ingest_members import KNOWN
 
 from records_file import new_records
 from tallystick.control.organization_config import initialise
@@ -120,9 +122,10 @@ class World:
                 )
             )
 
-    async def post(self, *members: Any, organization: str = NORTH) -> list[dict[str, Any]]:
-        """Send members (objects, or bytes taken as JSON as they stand) in one request; gives the verdicts."""
-        reply = wire.decode(dict[str, Any], await self.intake.answer(organization, body(*members)))
+    async def post(self, *members: Any, organization: str = NORTH, least: int = 0) -> list[dict[str, Any]]:
+        """Send members (objects, or bytes taken as JSON as they stand) in one request of at least so many bytes; gives
+        the verdicts."""
+        reply = wire.decode(dict[str, Any], await self.intake.answer(organization, body(*members).ljust(least)))
         assert reply["result"] == "accepted"
         verdicts: list[dict[str, Any]] = reply["measurements"]
         assert [each["index"] for each in verdicts] == list(range(len(members)))
@@ -171,6 +174,14 @@ def verdicts(north: World, *members: Any, organization: str = NORTH) -> list[str
     """The verdict of each member, or the code where it was rejected."""
     found = post(north, *members, organization=organization)
     return [each["code"] if each["verdict"] == "rejected" else each["verdict"] for each in found]
+
+
+def start(apart: Apart) -> None:
+    """Ask until it is there."""
+    deadline = time.monotonic() + 60
+    while asyncio.run(apart.sort_out(NORTH, body(b"{}"), KNOWN, NOW)) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @contextmanager

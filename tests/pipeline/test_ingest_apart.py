@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ingest_members import KNOWN, members
-from ingest_world import NORTH, NOW, SOUTH, World, body, measurement, post, verdicts, world
+from ingest_world import NORTH, NOW, SOUTH, World, body, measurement, post, start, verdicts, world
 
 from effort import drawing
 from tallystick.core.meter import Category, DataField, Meter
@@ -147,14 +146,6 @@ def all_apart(apart: Apart, directory: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(intake, "LARGE", 1)
     with world(directory, apart=[apart]) as opened:
         yield opened
-
-
-def start(apart: Apart) -> None:
-    """Ask until it is there."""
-    deadline = time.monotonic() + 60
-    while asyncio.run(apart.sort_out(NORTH, body(b"{}"), KNOWN, NOW)) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def process_of(apart: Apart) -> int:

@@ -1,4 +1,5 @@
-"""Ingest against a model: any sequence of requests, replays and restarts leaves what a dictionary would hold."""
+"""Ingest against a model: any sequence of requests, large and small, of replays and restarts leaves what a dictionary
+would hold."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from ingest_world import NORTH, NOW, SOUTH, World, measurement
+from ingest_world import NORTH, NOW, SOUTH, World, measurement, start
 
 from effort import drawing
 from tallystick.control.desk import Desk
@@ -24,6 +25,9 @@ from tallystick.control.failed_measurements import replay as replay_failed
 from tallystick.core import wire
 from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import Verdict
+from tallystick.pipeline.ingest.apart import Apart
+from tallystick.pipeline.ingest.intake import LARGE
+from tallystick.pipeline.ingest.sorting import Batch
 from tallystick.pipeline.mediate import project
 from tallystick.ports import Actor
 from tallystick.stores.memory import MemoryUsage
@@ -93,6 +97,7 @@ measurements = st.builds(
 )
 batches = st.lists(measurements, min_size=1, max_size=5)
 organizations = st.sampled_from([NORTH, SOUTH])
+sizes = st.sampled_from([0, LARGE])  # bytes of a request at least: large ones are sorted out in a process of their own
 
 
 class IngestMachine(RuleBasedStateMachine):
@@ -101,7 +106,7 @@ class IngestMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.directory = Path(tempfile.mkdtemp())
-        self.world = World(self.directory)
+        self.world = World(self.directory, apart=[TestIngest.apart])
         self.models = {NORTH: Model(), SOUTH: Model()}
         self.usage = MemoryUsage()
 
@@ -111,24 +116,28 @@ class IngestMachine(RuleBasedStateMachine):
         self.world.records.close()
         shutil.rmtree(self.directory)
 
-    @rule(organization=organizations, batch=batches)
-    def send(self, organization: str, batch: list[Sent]) -> None:
-        verdicts = asyncio.run(self.world.post(*[each.json() for each in batch], organization=organization))
+    @rule(organization=organizations, batch=batches, least=sizes)
+    def send(self, organization: str, batch: list[Sent], least: int) -> None:
+        sent = [each.json() for each in batch]
+        verdicts = asyncio.run(self.world.post(*sent, organization=organization, least=least))
         self._compare(organization, batch, verdicts)
 
-    @rule(organization=organizations, requests=st.lists(batches, min_size=2, max_size=4))
-    def send_at_once(self, organization: str, requests: list[list[Sent]]) -> None:
+    @rule(organization=organizations, together=st.lists(st.tuples(batches, sizes), min_size=2, max_size=4))
+    def send_at_once(self, organization: str, together: list[tuple[list[Sent], int]]) -> None:
         """Requests that meet in one commit: of each new uid exactly one is accepted, and the rest answer to that."""
 
         async def all_of_them() -> list[list[dict[str, Any]]]:
-            sending = [self.world.post(*[one.json() for one in each], organization=organization) for each in requests]
+            sending = [
+                self.world.post(*[one.json() for one in each], organization=organization, least=least)
+                for each, least in together
+            ]
             return await asyncio.gather(*sending)
 
         answers = asyncio.run(all_of_them())
         model = self.models[organization]
         told = [
             (one, verdict)
-            for sent, answer in zip(requests, answers, strict=True)
+            for (sent, _), answer in zip(together, answers, strict=True)
             for one, verdict in zip(sent, answer, strict=True)
         ]
         for sent, verdict in told:
@@ -199,6 +208,31 @@ class IngestMachine(RuleBasedStateMachine):
         return self.world.intake.take(organization, [each.member for each in sent], record=False).measurements
 
 
-# A failing life is short enough to read as it is; to shrink it would take minutes, each step of it being a disk's.
-IngestMachine.TestCase.settings = settings(**drawing(10, shrink=False), stateful_step_count=15)
-test_ingest_does_what_the_model_says = IngestMachine.TestCase
+class CountingApart(Apart):
+    """Counts the requests that it sorts out."""
+
+    answers = 0
+
+    async def sort_out(self, *given: Any) -> Batch | None:
+        found = await super().sort_out(*given)
+        self.answers += found is not None
+        return found
+
+
+class TestIngest(IngestMachine.TestCase):  # type: ignore[misc]  # Hypothesis makes it when it is asked for
+    """What the machine says, with the process that large requests are sorted out in."""
+
+    # A failing life is short enough to read as it is; to shrink it would take minutes, each step of it being a disk's.
+    settings = settings(**drawing(10, shrink=False), stateful_step_count=15)
+    apart: CountingApart
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.apart = CountingApart()
+        start(cls.apart)
+        cls.apart.answers = 0
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.apart.close()
+        assert cls.apart.answers > 10, "large requests were sorted out in the process of the test"
