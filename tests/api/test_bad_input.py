@@ -324,7 +324,7 @@ def test_a_token_that_the_list_did_not_give_is_refused(http: httpx.Client, path:
     assert refused(http.get(f"{path}?nextToken={token}"))["message"].startswith("nextToken: ")
 
 
-WRITES = [route for route in ROUTES if route.body is not None and not route.signed]
+WRITES = [route for route in ROUTES if (route.body or route.any_json or route.file_bytes) and not route.signed]
 
 
 @pytest.mark.parametrize("route", WRITES, ids=lambda route: f"{route.method} {route.path}")
@@ -333,7 +333,7 @@ def test_every_body_of_every_route_may_be_anything(http: httpx.Client, route: An
     for name, (body, _) in UNREADABLE.items():
         reply = http.request(route.method, path, content=body)
         assert reply.status_code < 500, (name, reply.text)
-        if reply.status_code >= 400:
+        if reply.status_code >= 400 and not route.any_json:  # some of those answer as other services do
             refused(reply, reply.status_code)
 
 

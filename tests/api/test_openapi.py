@@ -26,6 +26,7 @@ from tallystick.api.routes import PUBLISHED
 from tallystick.api.routing import Raw
 from tallystick.cli.launch import Server
 from tallystick.core.period import Instant
+from tallystick.core.usage_event import EventForm
 from tallystick.stores.key_file import signing_key
 from tenant import new_tenant
 
@@ -65,6 +66,13 @@ def test_every_operation_has_its_own_name_a_sentence_and_its_parameters(document
         assert given == set(re.findall(r"\{(\w+)\}", path)), path
         assert all(each["description"] for each in operation.get("parameters", []) if each["in"] == "query"), path
         assert operation["responses"].keys() >= {"200", "default"}, path
+
+
+def test_whatever_takes_a_body_says_so(document: dict[str, Any]) -> None:
+    """What is not described is not tried below."""
+    for path in (*(f"/receive/{form.lower()}" for form in EventForm), "/eventsources/{id}/receive", "/measurements"):
+        (content,) = document["paths"][PREFIX + path]["post"]["requestBody"]["content"]
+        assert content == "application/json", path
 
 
 def test_numbers_are_described_as_they_are_written(document: dict[str, Any]) -> None:

@@ -166,6 +166,7 @@ ROUTES = (
             tag=_TAG,
             scope=SCOPE,
             reply=reply,
+            any_json=True,
         )
         for form, told, reply in RECEIVED
     ),
@@ -177,5 +178,6 @@ ROUTES = (
         tag=_TAG,
         scope=SCOPE,
         reply=EventsReply,
+        any_json=True,
     ),
 )

@@ -65,6 +65,8 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.body is not None:
         schema = {"$ref": REFERENCE.format(name=route.body.__name__)}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if route.any_json:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": {}}}}
     if route.file_bytes is not None:
         file = {"schema": {"type": "string", "format": "binary"}}
         operation["requestBody"] = {"required": True, "content": {"application/octet-stream": file}}

@@ -50,7 +50,7 @@ class Route:
     `path` starts after that prefix and may hold `{names}`. `body` and `reply` are msgspec structs (or `Envelope`
     of one) that the published description is made from. `query` maps each query parameter to one line on it. A
     `signed` route is reached by a link of `links.sign` and needs no token. With `file_bytes` the body is a file of at
-    most so many bytes, whatever the limit of other requests is.
+    most so many bytes, whatever the limit of other requests is; with `any_json` it is JSON of more than one form.
     """
 
     method: str
@@ -64,6 +64,7 @@ class Route:
     query: Mapping[str, str] = field(default_factory=dict)
     signed: bool = False
     file_bytes: int | None = None
+    any_json: bool = False
 
 
 @dataclass(frozen=True, slots=True)
