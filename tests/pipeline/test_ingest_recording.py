@@ -86,3 +86,36 @@ def test_what_cannot_be_written_is_told_to_all_who_share_it_and_the_next_goes_on
 
     asyncio.run(story())
     assert disk.sizes == [1]
+
+
+def test_the_next_transaction_waits_for_company_while_other_requests_are_under_way(
+    disk: Disk, shared: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "PACE_SECONDS", 0.2)
+    for _ in range(2):
+        disk.go.release()
+
+    async def story() -> None:
+        shared.waiting(NORTH).under_way = 3  # as many requests as come
+        await shared.record(NORTH, NOTES)  # the first after a rest waits for nobody
+        second = asyncio.create_task(shared.record(NORTH, NOTES))
+        await asyncio.sleep(0.02)
+        assert disk.sizes == [1]
+        await asyncio.gather(second, shared.record(NORTH, NOTES))
+
+    asyncio.run(story())
+    assert disk.sizes == [1, 2]
+
+
+def test_who_comes_alone_waits_for_nobody(disk: Disk, shared: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recording, "PACE_SECONDS", 60)
+    for _ in range(3):
+        disk.go.release()
+
+    async def story() -> None:
+        shared.waiting(NORTH).under_way = 1
+        for _ in range(3):
+            await asyncio.wait_for(shared.record(NORTH, NOTES), 10)
+
+    asyncio.run(story())
+    assert disk.sizes == [1, 1, 1]

@@ -118,6 +118,14 @@ class Intake:
         Refusals: `payload_too_large`, `invalid_request` (nothing was looked at), `busy` (nothing was kept, or the
         recording failed: send all of it again), `forbidden` (no such organisation).
         """
+        waiting = self._recorder.waiting(organization_id)
+        waiting.under_way += 1
+        try:
+            return await self._answer_one(organization_id, body)
+        finally:
+            waiting.under_way -= 1
+
+    async def _answer_one(self, organization_id: str, body: bytes) -> bytes:
         if len(body) >= LARGE and MARK not in body and (told := await self._answer_apart(organization_id, body)):
             return told
         members = split(body)
