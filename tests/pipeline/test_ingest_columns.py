@@ -89,6 +89,29 @@ def test_the_usual_form_is_read_as_columns_and_all_else_is_not(monkeypatch: pyte
     assert [each.uid for each in batch.bad] == ["e"]
 
 
+@pytest.mark.parametrize(
+    "number",
+    [
+        "1e30",
+        "1.5e25",
+        "-1E+37",
+        "123456789012345678901234567890.5",
+        "340282366920938463463374607431768211456.5",  # 2^128, and a half
+        "0.3402823669209384634633746074317682114560",
+        "99999999999999999999.5",
+        "100000000000000000000.0",
+        "0.000000000000000001",
+        "25e-19",
+    ],
+)
+def test_a_number_of_many_digits_is_exact_or_refused(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = '"meter":"bare","account":"acme","ts":"2025-06-01T10:00:00Z"'
+    sent = [f'{{"uid":"{uid}",{parts},"income":{{"n":{number}}}}}'.encode() for uid in "ab"]
+    together, alone = (sort_out(sent, few, monkeypatch) for few in (0, 10**9))
+    assert sorted(together.bad) == sorted(alone.bad)
+    assert rows_of(together) == rows_of(alone)
+
+
 class TestProjection:
     """What the door read is projected as it is; what it did not keep is read again from the journal."""
 

@@ -9,7 +9,8 @@ everything that breaks a rule, is left to the slow and complete reference (`core
 verdicts, digests and rows for what is taken here (tests/pipeline/test_ingest_columns.py holds the two together):
 
 * a struct has exactly the declared fields, so a missing, misplaced, mistyped, overlong or further one does not decode;
-* JSON numbers stay text until pyarrow makes decimals of them, which refuses what would lose a digit;
+* JSON numbers stay text until pyarrow makes decimals of them, which refuses what would lose a digit, of as many digits
+  as it keeps for sure (`exact`);
 * pyarrow reads fewer spellings of a time than the reference, and those it reads mean the same.
 """
 
@@ -26,6 +27,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tallystick import decoders
 from tallystick.core.measurement import (
@@ -88,9 +90,9 @@ class Form:
         numeric = [each for each in declared if MAPS[each[0]] not in TEXT_MAPS]
         texts = [each for each in declared if MAPS[each[0]] in TEXT_MAPS]
         self.row = _row_type(meter, declared)
-        self._texts = [code for _, code in texts]
-        self._numbers = [code for _, code in numeric]
-        self._shape = content_shape(meter, numeric, texts)
+        self.texts = [(MAPS[place], code) for place, code in texts]  # in the order of contents, as the numbers
+        self.numbers = [(MAPS[place], code) for place, code in numeric]
+        self.shape = content_shape(meter, numeric, texts)
         self._values = attrgetter("account", "ts", "uid", "ets", *_paths(declared))
 
     def columns(self, rows: Sequence[Row], latest: datetime) -> Checked:
@@ -103,15 +105,15 @@ class Form:
         if not _plain(uid_column) and not "".join(uids).isprintable():
             raise Unusual
         # The maps stand in the order of MAPS, those of texts first, and the fields of each in the order of their codes.
-        texts, numbers = values[: len(self._texts)], values[len(self._texts) :]
-        ts = _times(stamps, latest)
+        texts, numbers = values[: len(self.texts)], values[len(self.texts) :]
+        ts = times(pa.array(stamps, pa.string()), latest)
         exact = [_numbers(column) for column in numbers]
-        contents = zip(repeat(self._shape), _side_by_side(ts, exact), codes, *texts, strict=False)
+        contents = zip(repeat(self.shape), _side_by_side(ts, exact), codes, *texts, strict=False)
         columns = Columns(
             uids=uid_column,
             ts=ts,
-            numbers=dict(zip(self._numbers, exact, strict=True)),
-            texts=dict(zip(self._texts, [pa.array(column, pa.string()) for column in texts], strict=True)),
+            numbers={code: column for (_, code), column in zip(self.numbers, exact, strict=True)},
+            texts={code: pa.array(column, pa.string()) for (_, code), column in zip(self.texts, texts, strict=True)},
         )
         return Checked(uids, codes, digest_contents(contents), columns)
 
@@ -129,7 +131,7 @@ class Form:
         """Whether `columns` takes a row."""
         try:
             micros = _micros(row.ts)
-            for value in self._values(row)[4 + len(self._texts) :]:
+            for value in self._values(row)[4 + len(self.texts) :]:
                 _quantity(value)
         except Unusual:
             return False
@@ -142,6 +144,7 @@ class Forms:
     def __init__(self, forms: Sequence[Form]) -> None:
         self.all = tuple(forms)
         self.by_row: Mapping[type, Form] = {form.row: form for form in forms}
+        self.by_meter: Mapping[str, Form] = {form.key[0]: form for form in forms}
         of = _union([form.row for form in forms])
         self._many = decoders.build(list.__class_getitem__(of), float_hook=str.encode)
         self._one = decoders.build(of, float_hook=str.encode)
@@ -235,12 +238,12 @@ def signs_of(texts: pa.Array) -> np.ndarray:
     return np.frombuffer(signs, np.uint8, np.frombuffer(ends, np.int32)[len(texts)])
 
 
-def _times(texts: Sequence[str], latest: datetime) -> pa.Array:
+def times(texts: pa.Array, latest: datetime) -> pa.Array:
     """Times in UTC; Unusual when one is none, or lies out of bounds."""
     try:
-        ts = pa.array(texts, pa.string()).cast(TIME)
+        ts = texts.cast(TIME)
     except pa.ArrowInvalid:
-        ts = pa.array([_micros(text) for text in texts], pa.int64()).cast(TIME)
+        ts = pa.array([_micros(text) for text in texts.to_pylist()], pa.int64()).cast(TIME)
     micros = np.frombuffer(ts.buffers()[1], np.int64, len(ts))
     if micros.size and not (micros.min() >= _FIRST and micros.max() <= min(_LAST, (latest - EPOCH) // MICROSECOND)):
         raise Unusual
@@ -261,10 +264,21 @@ def _numbers(values: Sequence[object]) -> pa.Array:
         if kinds == {int}:
             return pa.array(values, pa.int64()).cast(NUMBER)
         if kinds == {bytes}:
-            return pa.array(values, pa.string()).cast(NUMBER)
-    except (pa.ArrowInvalid, OverflowError):
+            return exact(pa.array(values, pa.string()))
+    except (pa.ArrowInvalid, OverflowError, Unusual):
         pass  # digits to be rounded, or a number out of bounds: one by one
     return pa.array([_quantity(value) for value in values], NUMBER)
+
+
+def exact(texts: pa.Array) -> pa.Array:
+    """Numbers as they are written, as exact decimals; Unusual where one is none, or has more digits than Arrow keeps
+    for sure: what overflows while it is scaled may come out as another number (`1e30` does)."""
+    if not pc.all(pc.match_substring_regex(texts, _SURE)).as_py():
+        raise Unusual
+    try:
+        return texts.cast(NUMBER)
+    except pa.ArrowInvalid:
+        raise Unusual from None
 
 
 def _quantity(value: object) -> Decimal:
@@ -276,15 +290,22 @@ def _quantity(value: object) -> Decimal:
 
 def _side_by_side(ts: pa.Array, numbers: Sequence[pa.Array]) -> list[bytes]:
     """For each row its time and numbers in fixed width, as `core.measurement` writes them into a content."""
-    width = TIME_BYTES + NUMBER_BYTES * len(numbers)
-    matrix = np.empty((len(ts), width), np.uint8)
-    at = 0
-    for column, size in [(ts, TIME_BYTES), *((each, NUMBER_BYTES) for each in numbers)]:
-        matrix[:, at : at + size] = np.frombuffer(column.buffers()[1], np.uint8, size * len(ts)).reshape(-1, size)
-        at += size
-    rows: list[bytes] = matrix.view(f"V{width}").ravel().tolist()
+    matrix = fixed_width(ts, numbers)
+    rows: list[bytes] = matrix.view(f"V{matrix.shape[1]}").ravel().tolist()
     return rows
 
 
+def fixed_width(ts: pa.Array, numbers: Sequence[pa.Array], head: bytes = b"") -> np.ndarray:
+    """The same as a matrix of bytes, each row behind a head."""
+    matrix = np.empty((len(ts), len(head) + TIME_BYTES + NUMBER_BYTES * len(numbers)), np.uint8)
+    at = len(head)
+    matrix[:, :at] = np.frombuffer(head, np.uint8)
+    for column, size in [(ts, TIME_BYTES), *((each, NUMBER_BYTES) for each in numbers)]:
+        matrix[:, at : at + size] = np.frombuffer(column.buffers()[1], np.uint8, size * len(ts)).reshape(-1, size)
+        at += size
+    return matrix
+
+
+_SURE = r"^-?(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?(?:[eE]-[0-9]{1,2})?$"
 _FIRST = (EARLIEST - EPOCH) // MICROSECOND
 _LAST = (LATEST - EPOCH) // MICROSECOND - 1
