@@ -282,7 +282,7 @@ def uid_key(organization_id: str, uid: str) -> bytes:
 
 def uid_keys(organization_id: str, uids: Iterable[str]) -> list[bytes]:
     """`uid_key` of each."""
-    prefix, seed = _organization_bytes(organization_id)
+    prefix, seed = organization_bytes(organization_id)
     return [prefix + digest[:12] for digest in map(xxhash.xxh3_128_digest, map(str.encode, uids), repeat(seed))]
 
 
@@ -311,7 +311,8 @@ def numbers_of(values: Mapping[str, Any] | None) -> dict[str, Decimal]:
 
 
 @lru_cache(maxsize=4096)
-def _organization_bytes(organization_id: str) -> tuple[bytes, int]:
+def organization_bytes(organization_id: str) -> tuple[bytes, int]:
+    """What the keys of an organisation's uids begin with, and the seed of their hash."""
     digest = xxhash.xxh3_128_digest(organization_id.encode())
     return digest[:4], int.from_bytes(digest[8:], "big")
 

@@ -137,6 +137,11 @@ def opening(size: int, values: Sequence[object]) -> bytes:
     return _PACK.encode([*values, *[None] * missing])[:-missing]
 
 
+def head_of_text(size: int) -> bytes:
+    """What msgpack writes before a text of so many bytes."""
+    return _PACK.encode("-" * size)[:-size] if size else _PACK.encode("")
+
+
 def runs_of(which: np.ndarray) -> list[tuple[int, int]]:
     """Where `which` is true without a gap: the first place of each run and the one after its last."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], which, [False]))))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import mmap
 import os
 import uuid
+from collections import defaultdict
 
 import msgspec
 
 from tallystick import beside
 from tallystick.errors import Refusal
+from tallystick.pipeline.ingest import uniform
 from tallystick.pipeline.ingest.apart import READY, SLOT_BYTES, Answer, Ask, Learn
 from tallystick.pipeline.ingest.columns import Form, Forms
 from tallystick.pipeline.ingest.known import MOST_REFUSED, Known
@@ -26,6 +28,7 @@ class Desk:
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
         self._known: dict[str, Known] = {}
+        self._layouts: dict[str, uniform.Layouts] = defaultdict(uniform.Layouts)
 
     def learn(self, said: Learn) -> None:
         """Take what an organisation's requests are held against from here on."""
@@ -42,11 +45,15 @@ class Desk:
         known.accounts.update(ask.accounts)
         known.refused.update(ask.refused)
         slot = self._memory[ask.slot * SLOT_BYTES :][:SLOT_BYTES]
-        try:
-            members = split(bytes(slot[: ask.size]))
-        except Refusal:
-            return None
-        batch = Sorter(ask.organization_id, known, ask.received, _new_id).sort_out(members)
+        body = bytes(slot[: ask.size])
+        organization_id = ask.organization_id
+        batch = uniform.sort_out(organization_id, known, self._layouts[organization_id], ask.received, body)
+        if batch is None:
+            try:
+                members = split(body)
+            except Refusal:
+                return None
+            batch = Sorter(organization_id, known, ask.received, _new_id).sort_out(members)
         return lay_out(batch, slot)
 
 
