@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 
 from tallystick.core.aggregation import Correlation, EventBounds, Measured, Method, Question
 from tallystick.core.period import Instant, stretch
 from tallystick.ports import (
     UsageAnswer,
+    UsageBlock,
     UsageColumn,
     UsageCondition,
     UsageFilter,
@@ -193,6 +195,23 @@ def block(positions: range, organization: str = "reed") -> list[UsageRow]:
         )
         for place in positions
     ]
+
+
+def as_block(rows: Sequence[UsageRow]) -> UsageBlock:
+    """Measurements of one meter that have the same fields, as columns."""
+    number = pa.decimal128(38, 18)
+    first = rows[0]
+    return UsageBlock(
+        organization_id=first.organization_id,
+        meter_id=first.meter_id,
+        received=first.received,
+        positions=np.array([row.position for row in rows], np.int64),
+        account_ids=pa.array([row.account_id for row in rows], pa.string()),
+        uids=pa.array([row.uid for row in rows], pa.string()),
+        ts=pa.array([row.ts for row in rows], pa.timestamp("us", tz="UTC")),
+        numbers={code: pa.array([row.numbers[code] for row in rows], number) for code in first.numbers},
+        texts={code: pa.array([row.texts[code] for row in rows], pa.string()) for code in first.texts},
+    )
 
 
 def stored(store: UsageStore, organization: str = "reed") -> int:

@@ -16,7 +16,7 @@ from clickhouse_connect.driver import binding
 from usage_examples import ACCOUNT, Tenant, ask, at, block, column, numbers, stored, time_group, usage
 
 from tallystick.ports import UsageRow
-from tallystick.stores.usage_clickhouse import ClickHouseUsage
+from tallystick.stores.usage_clickhouse import ClickHouseUsage, schema
 from tallystick.stores.usage_clickhouse.connection import Texts
 
 
@@ -95,7 +95,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from usage_examples import block
-from tallystick.stores.usage_clickhouse import ClickHouseUsage
+from tallystick.stores.usage_clickhouse import ClickHouseUsage, schema
 
 store = ClickHouseUsage(Path(sys.argv[2]))
 store.add(block(range(1, 101)), 100)
@@ -146,7 +146,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from usage_examples import block
-from tallystick.stores.usage_clickhouse import ClickHouseUsage
+from tallystick.stores.usage_clickhouse import ClickHouseUsage, schema
 
 store = ClickHouseUsage(Path(sys.argv[2]))
 print("ready", flush=True)
@@ -248,6 +248,27 @@ def test_the_tables_are_told_to_reach_the_disk(opened: ClickHouseUsage) -> None:
     for _, definition in definitions:
         for setting in ("fsync_after_insert", "fsync_part_directory", "min_rows_to_fsync_after_merge"):
             assert f"{setting} = 1" in definition
+
+
+def test_the_table_of_an_older_release_is_written_as_a_new_one_is(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def layout(store: ClickHouseUsage) -> set[str]:
+        found = store._connection.rows("SELECT engine_full FROM system.tables WHERE name = 'measurement'")
+        return set(found[0][0].partition(" SETTINGS ")[2].split(", "))
+
+    older = f", {schema._settings(schema._LAYOUT)}"
+    with monkeypatch.context() as then:
+        then.setattr(schema, "_TABLES", tuple(table.replace(older, "") for table in schema._TABLES))
+        then.setattr(schema, "_LAYOUT", {})
+        store = ClickHouseUsage(directory)
+        store.add(block(range(1, 11)), 10)
+        assert not any("merge_selector_base" in setting for setting in layout(store))
+        store.close()
+    reopened = ClickHouseUsage(directory)
+    assert {f"{name} = {value}" for name, value in schema._LAYOUT.items()} < layout(reopened)
+    assert stored(reopened) == 10
+    reopened.close()
 
 
 @pytest.mark.parametrize(

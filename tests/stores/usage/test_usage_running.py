@@ -10,13 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usage_drawn import METHODS
-from usage_examples import D, at, usage
+from usage_examples import D, as_block, at, usage
 
 from effort import drawing
 from tallystick.core import running
@@ -62,23 +60,6 @@ def uneven(draw: st.DrawFn) -> list[UsageRow]:
             texts["bytes"] = "1"
         found.append(replace(row, numbers=numbers, texts=texts))
     return found
-
-
-def as_block(rows: Sequence[UsageRow]) -> UsageBlock:
-    """Measurements of one meter that have the same fields, as columns."""
-    number = pa.decimal128(38, 18)
-    first = rows[0]
-    return UsageBlock(
-        organization_id=first.organization_id,
-        meter_id=first.meter_id,
-        received=first.received,
-        positions=np.array([row.position for row in rows], np.int64),
-        account_ids=pa.array([row.account_id for row in rows], pa.string()),
-        uids=pa.array([row.uid for row in rows], pa.string()),
-        ts=pa.array([row.ts for row in rows], pa.timestamp("us", tz="UTC")),
-        numbers={code: pa.array([row.numbers[code] for row in rows], number) for code in first.numbers},
-        texts={code: pa.array([row.texts[code] for row in rows], pa.string()) for code in first.texts},
-    )
 
 
 @st.composite

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tallystick.ports import UsageBlock, UsageRow, Withdrawn
 from tallystick.stores.usage_clickhouse.connection import to_micros
@@ -83,17 +84,14 @@ def undeclared_of_blocks(
 def joined(blocks: Sequence[UsageBlock], fields: Callable[[str, str], Fields]) -> pa.Table:
     """The measurements of all blocks as exact columns; every field must have its column.
 
-    Texts that repeat go as dictionaries, which the engine takes in half the time.
+    They are in the order of the table, which the engine then need not make; and texts that repeat go as dictionaries,
+    which it takes in half the time.
     """
     by_meter: dict[tuple[str, str], list[UsageBlock]] = {}
     for each in blocks:
         by_meter.setdefault((each.organization_id, each.meter_id), []).append(each)
-    tables = [_joined(together, fields(*meter)) for meter, together in by_meter.items()]
-    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
-    for number, column in enumerate(table.schema):
-        if column.type == pa.string() and column.name != "uid":
-            table = table.set_column(number, column.name, table.column(number).dictionary_encode())
-    return table
+    tables = [_joined(by_meter[meter], fields(*meter)) for meter in sorted(by_meter)]
+    return tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="default").combine_chunks()
 
 
 def withdrawals(withdrawn: Sequence[Withdrawn]) -> pa.Table:
@@ -111,28 +109,45 @@ def withdrawals(withdrawn: Sequence[Withdrawn]) -> pa.Table:
 
 
 def _joined(blocks: Sequence[UsageBlock], fields: Fields) -> pa.Table:
-    """Blocks of one meter."""
+    """Blocks of one meter, by account and time."""
     first = blocks[0]
     sizes = [len(each) for each in blocks]
+    count = sum(sizes)
     received = np.repeat(np.array([to_micros(each.received) for each in blocks], np.int64), sizes)
-
-    def same(text: str) -> pa.Array:
-        return pa.repeat(text, sum(sizes))
-
+    accounts = _encoded([each.account_ids for each in blocks])
+    ts = pa.concat_arrays([each.ts for each in blocks])
     columns = {
-        "organization": same(first.organization_id),
-        "meter": same(first.meter_id),
-        "account": pa.chunked_array([each.account_ids for each in blocks]),
-        "uid": pa.chunked_array([each.uids for each in blocks]),
+        "account": accounts,
+        "uid": pa.concat_arrays([each.uids for each in blocks]),
         "position": pa.array(np.concatenate([each.positions for each in blocks]), pa.uint64()),
-        "ts": pa.chunked_array([each.ts for each in blocks]),
+        "ts": ts,
         "received": pa.array(received, pa.int64()).cast(_INSTANT),
     }
     for code in first.numbers:
-        columns[fields.numbers[code]] = pa.chunked_array([each.numbers[code] for each in blocks])
+        columns[fields.numbers[code]] = pa.concat_arrays([each.numbers[code] for each in blocks])
     for code in first.texts:
-        columns[fields.texts[code]] = pa.chunked_array([each.texts[code] for each in blocks])
-    return pa.table(columns)
+        columns[fields.texts[code]] = _encoded([each.texts[code] for each in blocks])
+    table = pa.table(columns).take(pa.array(_order(accounts, ts)))
+    for name, text in (("meter", first.meter_id), ("organization", first.organization_id)):
+        same = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([text], pa.string()))
+        table = table.add_column(0, name, same)
+    return table
+
+
+def _encoded(texts: Sequence[pa.Array]) -> pa.DictionaryArray:
+    return pa.concat_arrays(texts).dictionary_encode()
+
+
+def _order(accounts: pa.DictionaryArray, ts: pa.Array) -> np.ndarray:
+    """The places of measurements by account and time."""
+    ranks = np.empty(len(accounts.dictionary), np.int64)
+    ranks[pc.sort_indices(accounts.dictionary).to_numpy()] = np.arange(len(ranks))
+    ranked, micros = ranks[accounts.indices.to_numpy()], ts.cast(pa.int64()).to_numpy()
+    least = int(micros.min())
+    span = int(micros.max()) - least + 1
+    if span * len(ranks) >= 2**63:  # a few accounts over centuries, or many over years
+        return np.lexsort((micros, ranked))
+    return np.argsort(ranked * span + (micros - least))  # both in one number: a tenth of the time
 
 
 def _place(
