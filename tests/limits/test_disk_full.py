@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from decimal import Decimal
-from itertools import count
 from typing import Any
 
 import httpx
@@ -27,7 +26,7 @@ SIZE = 200  # measurements in a batch: more bytes than the last pages of the fil
 SIZES = {"journal": 8 * MIB, "uids": 128 * MIB, "usage": 128 * MIB, "records": 32 * MIB}
 EVERYTHING = "everything"
 STAY_SECONDS = 1.5  # longer than the pause after which the worker tries again
-_names = count(1)
+LARGE_PRODUCT = {"name": "New", "code": "new", "customFields": {f"f{number}": "x" * 200 for number in range(50)}}
 
 # What is full → the answers to good measurements and to a new product meanwhile.
 FULL = {"journal": (503, 200), "uids": (503, 200), "usage": (200, 200), "records": (200, 503), EVERYTHING: (503, 503)}
@@ -156,7 +155,7 @@ def test_a_bill_run_that_fills_the_disk_goes_on_when_there_is_room(machine: Mach
         job = client.bill_jobs.create(account_ids=list(accounts), last_date_in_billing_period="2025-03-31")
         before = until(lambda: stuck(client, job.id))
         assert 0 < before.pending < 30, "it was filled in the middle of the run"
-        told(http.post("/products", json={"name": "New", "code": "new"}))
+        assert told(http.post("/products", json=LARGE_PRODUCT)).status_code == 503
         assert len(list(client.bills.list())) == 30 - before.pending, "what is done is there"
 
         machine.disks[full].free()
@@ -166,6 +165,32 @@ def test_a_bill_run_that_fills_the_disk_goes_on_when_there_is_room(machine: Mach
         owed = {str(bill.account_id): Decimal(str(bill.bill_total)) for bill in bills}
         assert len(bills) == 30
         assert owed == {account: expected_total(events) for account, events in accounts.items()}
+
+
+def test_a_bill_run_waits_for_usage_that_there_was_no_room_for(machine: Machine, tenant: Tenant) -> None:
+    """What was acknowledged and cannot be projected is on no bill yet: no bill is made without it."""
+    with tenant.sdk() as client, tenant.http() as http:
+        plan = open_shop(client)
+        used = [Event(f"u{number}", 1, "eu", 90 + number) for number in range(30)]
+        account = join(client, plan, "customer")
+        members = [event.measurement("customer") for event in used]
+        march: dict[str, Any] = {"account_ids": [account], "last_date_in_billing_period": "2025-03-31"}
+
+        machine.disks["usage"].fill()
+        kept = send(http, members).status_code == 200
+        assert kept != machine.together
+        if kept:
+            job = client.bill_jobs.create(**march)
+            time.sleep(STAY_SECONDS)
+            assert client.bill_jobs.retrieve(job.id).status == "PENDING"
+            assert list(client.bills.list()) == []
+
+        machine.disks["usage"].free()
+        until(lambda: send(http, members).status_code == 200)
+        job = job if kept else client.bill_jobs.create(**march)
+        until(lambda: client.bill_jobs.retrieve(job.id).status == "COMPLETE")
+        (bill,) = client.bills.list()
+        assert Decimal(str(bill.bill_total)) == expected_total(used)
 
 
 def stuck(client: M3ter, id: str) -> Any:
