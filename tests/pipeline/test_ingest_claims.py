@@ -205,18 +205,28 @@ class TestGroups:
 
     def test_closing_commits_what_waits_and_refuses_what_comes(self, held: tuple[Held, Claimer]) -> None:
         journal, claimer = held
-        with ThreadPoolExecutor(3) as pool:
-            sent = [pool.submit(claimer.claim_in_thread, NORTH, NOW, candidate(uid)) for uid in ("a", "b")]
-            assert journal.began.wait(10)
-            closing = pool.submit(claimer.close)
-            while not claimer._closing:
-                pass
-            with pytest.raises(Refusal, match="stopping"):
-                claimer.claim_in_thread(NORTH, NOW, [candidate("late")])
-            journal.go.set()
-            closing.result(10)
-            assert [each.result(10) for each in sent] == [["accepted"]] * 2
-        assert journal.last == 2
+        outcomes: dict[str, list[Outcome]] = {}
+
+        def claim(uid: str) -> None:
+            outcomes[uid] = claimer.claim_in_thread(NORTH, NOW, candidate(uid))
+
+        begun, waiting = (threading.Thread(target=claim, args=(uid,), daemon=True) for uid in ("a", "b"))
+        begun.start()
+        assert journal.began.wait(10)
+        waiting.start()
+        while not claimer._waiting:
+            pass
+        closing = threading.Thread(target=claimer.close, daemon=True)
+        closing.start()
+        while not claimer._closing:
+            pass
+        with pytest.raises(Refusal, match="stopping"):
+            claimer.claim_in_thread(NORTH, NOW, candidate("late"))
+        journal.go.set()
+        for each in (closing, begun, waiting):
+            each.join(10)
+        assert outcomes == {"a": ["accepted"], "b": ["accepted"]}
+        assert journal.last == journal.groups[0] + journal.groups[1] == 2
 
     def test_whoever_projects_is_woken_by_a_commit(self, held: tuple[Held, Claimer]) -> None:
         journal, claimer = held
