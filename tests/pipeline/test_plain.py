@@ -15,7 +15,7 @@ from billing_desk import NOVEMBER, Desk, calls_world
 from billing_world import World, at, bands, id_of
 from tallystick.core.account import ChildBillingMode
 from tallystick.core.bill import BillParameters, BillStatus, bill_id
-from tallystick.core.credit_types import Balance, Commitment
+from tallystick.core.credit_types import Balance, Commitment, CommitmentFee
 from tallystick.core.memo import BillMemo, MemoType
 from tallystick.core.period import Frequency, Period
 from tallystick.core.terms import AccountPeriod
@@ -104,9 +104,7 @@ def has_a_commitment(world: World) -> None:
 
 
 def has_a_balance(world: World) -> None:
-    days = {"start_date": at("2023-01-01"), "end_date": at("2024-06-01")}
-    wallet = Balance(account_id=id_of("account", "b"), code="wallet", name="Wallet", currency="USD", **days)
-    world.add(wallet, "wallet")
+    wallet(world, "b")
 
 
 def has_a_memo(world: World) -> None:
@@ -225,7 +223,31 @@ def grids_world(random: Random) -> World:
         world.account_plan(random.choice(plans), code, start, **more)
         if random.random() < 0.1:
             world.charge(f"charge {number}", 3, code)
+        if random.random() < 0.3:
+            commitment(world, code, random.choice(plans))
+        if random.random() < 0.1:
+            wallet(world, code)
     return world
+
+
+def commitment(world: World, code: str, plan: Any) -> None:
+    """One with fees on the bills of a plan, on a day, or without."""
+    fee = CommitmentFee(
+        date=date(2023, 11, 30),
+        amount=Decimal(10),
+        service_period_start_date=at("2023-11-01"),
+        service_period_end_date=at("2023-12-01"),
+    )
+    number = int(code[1:]) % 3
+    fees: dict[str, Any] = ({"billing_plan_id": plan.id}, {"fee_dates": (fee,)}, {})[number]
+    days = {"start_date": date(2023, 11, 1), "end_date": date(2024, 2, 1)}
+    agreed = Commitment(account_id=id_of("account", code), currency="USD", amount=Decimal(900), **days, **fees)
+    world.add(agreed, f"commitment {code}")
+
+
+def wallet(world: World, code: str) -> None:
+    days = {"start_date": at("2023-01-01"), "end_date": at("2024-06-01")}
+    world.add(Balance(account_id=id_of("account", code), code=code, name=code, currency="USD", **days), code)
 
 
 @pytest.mark.parametrize("seed", range(6))

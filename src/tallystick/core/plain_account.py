@@ -55,6 +55,14 @@ class _AccountPlan(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     child_billing_mode: str | None = None
 
 
+class _Fees(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """By what the fees of a commitment are billed."""
+
+    account_id: str
+    billing_plan_id: str | None = None
+    fee_dates: tuple[Any, ...] = ()
+
+
 class _Own(NamedTuple):
     """What an account plan says of bills."""
 
@@ -121,6 +129,11 @@ def read_accounts(
             id_, version, account.code, account_plan_id, account_plan_version, agreed, own.start, own.end
         )
         yield id_, account.code, plain
+
+
+def with_fees(commitments: Iterable[Text]) -> set[str]:
+    """The accounts (ids) of those of the commitments that have fees."""
+    return {each.account_id for _, each in _read(list[_Fees], commitments) if each.billing_plan_id or each.fee_dates}
 
 
 def _read(of: type[list[T]], texts: Iterable[Text]) -> Iterator[tuple[Text, T]]:

@@ -27,7 +27,7 @@ from tallystick.pipeline.ledger import read_book
 from tallystick.pipeline.lookback import Look
 from tallystick.pipeline.meter import Measurements, measure, measure_alike
 from tallystick.pipeline.placing import stored_bills
-from tallystick.pipeline.plain import plain_groups
+from tallystick.pipeline.plain import plain_groups, with_bills
 from tallystick.pipeline.rate import Rated, failure_of, load_terms, rated_of, with_draws
 from tallystick.ports import OrganizationRecords, OrganizationUsage
 from tallystick.ports.usage import Measuring
@@ -145,8 +145,10 @@ def _looks_and_moulds(
 ) -> tuple[dict[str, Look], set[str], dict[str, Mould]]:
     """What bills look at of earlier ones, by their ids; those (ids) that are new and look at none; and the moulds of
     those among them that can be cast."""
-    looks = looks_of(records, usage, every.values(), up_to=run.up_to)
-    new = every.keys() - stored_bills(records, every).keys() - looks.keys()
+    past = with_bills(records, sorted({each.account.id for each in every.values()}))
+    looking = {id_: each for id_, each in every.items() if each.account.id in past or each.of.grouping}
+    looks = looks_of(records, usage, looking.values(), up_to=run.up_to)
+    new = every.keys() - stored_bills(records, looking).keys() - looks.keys()
     return looks, new, _moulds([each for id_, each in every.items() if id_ in new], run)
 
 

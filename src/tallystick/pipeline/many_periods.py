@@ -13,15 +13,22 @@ from functools import cache
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.bill import BillParameters
 from tallystick.core.catalog import Plan, PlanTemplate
+from tallystick.core.counter_types import CounterAdjustment
+from tallystick.core.credit_types import Balance, Commitment
+from tallystick.core.discount import Discount
+from tallystick.core.entity import Value
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, stretch
-from tallystick.core.plain_account import Agreed, PlainAccount, read_accounts
+from tallystick.core.plain_account import Agreed, PlainAccount, read_accounts, with_fees
 from tallystick.core.terms import AccountPeriod, template_grid
 from tallystick.pipeline.agreements import many
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, place_in_list
 from tallystick.pipeline.plain import BILL, NO_MATTER
 from tallystick.pipeline.suppressed import KIND as EMPTY
 from tallystick.ports import DocumentWhere, OrganizationRecords, Page
+
+# What has no say in which periods are billed: for commitments, those without fees.
+NOT_LISTED: tuple[type[Value], ...] = (*NO_MATTER, Balance, Commitment, CounterAdjustment, Discount)
 
 
 class ManyBillable:
@@ -47,7 +54,7 @@ class ManyBillable:
     def _read_plain(self, config: OrganizationConfig) -> list[str]:
         """Read the plain accounts; gives the ids of the others."""
         records = self._records
-        matters = records.referred_to(NO_MATTER)
+        matters = records.referred_to(NOT_LISTED) | with_fees(records.texts(Commitment))
         for id_, code, plain in read_accounts(records.texts(Account), records.texts(AccountPlan)):
             if plain is None or id_ in matters:
                 self._codes[id_] = code

@@ -43,13 +43,14 @@ def plain_groups(records: OrganizationRecords, periods: Sequence[AccountPeriod])
     ids = sorted(places)
     if not ids:
         return []
-    others = records.referred_to(NO_MATTER, ids) | _documented(records, ids) | _with_memos(records, periods)
+    others = records.referred_to(NO_MATTER, ids) | with_bills(records, ids) | _with_memos(records, periods)
     found = read_accounts(records.texts(Account, "id", ids), records.texts(AccountPlan, "account_id", ids))
     return groups(sorted((places[id_], each) for id_, _, each in found if each and id_ not in others), periods)
 
 
-def _documented(records: OrganizationRecords, account_ids: Sequence[str]) -> set[str]:
-    """Those of the accounts that have bills, or of which something is kept beside bills."""
+def with_bills(records: OrganizationRecords, account_ids: Sequence[str]) -> set[str]:
+    """Those of the accounts that have bills, or of which something is kept beside bills (of those that are of no
+    grouping): bills of all others have nothing to look back at."""
     found: set[str] = set()
     for kind in (BILL, EMPTY, ADJUSTMENT):
         found |= _named(records, kind, "account_id", account_ids)
