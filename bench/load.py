@@ -20,6 +20,7 @@ PROGRESS_SECONDS = 0.5
 MARKER_SECONDS = 0.05  # between two markers
 POLL_SECONDS = 0.1  # between two looks at what is visible
 VISIBLE_WITHIN_SECONDS = 120
+SETTLE_SECONDS = 3.0  # after the warm-up: what a server starts with its first load is not what a measurement costs
 
 
 class Spec(msgspec.Struct, kw_only=True):
@@ -114,6 +115,7 @@ class Load:
         for body in self._traffic.warm_up:
             self._read(*await connection.ask(self._post(body)))
         connection.close()
+        await asyncio.sleep(min(SETTLE_SECONDS, self._spec.seconds / 5))
 
     def _batches(self, connection: int) -> Iterator[bytes]:
         assert self._traffic is not None

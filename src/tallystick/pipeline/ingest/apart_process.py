@@ -14,6 +14,7 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.ingest import uniform
 from tallystick.pipeline.ingest.apart import READY, SLOT_BYTES, Answer, Ask, Learn
 from tallystick.pipeline.ingest.columns import Form, Forms
+from tallystick.pipeline.ingest.identities import MARK
 from tallystick.pipeline.ingest.known import MOST_REFUSED, Known
 from tallystick.pipeline.ingest.sheets import Head, lay_out
 from tallystick.pipeline.ingest.sorting import Sorter
@@ -49,6 +50,8 @@ class Desk:
         organization_id = ask.organization_id
         batch = uniform.sort_out(organization_id, known, self._layouts[organization_id], ask.received, body)
         if batch is None:
+            if MARK in body:
+                return None  # an identity may be named, which is looked up in the records
             try:
                 members = split(body)
             except Refusal:

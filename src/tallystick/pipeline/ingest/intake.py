@@ -126,7 +126,7 @@ class Intake:
             waiting.under_way -= 1
 
     async def _answer_one(self, organization_id: str, body: bytes) -> bytes:
-        if len(body) >= LARGE and MARK not in body and (told := await self._answer_apart(organization_id, body)):
+        if len(body) >= LARGE and (told := await self._answer_apart(organization_id, body)):
             return told
         members = split(body)
         if MARK in body and any_named(members):

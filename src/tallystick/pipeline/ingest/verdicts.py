@@ -60,10 +60,8 @@ def not_counted(batch: Batch, known: Known, outcomes: Sequence[Outcome]) -> NotC
     """The members that are to be written down."""
     bad = [each._replace(known_meter=each.meter or "") if each.meter in known.schemas else each for each in batch.bad]
     found = NotCounted(failed=bad, repeated=[])
-    for at, outcome in enumerate(outcomes):
-        if outcome is Outcome.ACCEPTED:
-            continue
-        place, uid = batch.places[at], batch.uids[at]
+    for at in _others(outcomes):
+        outcome, place, uid = outcomes[at], batch.places[at], batch.uids[at]
         text = unpack(batch.candidates.entries[at]).original
         if outcome is Outcome.DUPLICATE:
             found.repeated.append(Repeated(place, uid, meter_named(text, known.schemas)))
@@ -73,6 +71,12 @@ def not_counted(batch: Batch, known: Known, outcomes: Sequence[Outcome]) -> NotC
             account_id = known.accounts[sent.account]
             found.failed.append(Failed(place, text, uid, None, sent.meter, sent.account, account_id, sent.meter))
     return found
+
+
+def _others(outcomes: Sequence[Outcome]) -> list[int]:
+    """Where something else than an acceptance stands."""
+    accepted = Outcome.ACCEPTED  # members of an enumeration are looked up slowly
+    return [at for at, outcome in enumerate(outcomes) if outcome is not accepted]
 
 
 def verdicts(
@@ -99,7 +103,7 @@ def reply_json(batch: Batch, outcomes: Sequence[Outcome], queue: Mapping[int, Fa
         return _JSON.encode(Reply(measurements=verdicts(batch, outcomes, queue, range(batch.size))))
     parts: list[Buffer] = []
     data, after = memoryview(told.data), 0
-    for at in [at for at, outcome in enumerate(outcomes) if outcome is not Outcome.ACCEPTED]:
+    for at in _others(outcomes):
         if at > after:
             parts.append(data[told.start(after) : told.ends[at - 1]])
         parts.append(_JSON.encode(_verdict(batch, at, outcomes[at], batch.places[at])))
