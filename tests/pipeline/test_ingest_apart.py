@@ -223,6 +223,15 @@ class TestAProcessOfItsOwn:
         north.set(unknown_accounts=UnknownAccounts.QUEUE)
         assert verdicts(north, *many(10), *many(2, start=10, account="nobody")) == ["unknown_account"] * 12
 
+    def test_identities_are_looked_up_here(self, north: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        worked = here(monkeypatch, "take")
+        identity = {"type": "key", "value": "of nobody"}
+        assert verdicts(north, *many(10), measurement("x", identity=identity, account=None)) == [
+            *["accepted"] * 10,
+            "waiting",
+        ]
+        assert len(worked) == 1
+
     def test_a_change_of_the_organization_counts_from_then_on(self, north: World) -> None:
         assert verdicts(north, measurement("a"), measurement(None)) == ["accepted", "accepted"]
         north.set(require_measurement_uid=True)

@@ -22,7 +22,7 @@ from tallystick.pipeline.ingest.sheets import lay_out, take_up
 from tallystick.pipeline.ingest.sorting import Batch, Sorter
 from tallystick.pipeline.ingest.splitting import MAX_MEASUREMENTS, split
 from tallystick.pipeline.ingest.tail import Reading
-from tallystick.pipeline.ingest.uniform import Layouts, sort_out
+from tallystick.pipeline.ingest.uniform import Uniform, sort_out
 
 ACME, BETA = "6f1d2f0e-7a39-4f8b-9a53-000000000001", "6f1d2f0e-7a39-4f8b-9a53-000000000002"
 ALL_KNOWN = replace(KNOWN, accounts={"acme": ACME, "b}, {": BETA, "short": "an-id"})
@@ -37,8 +37,8 @@ def reference(body: bytes) -> Batch:
         return Sorter(NORTH, ALL_KNOWN, NOW, lambda: "given").sort_out(split(body))
 
 
-def uniform(body: bytes, layouts: Layouts | None = None) -> Batch | None:
-    return sort_out(NORTH, ALL_KNOWN, layouts or Layouts(), NOW, body)
+def uniform(body: bytes, remembered: Uniform | None = None) -> Batch | None:
+    return sort_out(NORTH, remembered or Uniform(ALL_KNOWN), NOW, body)
 
 
 def table(batch: Batch) -> tuple[object, ...]:
@@ -62,9 +62,9 @@ def columns(reading: Reading) -> tuple[object, ...]:
     )
 
 
-def same(body: bytes, layouts: Layouts | None = None) -> bool:
+def same(body: bytes, remembered: Uniform | None = None) -> bool:
     """Whether it is cut into columns; then it comes to what the reference says."""
-    batch = uniform(body, layouts)
+    batch = uniform(body, remembered)
     if batch is not None:
         expected = table(reference(body))
         assert table(batch) == expected
@@ -123,16 +123,16 @@ def bodies(draw: st.DrawFn) -> bytes:
 @given(bodies(), bodies())
 @settings(**drawing(60))
 def test_it_comes_to_what_reading_each_member_comes_to(first: bytes, second: bytes) -> None:
-    layouts = Layouts()
+    remembered = Uniform(ALL_KNOWN)
     for body in (first, second, first):
-        same(body, layouts)
+        same(body, remembered)
 
 
 @given(body=bodies(), data=st.data())
 @settings(**drawing(80))
 def test_a_sign_more_or_less_or_another_anywhere(body: bytes, data: st.DataObject) -> None:
-    layouts = Layouts()
-    same(body, layouts)
+    remembered = Uniform(ALL_KNOWN)
+    same(body, remembered)
     at = data.draw(st.integers(0, len(body) - 1))
     sign = data.draw(
         st.sampled_from([b"", b'"', b",", b"}", b"{", b"]", b"\\", b" ", b"0", b"-", b".", b"\n", b"\xc3"])
@@ -141,10 +141,10 @@ def test_a_sign_more_or_less_or_another_anywhere(body: bytes, data: st.DataObjec
     try:
         split(changed)
     except Refusal:
-        assert uniform(changed, layouts) is None
+        assert uniform(changed, remembered) is None
         assert uniform(changed) is None
     else:
-        same(changed, layouts)
+        same(changed, remembered)
         same(changed)
 
 
@@ -210,9 +210,9 @@ def test_a_member_that_is_another_or_may_not_count_is_left_to_the_reference(chan
 def test_what_is_no_number_is_left_to_the_reference(number: str) -> None:
     body = sent().replace(b"1.5", number.encode(), 1)
     assert uniform(body) is None
-    layouts = Layouts()
-    assert same(sent(), layouts)
-    assert uniform(body, layouts) is None
+    remembered = Uniform(ALL_KNOWN)
+    assert same(sent(), remembered)
+    assert uniform(body, remembered) is None
 
 
 @pytest.mark.parametrize(
@@ -229,12 +229,12 @@ def test_what_is_no_number_is_left_to_the_reference(number: str) -> None:
     ],
 )
 def test_a_request_of_another_form_is_left_to_the_reference(before: bytes, after: bytes) -> None:
-    layouts = Layouts()
-    assert same(sent(), layouts)
+    remembered = Uniform(ALL_KNOWN)
+    assert same(sent(), remembered)
     body = sent().replace(before, after)
     assert body != sent()
     assert uniform(body) is None
-    assert uniform(body, layouts) is None
+    assert uniform(body, remembered) is None
 
 
 def test_long_members_and_as_many_as_there_may_be() -> None:
@@ -274,11 +274,11 @@ def test_of_a_meter_with_derived_fields_no_columns_are_kept() -> None:
 
 
 def test_some_layouts_are_remembered() -> None:
-    layouts = Layouts()
+    remembered = Uniform(ALL_KNOWN)
     spaced, dense = sent(), sent().replace(b" ", b"")
     for body in (spaced, dense, spaced):
-        assert same(body, layouts)
-    assert len(layouts._known) == 2
+        assert same(body, remembered)
+    assert len(remembered._layouts) == 2
     for spaces in range(10):
-        assert same(sent().replace(b'"uid":', b'"uid":' + b" " * spaces), layouts)
-    assert len(layouts._known) == 4
+        assert same(sent().replace(b'"uid":', b'"uid":' + b" " * spaces), remembered)
+    assert len(remembered._layouts) == 4

@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import uuid
-from collections import defaultdict
 
 import msgspec
 
@@ -19,6 +18,7 @@ from tallystick.pipeline.ingest.known import MOST_REFUSED, Known
 from tallystick.pipeline.ingest.sheets import Head, lay_out
 from tallystick.pipeline.ingest.sorting import Sorter
 from tallystick.pipeline.ingest.splitting import split
+from tallystick.pipeline.ingest.uniform import Uniform
 
 NICE = 5  # what was accepted is to be written and projected before more is read
 
@@ -29,14 +29,14 @@ class Desk:
     def __init__(self, memory: memoryview) -> None:
         self._memory = memory
         self._known: dict[str, Known] = {}
-        self._layouts: dict[str, uniform.Layouts] = defaultdict(uniform.Layouts)
+        self._uniform: dict[str, Uniform] = {}
 
     def learn(self, said: Learn) -> None:
         """Take what an organisation's requests are held against from here on."""
         forms = Forms([Form(code, schema) for code, schema in said.schemas.items()])
-        self._known[said.organization_id] = Known(
-            revision=0, config=said.config, schemas=dict(said.schemas), forms=forms
-        )
+        known = Known(revision=0, config=said.config, schemas=dict(said.schemas), forms=forms)
+        self._known[said.organization_id] = known
+        self._uniform[said.organization_id] = Uniform(known)
 
     def sort_out(self, ask: Ask) -> Head | None:
         """Put the sheet of a request into its slot; None for what the other side has to look at by itself."""
@@ -48,7 +48,7 @@ class Desk:
         slot = self._memory[ask.slot * SLOT_BYTES :][:SLOT_BYTES]
         body = bytes(slot[: ask.size])
         organization_id = ask.organization_id
-        batch = uniform.sort_out(organization_id, known, self._layouts[organization_id], ask.received, body)
+        batch = uniform.sort_out(organization_id, self._uniform[organization_id], ask.received, body)
         if batch is None:
             if MARK in body:
                 return None  # an identity may be named, which is looked up in the records

@@ -2,7 +2,7 @@
 
 `layouts.py` cuts the request into columns of text; here they become what `sorting.Sorter` makes of the same request:
 Arrow reads times and numbers, and puts together the contents for the digests and the entries of the journal. Of each
-member Python sees a uid, an account and a content, and nothing else.
+member Python sees its uid and its content, and nothing else.
 
 This takes what `columns.py` takes, where every member keeps every rule and all are of one meter and of known accounts.
 For everything else `sort_out` gives None, and `Sorter` has to do it (tests/pipeline/test_ingest_uniform.py holds the
@@ -25,6 +25,7 @@ from tallystick.core.period import Instant
 from tallystick.pipeline.ingest.columns import Columns, Form, Unusual, exact, fixed_width, signs_of, times
 from tallystick.pipeline.ingest.known import Known
 from tallystick.pipeline.ingest.layouts import Cut, Layout, learn
+from tallystick.pipeline.ingest.roster import ACCOUNT_ID, Roster
 from tallystick.pipeline.ingest.sheets import Uids
 from tallystick.pipeline.ingest.sorting import Batch
 from tallystick.pipeline.ingest.splitting import MAX_BYTES
@@ -32,7 +33,6 @@ from tallystick.pipeline.ingest.tail import WIDTH, Candidates, Reading
 from tallystick.ports.packed import Fixed, Packed, head_of_text, opening
 
 LAYOUTS = 4  # that are tried of an organisation
-ACCOUNT_ID = 36  # signs of an id
 SHORT_TEXT = 32  # msgpack: texts below this size have a head of one byte
 BYTES_16 = 0xC5  # msgpack: a byte string whose size follows in two bytes
 SIZED = 3  # bytes of such a head
@@ -40,38 +40,43 @@ LONGEST = 65_000  # bytes of a member whose entry has such a head
 ACCOUNT, TS, UID = ("account",), ("ts",), ("uid",)
 
 
-class Layouts:
-    """The layouts that an organisation's requests had of late."""
+class Uniform:
+    """What is remembered of an organisation: the layouts that its requests had of late, and its accounts."""
 
-    def __init__(self) -> None:
-        self._known: list[Layout] = []
+    def __init__(self, known: Known) -> None:
+        self.known = known
+        self.roster = Roster(known.accounts)
+        self._layouts: list[Layout] = []
 
     def cut(self, body: bytes) -> tuple[Layout, Cut] | None:
         """The columns of a request, and its layout; None where its members are not all written alike."""
-        for layout in self._known:
+        for layout in self._layouts:
             if (found := layout.cut(body)) is not None:
                 return layout, found
         learnt = learn(body)
-        if learnt is None or learnt in self._known or (found := learnt.cut(body)) is None:
+        if learnt is None or learnt in self._layouts or (found := learnt.cut(body)) is None:
             return None
-        self._known = [learnt, *self._known[: LAYOUTS - 1]]
+        self._layouts = [learnt, *self._layouts[: LAYOUTS - 1]]
         return learnt, found
 
 
-def sort_out(organization_id: str, known: Known, layouts: Layouts, received: Instant, body: bytes) -> Batch | None:
+def sort_out(organization_id: str, uniform: Uniform, received: Instant, body: bytes) -> Batch | None:
     """What `Sorter` makes of a request; None where it has to be asked."""
-    found = layouts.cut(body) if len(body) <= MAX_BYTES else None
+    found = uniform.cut(body) if len(body) <= MAX_BYTES else None
     if found is None:
         return None
     layout, cut = found
+    known = uniform.known
     form = known.forms.by_meter.get(layout.meter)
     if form is None or set(cut.texts) != {ACCOUNT, TS, UID, *form.texts} or set(cut.numbers) != set(form.numbers):
         return None
+    account_ids = uniform.roster.ids(cut.texts[ACCOUNT])
+    if account_ids is None:
+        return None
     try:
-        account_ids = pa.array([known.accounts[code] for code in _list(cut.texts[ACCOUNT])], pa.string())
         columns = _columns(form, cut, received + timedelta(seconds=known.config.future_tolerance_seconds))
         entries = _entries(form, account_ids, cut.members)
-    except (KeyError, Unusual):
+    except Unusual:
         return None
     candidates = Candidates(
         keys=_keys(organization_id, columns.uids),
@@ -132,7 +137,7 @@ def _entries(form: Form, account_ids: pa.Array, members: pa.Array) -> Packed:
     """`core.measurement_reading.pack_many`, packed. Each size is written in two bytes, also where one would do, so
     that what comes before the members is equally long."""
     schema, sizes = form.schema, _sizes(members)
-    if not (_sizes(account_ids) == ACCOUNT_ID).all() or int(sizes.max()) > LONGEST:
+    if int(sizes.max()) > LONGEST:
         raise Unusual
     one = opening(5, ["-" * ACCOUNT_ID, schema.meter_id, schema.version, None])
     heads = np.empty((len(members), SIZED + len(one) + SIZED), np.uint8)
