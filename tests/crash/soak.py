@@ -37,7 +37,7 @@ def main() -> int:
             seed=seed,
             accounts=asked.accounts,
             senders=4,
-            pace=Pace(10, 120, 0.06),
+            pace=Pace(10, 400, 0.18),  # four in ten are large requests, which have a process of their own
             TALLYSTICK_SEGMENT_BYTES="1000000",
             TALLYSTICK_BILL_CHUNK="20",
             TALLYSTICK_FOUNDRY_BILLS="40",
