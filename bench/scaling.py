@@ -1,5 +1,6 @@
-"""What a bill costs as plans and customers grow: bill runs with 1, 10 and 100 pricings a plan, and with ten times the
-accounts, each in an organisation of its own on one server. Every total is held against the bench's own.
+"""What a bill costs as plans and customers grow: bill runs with 1, 10 and 100 pricings a plan, and with 1,000, 10,000
+and 100,000 accounts, as many as are asked for, each in an organisation of its own on one server. Every total is held
+against the bench's own.
 
 A plan with 100 pricings prices 100 fields, ten of each of ten meters. The cost is the server's processor time.
 """
@@ -23,7 +24,8 @@ from tallystick.core import wire
 
 FIELDS = 10  # of a meter
 PRICINGS = (1, 10, 100)
-MANY = 10  # times the accounts, for the plan with 10 pricings
+FEW = 1_000  # accounts, at most
+MANY = 10  # times the accounts, again and again, for the plan with 10 pricings
 CENT = Decimal("0.01")  # the price of a unit: what is owed is a whole number of cents
 
 
@@ -50,29 +52,34 @@ class Cost:
 
 def scaling(options: Options) -> list[Figure]:
     """Processor time for each line of a bill, for each size."""
-    few = max(options.accounts // MANY, 20)
-    sizes = [*(Size(few, each) for each in PRICINGS), Size(few * MANY, 10)]
+    few = min(max(options.accounts // MANY, 20), FEW)
+    more = [few * MANY**power for power in (1, 2) if few * MANY**power <= max(options.accounts, few * MANY)]
+    sizes = [*(Size(few, each) for each in PRICINGS), *(Size(each, PRICINGS[1]) for each in more)]
     with launched(options.directory / "scaling", free_port()) as server:
         costs = {size: _cost(options, server, size) for size in sizes}
-    ten = Size(few, 10)
-    return [_figure(size, costs[size], ten, costs[ten]) for size in sizes]
+    return [_figure(size, costs) for size in sizes]
 
 
-def _figure(size: Size, cost: Cost, ten: Size, cost_of_ten: Cost) -> Figure:
+def _figure(size: Size, costs: dict[Size, Cost]) -> Figure:
     """A bill's processor time; where pricings or accounts are ten times as many, beside ten times the cost."""
+    cost = costs[size]
     value = cost.processor / size.accounts * 1e6
-    other = cost_of_ten.processor / ten.accounts * 1e6
-    compared = {
-        (ten.accounts, 100): compare(value, "ten times a bill with 10 pricings", other * 10, "µs"),
-        (ten.accounts * MANY, 10): compare(value, f"a bill of {ten.accounts:,} accounts", other, "µs"),
-    }
+    fewer = Size(size.accounts // MANY, size.pricings)
+    compared = []
+    if size.pricings == PRICINGS[2]:
+        ten = Size(size.accounts, PRICINGS[1])
+        other = costs[ten].processor / ten.accounts * 1e6
+        compared.append(compare(value, "ten times a bill with 10 pricings", other * 10, "µs"))
+    elif fewer in costs:
+        other = costs[fewer].processor / fewer.accounts * 1e6
+        compared.append(compare(value, f"a bill of {fewer.accounts:,} accounts", other, "µs"))
     return Figure(
         name=size.name,
         workload=f"{size.accounts:,} accounts, each with a usage line for each of {size.pricings} pricings, from"
         f" POST /billjobs until COMPLETE ({cost.wall:.1f} s); the server's processor time for a bill.",
         value=rounded(value),
         unit="µs/bill",
-        compared_with=tuple(each for key, each in compared.items() if key == (size.accounts, size.pricings)),
+        compared_with=tuple(compared),
     )
 
 
