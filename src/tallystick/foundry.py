@@ -31,9 +31,10 @@ import msgspec
 from tallystick.beside import begin, start
 from tallystick.core import wire
 from tallystick.core.aggregation import Measured, Question
-from tallystick.core.mould import Booking, Cast
+from tallystick.core.cast import Booking, Cast
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
+from tallystick.core.stencil import Stencil
 from tallystick.pipeline.bill import Run
 from tallystick.pipeline.bill_job import JobChunk, read_chunk
 from tallystick.pipeline.casting import NOTHING_AHEAD, made_ahead
@@ -80,6 +81,7 @@ class Pour(msgspec.Struct, frozen=True):
     keys: dict[str, str]
     lines: int
     text: str
+    stencil: str  # the id of it; empty where the text is whole
     booking: bytes  # JSON, as its entries have moments; empty where no credit is drawn
 
 
@@ -88,6 +90,7 @@ class Poured(msgspec.Struct, frozen=True, tag=True):
     text would be escaped, and read again."""
 
     config: OrganizationConfig
+    stencils: list[Stencil]
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -129,7 +132,7 @@ class Foundry:
         self.ready = threading.Event()  # until then nothing is ordered: a run that waits for a start is a slow one
         self._url, self._organization_id, self._usage = records_url, organization_id, usage
         self._ordered: _Chunk | None = None
-        self._poured: SimpleQueue[tuple[OrganizationConfig, list[Pour]] | None] = SimpleQueue()
+        self._poured: SimpleQueue[tuple[Poured, list[Pour]] | None] = SimpleQueue()
         self._running: tuple[Connection, Callable[[], None], threading.Thread] | None = None
         self._broken = False
 
@@ -162,15 +165,17 @@ class Foundry:
         if found is None:
             self._fail()
             return NOTHING_AHEAD
-        config, pours = found
+        poured, pours = found
+        stencils = {each.id: each for each in poured.stencils}
         return {
             each.place: Cast(
                 each.id,
                 chunk.periods[each.place],
-                config,
+                poured.config,
                 each.keys,
                 each.lines,
                 each.text,
+                stencils.get(each.stencil),
                 booking=wire.decode(Booking, each.booking) if each.booking else None,
             )
             for each in pours
@@ -212,8 +217,8 @@ class Foundry:
                     case LateAccounts(accounts, before, after, up_to):
                         late = self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
                         connection.send_bytes(wire.encode(late))
-                    case Poured(config):
-                        self._poured.put((config, _POURS.decode(connection.recv_bytes())))
+                    case Poured():
+                        self._poured.put((said, _POURS.decode(connection.recv_bytes())))
         except (EOFError, OSError):
             pass  # it has ended, by itself or by `close`
         except Exception:
@@ -258,7 +263,8 @@ def serve(connection: Connection) -> None:
                 config = still.get(OrganizationConfig, order.organization_id)
                 assert config is not None, "it has bill jobs"
                 cast = _cast(still, usage, order)
-            connection.send_bytes(wire.encode(Poured(config.value)))
+            stencils = {each.stencil.id: each.stencil for each in cast.values() if each.stencil is not None}
+            connection.send_bytes(wire.encode(Poured(config.value, list(stencils.values()))))
             connection.send_bytes(msgspec.msgpack.encode([_pour(place, each) for place, each in cast.items()]))
 
 
@@ -272,7 +278,8 @@ def _cast(records: OrganizationRecords, usage: Measuring, order: Order) -> dict[
 
 def _pour(place: int, cast: Cast) -> Pour:
     booking = b"" if cast.booking is None else wire.encode(cast.booking)
-    return Pour(place, cast.id, cast.keys, cast.lines, cast.text, booking)
+    stencil = cast.stencil.id if cast.stencil is not None else ""
+    return Pour(place, cast.id, cast.keys, cast.lines, cast.text, stencil, booking)
 
 
 def main() -> None:

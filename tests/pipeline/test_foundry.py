@@ -30,8 +30,8 @@ from tallystick.core.account import Account
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.anomaly import EVERY_KIND, AnomalyPolicy
 from tallystick.core.bill_job import BillJob, BillJobRequest, BillRecalculateRequest
+from tallystick.core.cast import Cast
 from tallystick.core.catalog import Pricing
-from tallystick.core.mould import Cast
 from tallystick.core.period import Frequency, Instant
 from tallystick.foundry import Foundry, start_process
 from tallystick.pipeline import casting

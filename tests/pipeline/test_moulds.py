@@ -14,7 +14,8 @@ from billing_desk import NOVEMBER, Desk, calls_world
 
 from billing_world import World, at, bands, id_of
 from tallystick.core.aggregation import Method, UnitRounding
-from tallystick.core.mould import Cast, Mould, Owner
+from tallystick.core.cast import Cast, Owner
+from tallystick.core.mould import Mould
 from tallystick.core.organization import BillConfig, CurrencyConversion
 from tallystick.core.terms import Terms
 from tallystick.pipeline import casting
@@ -163,7 +164,10 @@ def test_a_mould_that_would_write_another_bill_is_not_used(
 
     def wrong(*given: object, **named: bool) -> Mould | None:
         mould = own(*given, **named)  # type: ignore[arg-type]  # handed on as it came
-        return mould and msgspec.structs.replace(mould, record=mould.record.replace("USD", "EUR"))
+        if mould is None:
+            return None
+        pieces = tuple(each.replace("USD", "EUR") for each in mould.stencil.pieces)
+        return msgspec.structs.replace(mould, stencil=msgspec.structs.replace(mould.stencil, pieces=pieces))
 
     monkeypatch.setattr(casting, "mould_of", wrong)
     desk = open_desk(calls_world(*(f"a{number}" for number in range(casting.FEWEST))))

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from records_examples import bill
 
+from tallystick.core.stencil import HOLE, Stencil, character, in_short, stencil_of
 from tallystick.errors import Refusal
-from tallystick.ports import Document, DocumentWhere, Page
+from tallystick.ports import Document, DocumentWhere, FilledDocument, Page
+from tallystick.stores.records_sql import stencils
 from tallystick.stores.records_sql.schema import DOCUMENT_KINDS
 from tallystick.stores.records_sql.view import SqlOrganization
 
 EVERYTHING = DocumentWhere()
 
 
-def put(organization: SqlOrganization, *documents: Document, kind: str = "bill") -> None:
+def put(organization: SqlOrganization, *documents: Document | FilledDocument, kind: str = "bill") -> None:
     with organization.transaction() as write:
         write.put_documents(kind, documents)
 
@@ -49,6 +51,60 @@ def test_a_body_keeps_its_very_bytes(organization: SqlOrganization, body: bytes)
     stored = organization.document("bill", "a")
     assert stored is not None
     assert stored.body == body
+
+
+INVOICE = stencil_of([f'{{"of":"{HOLE}","é":[', f'{{"line":{HOLE}}}', ",", "]}"])
+
+
+def filled(id: str, name: str, *lines: str, stencil: Stencil = INVOICE) -> FilledDocument:
+    """A bill like `{"of": name, "é": [{"line": …}, …]}` of which only name and lines are kept."""
+    head, line, between, tail = map(character, range(4))
+    short = in_short(head + between.join(line for _ in lines) + tail, (name, *lines))
+    return FilledDocument(id=id, sort="1", keys={"status": "PENDING"}, stencil=stencil, short=short)
+
+
+def test_what_is_kept_as_what_fills_a_stencil_is_read_whole(new_organization: Callable[[], SqlOrganization]) -> None:
+    ours, theirs = new_organization(), new_organization()
+    put(ours, filled("a", "Käse 100% %s", "1", "2.50"), bill("b", "1", b"{}"), filled("c", "C"))
+    put(theirs, filled("a", "other", "7"))
+    bodies = {"a": '{"of":"Käse 100% %s","é":[{"line":1},{"line":2.50}]}', "b": "{}", "c": '{"of":"C","é":[]}'}
+    found = ours.documents("bill", EVERYTHING, Page())
+    assert {each.id: each.body.decode() for each in found.rows} == bodies
+    one = ours.document("bill", "a")
+    assert one == Document(id="a", sort="1", keys={"status": "PENDING"}, body=bodies["a"].encode())
+    assert filled("a", "Käse 100% %s", "1", "2.50").body == bodies["a"].encode()
+    there = theirs.document("bill", "a")
+    assert there is not None
+    assert there.body.decode() == '{"of":"other","é":[{"line":7}]}'
+    put(ours, bill("a", "1", b'{"whole":1}'), filled("b", "now short"))
+    assert {each.body.decode() for each in ours.documents("bill", EVERYTHING, Page()).rows} == {
+        '{"whole":1}',
+        '{"of":"now short","é":[]}',
+        bodies["c"],
+    }
+    with pytest.raises(Refusal, match="has a character that cannot be stored"):
+        put(ours, filled("d", "\0"))
+
+
+def test_a_stencil_is_kept_with_what_fills_it_whatever_was_rolled_back(organization: SqlOrganization) -> None:
+    own = stencil_of([f"[{HOLE}", "", "", "]"])
+
+    def change_mind() -> None:
+        with organization.transaction() as write:
+            write.put_documents("bill", [filled("a", "1", stencil=own)])
+            stored = write.document("bill", "a")
+            assert stored is not None
+            assert stored.body == b"[1]"
+            raise RuntimeError("changed its mind")
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="changed its mind"):
+            change_mind()
+    put(organization, filled("a", "1", stencil=own))
+    stencils._known.clear()  # as in another process
+    stored = organization.document("bill", "a")
+    assert stored is not None
+    assert stored.body == b"[1]"
 
 
 def test_putting_again_overwrites_all_of_it(organization: SqlOrganization) -> None:
@@ -150,21 +206,6 @@ def test_more_bills_in_a_call_than_a_statement_has_parameters(organization: SqlO
     put(organization, *many)  # 13 columns each: 65,000 parameters
     put(organization, *(bill(each.id, status="APPROVED") for each in many))
     assert len(organization.documents("bill", DocumentWhere(equal={"status": ["APPROVED"]}), Page(6_000)).rows) == 5_000
-
-
-def test_a_period_of_an_account_has_one_bill(new_organization: Callable[[], SqlOrganization]) -> None:
-    ours, theirs = new_organization(), new_organization()
-    put(ours, bill("a", period_key="acme/2023-11"), bill("b"), bill("c"))
-    put(ours, bill("a", "2", period_key="acme/2023-11"))
-    put(theirs, bill("z", period_key="acme/2023-11"))
-    with pytest.raises(Refusal, match="bill: another one has the same period_key") as refused:
-        put(ours, bill("d"), bill("e", period_key="acme/2023-11"))
-    assert refused.value.code.name == "rule_broken"
-    assert ids(ours) == ["c", "b", "a"]
-    with ours.transaction() as write:  # the period is free once its bill is gone
-        write.remove_document("bill", "a")
-        write.put_documents("bill", [bill("e", period_key="acme/2023-11")])
-    assert ids(ours) == ["e", "c", "b"]
 
 
 def test_two_organizations_with_equal_documents_never_meet(new_organization: Callable[[], SqlOrganization]) -> None:

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from records_examples import entity, keep, product
@@ -22,9 +24,10 @@ from conftest import Server
 from tallystick.core.catalog import Product
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
-from tallystick.ports import Organization, Records, ServiceUser
+from tallystick.ports import Document, Organization, Records, ServiceUser
 from tallystick.stores import records_sql
 from tallystick.stores.records_sql import SqlRecords, open_records
+from tallystick.stores.records_sql.migrate import MIGRATIONS
 from tallystick.stores.records_sql.schema import SCHEMA_REVISION, metadata
 from tallystick.stores.records_sql.view import SqlOrganization
 
@@ -60,6 +63,26 @@ def test_the_migrations_make_the_tables_that_the_schema_declares(empty_url: str)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
+
+
+def test_bills_of_the_first_schema_are_read_as_they_are(empty_url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", MIGRATIONS)
+    tenant = new_organization()
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        add = "INSERT INTO organization (id, name, created) VALUES (:id, 'x', '2023-01-02T03:04:05.678901Z')"
+        connection.execute(text(add), {"id": tenant.id})
+        add = "INSERT INTO bill (organization_id, id, sort, period_key, body) VALUES (:id, 'a', '1', 'p', :body)"
+        connection.execute(text(add), {"id": tenant.id, "body": '{"whole": "ü"}'})
+    engine.dispose()
+    records = open_records(empty_url)
+    assert records.organization(tenant.id).document("bill", "a") == Document(
+        id="a", sort="1", keys={"period_key": "p"}, body='{"whole": "ü"}'.encode()
+    )
+    records.close()
 
 
 def test_the_schema_names_the_newest_migration() -> None:

@@ -17,8 +17,8 @@ import msgspec
 
 from tallystick.core.account import ChildBillingMode
 from tallystick.core.bill import bill_id
+from tallystick.core.cast import Owner
 from tallystick.core.entity import Text
-from tallystick.core.mould import Owner
 from tallystick.core.period import Frequency, Instant, Period
 from tallystick.core.terms import AccountPeriod
 from tallystick.core.wire import decode

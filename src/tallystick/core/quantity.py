@@ -96,7 +96,17 @@ def tidy(value: Decimal) -> Decimal:
     return EXACT.quantize(whole, ONE) if whole == plainest else plainest
 
 
-# The same of prices and limits, which are configured once and appear on every bill.
+def tidy_text(value: Decimal) -> str:
+    """The canonical form of a number as text: `str(tidy(value))`, found out and written at once."""
+    if not value:
+        return "0"
+    text = str(value)
+    if "E" not in text and ("." not in text or text[-1] != "0"):
+        return text
+    return str(tidy(value))
+
+
+# `tidy` of prices and limits, which are configured once and appear on every bill.
 tidy_setting = lru_cache(maxsize=4096)(tidy)
 
 

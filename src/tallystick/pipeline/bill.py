@@ -7,7 +7,7 @@ as it is, byte for byte (source: reference 3.5, 3.11; docs/decisions/0072-settli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -26,8 +26,8 @@ from tallystick.core.bill import (
     written,
 )
 from tallystick.core.bill_job import BillFailure
+from tallystick.core.cast import Booking
 from tallystick.core.ledger import LedgerEntry
-from tallystick.core.mould import Booking
 from tallystick.core.organization import ExternalInvoiceDate, OrganizationConfig
 from tallystick.core.period import Frequency, Instant, local_day
 from tallystick.core.quantity import total
@@ -184,12 +184,13 @@ def _dates(terms: Terms, next_day: date) -> tuple[date, date, date]:
 def document_of(record: BillRecord, as_written: Written | None = None) -> Document:
     """A bill as it is stored."""
     keys = document_keys(record.bill, record.evidence.grouping)
-    return stored_as(record.bill.id, record.bill.end_date_time_utc, keys, body_of(record, as_written))
+    sort = sort_of(record.bill.end_date_time_utc)
+    return Document(id=record.bill.id, sort=sort, keys=keys, body=body_of(record, as_written))
 
 
-def stored_as(id: str, end: Instant, keys: Mapping[str, str], body: bytes) -> Document:
-    """The text of a bill as it is stored: listed by the end of its period, latest first."""
-    return Document(id=id, sort=end.wire(), keys=keys, body=body)
+def sort_of(end: Instant) -> str:
+    """Where a bill is in lists: by the end of its period, latest first."""
+    return end.wire()
 
 
 def renewed(before: BillRecord, fresh: BillRecord, run: Run) -> BillRecord:

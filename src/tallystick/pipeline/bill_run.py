@@ -20,9 +20,9 @@ import msgspec
 from tallystick.core.bill import bill_id
 from tallystick.core.bill_job import BillFailure, BillJob, BillJobRequest, BillJobStatus, BillJobType
 from tallystick.core.bill_schedule import Slot, periods_of
+from tallystick.core.cast import Cast
 from tallystick.core.event import Event
 from tallystick.core.ids import named_id
-from tallystick.core.mould import Cast
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of

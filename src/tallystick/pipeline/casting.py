@@ -15,7 +15,8 @@ from tallystick.core.aggregation import Measured, Question
 from tallystick.core.alike import likeness, lives_count
 from tallystick.core.bill import body_of, document_keys
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.mould import Booking, Cast, Mould, Owner, made_whole, mould_of, owner_of
+from tallystick.core.cast import Booking, Cast, Owner, made_whole, owner_of
+from tallystick.core.mould import Mould, mould_of
 from tallystick.core.plain_account import Group, of_one_life, owner
 from tallystick.core.quantity import ONE
 from tallystick.core.rating import questions
@@ -273,4 +274,4 @@ def _proves(mould: Mould, terms: Terms, measured: Measurements, run: Run) -> boo
     number = "1" if terms.config.value.bill_prefix else None
     bill = msgspec.structs.replace(record.bill, sequential_invoice_number=number)
     keys, body = document_keys(bill, terms.of.grouping), body_of(msgspec.structs.replace(record, bill=bill))
-    return cast.stored(number) == (keys, body)
+    return (cast.stored(number)[0], cast.body(number)) == (keys, body)

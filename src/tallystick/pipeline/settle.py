@@ -13,7 +13,7 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.bill import BillRecord, BillStatus
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.mould import Cast
+from tallystick.core.cast import Cast
 from tallystick.core.terms import Terms
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import (
@@ -25,7 +25,7 @@ from tallystick.pipeline.bill import (
     made_of,
     read_bills,
     renewed,
-    stored_as,
+    sort_of,
 )
 from tallystick.pipeline.invoice_number import next_number, numbered, numbers_of_deleted
 from tallystick.pipeline.late_usage import adjusted_elsewhere, keep_adjustments
@@ -33,7 +33,7 @@ from tallystick.pipeline.lookback import done_looking, look_again
 from tallystick.pipeline.placing import bill_lock_date, charges_on, require_free, stand, stored_bills
 from tallystick.pipeline.rate import Rated, failure_of
 from tallystick.pipeline.suppressed import keep_empty
-from tallystick.ports import Document, Transaction
+from tallystick.ports import Document, FilledDocument, Transaction
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ class _Settling:
         bookings = [each.booking for each in results if isinstance(each, Cast) and each.booking is not None]
         drawn = {id_ for each in bookings for id_ in each.credit_ids}
         self._drawing = Drawing(write, drawn | credits_of(self._rated, self._stored.values()), run)
-        self._documents: list[Document] = []
+        self._documents: list[Document | FilledDocument] = []
         self._changed: list[BillRecord] = []
         self._empty: list[BillRecord] = []
         self._cast: list[Cast] = []
@@ -105,7 +105,7 @@ class _Settling:
             place = (each.of.period.end, each.id)
             self._drawing.book_entries(place, each.of.account_id, each.booking.entries, remade=False)
         number = next_number(self._write, each.config, each.id, self._taken_back)
-        self._documents.append(stored_as(each.id, each.of.period.end, *each.stored(number)))
+        self._documents.append(_document(each, number))
         self._cast.append(each)
         return each.id
 
@@ -148,10 +148,19 @@ class _Settling:
         self._drawing.finish()
 
 
+def _document(cast: Cast, number: str | None) -> Document | FilledDocument:
+    """A new bill as it is stored, with its number where bills are numbered."""
+    keys, text = cast.stored(number)
+    sort = sort_of(cast.of.period.end)
+    if cast.stencil is None:
+        return Document(id=cast.id, sort=sort, keys=keys, body=text.encode())
+    return FilledDocument(id=cast.id, sort=sort, keys=keys, stencil=cast.stencil, short=text)
+
+
 def _look_again_at_cast(write: Transaction, cast: Mapping[str, Cast]) -> None:
     """Where bills from moulds are adjusted already (they were suppressed, or deleted, and now come back), the next ones
     look whether that is still right."""
-    again = [wire.decode(BillRecord, cast[id_].stored()[1]) for id_ in adjusted_elsewhere(write, cast.keys())]
+    again = [wire.decode(BillRecord, cast[id_].body()) for id_ in adjusted_elsewhere(write, cast.keys())]
     look_again(write, again)
 
 

@@ -13,7 +13,7 @@ from tallystick.core.account import Account
 from tallystick.core.bill_event import BillHead, read_head
 from tallystick.core.period import Instant
 from tallystick.outbox import Listeners, event_document, put_events
-from tallystick.ports import Document, DocumentWhere, Page, Transaction
+from tallystick.ports import Document, DocumentWhere, FilledDocument, Page, Transaction
 from tallystick.ports.changes import Action, Change
 
 BILL = "bill"
@@ -28,7 +28,7 @@ class Telling:
         """Tell of entities that were written, in their order."""
         put_events(write, [_entity_event(write, each) for each in changes])
 
-    def documents(self, write: Transaction, kind: str, documents: Sequence[Document]) -> None:
+    def documents(self, write: Transaction, kind: str, documents: Sequence[Document | FilledDocument]) -> None:
         """Tell of bills that are about to be written."""
         if kind != BILL or not documents or not _worth_telling(write, len(documents)):
             return

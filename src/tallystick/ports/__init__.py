@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from tallystick.core.audit_chain import Link
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
+from tallystick.core.stencil import Stencil
 from tallystick.ports.audit import AuditEntry, AuditWhere
 from tallystick.ports.texts import Texts
 from tallystick.ports.usage import (
@@ -44,6 +45,7 @@ __all__ = [
     "Credential",
     "Document",
     "DocumentWhere",
+    "FilledDocument",
     "Found",
     "Journal",
     "Organization",
@@ -213,7 +215,7 @@ class Transaction(OrganizationRecords, Protocol):
     def remove(self, entity: Entity[V], *, at: datetime, by: str) -> None:
         """Take an entity out of use; its versions stay readable through `at_version`."""
 
-    def put_documents(self, kind: str, documents: Sequence[Document]) -> None:
+    def put_documents(self, kind: str, documents: Sequence[Document | FilledDocument]) -> None:
         """Insert or overwrite documents by id, in one statement."""
 
     def remove_document(self, kind: str, id: str) -> None:
@@ -252,6 +254,23 @@ class Document:
     sort: str
     keys: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilledDocument:
+    """A document to be stored whose body is a stencil that is filled in: the store keeps the stencil once, and of the
+    document what is filled in (`short`). What is read is a `Document` with the whole body."""
+
+    id: str
+    sort: str
+    keys: Mapping[str, str]
+    stencil: Stencil
+    short: str
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return self.stencil.whole(self.short).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from tallystick.core.entity import Entity
-from tallystick.ports import Document, Transaction
+from tallystick.ports import Document, FilledDocument, Transaction
 
 
 class Action(StrEnum):
@@ -35,7 +35,7 @@ class Witness(Protocol):
     def entities(self, write: Transaction, changes: Sequence[Change]) -> None:
         """Entities were written; nothing else will be."""
 
-    def documents(self, write: Transaction, kind: str, documents: Sequence[Document]) -> None:
+    def documents(self, write: Transaction, kind: str, documents: Sequence[Document | FilledDocument]) -> None:
         """Documents are about to be written; what stands there still stands."""
 
     def removal(self, write: Transaction, kind: str, ids: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from tallystick.core import wire
 from tallystick.core.audit_chain import START, Link, content_digest, link_digest
 from tallystick.core.difference import differences
 from tallystick.core.entity import Entity
-from tallystick.ports import Actor, AuditEntry, AuditWhere, Document, DocumentWhere, Found, Page
+from tallystick.ports import Actor, AuditEntry, AuditWhere, Document, DocumentWhere, FilledDocument, Found, Page
 from tallystick.ports.audit import ORIGIN
 from tallystick.stores.records_sql import documents as stored
 from tallystick.stores.records_sql.entities import Run
@@ -89,7 +89,7 @@ class Trail:
         """Something was done that changes no entity, such as signing in."""
         self._add(action, kind, id, at=at, by=by)
 
-    def documents(self, connection: Connection, kind: str, written: Sequence[Document]) -> None:
+    def documents(self, connection: Connection, kind: str, written: Sequence[Document | FilledDocument]) -> None:
         """Documents are about to be written."""
         if kind not in AUDITED or not written:
             return
@@ -130,7 +130,7 @@ class Trail:
             row["digest"] = before = link_digest(before, tuple(row[name] for name in FACTS))
         connection.execute(ADD, rows)
 
-    def _count(self, kind: str, written: Sequence[Document]) -> None:
+    def _count(self, kind: str, written: Sequence[Document | FilledDocument]) -> None:
         if kind not in self._many:
             job = written[0].keys.get("job_id") or written[0].id
             self._add("CALCULATE" if written[0].keys.get("job_id") else "UPDATE", kind, job)

@@ -11,7 +11,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Delete,
-    Insert,
     Select,
     Table,
     bindparam,
@@ -19,14 +18,13 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 
 from tallystick.errors import Refusal
-from tallystick.ports import Document, DocumentWhere, Found, Page
+from tallystick.ports import Document, DocumentWhere, FilledDocument, Found, Page
+from tallystick.stores.records_sql import stencils
 from tallystick.stores.records_sql.entities import Run
 from tallystick.stores.records_sql.paging import DocumentPlace, read_token, write_token
-from tallystick.stores.records_sql.schema import BROAD, DOCUMENT_KINDS, DOCUMENT_TABLES, INTEGER, NARROW, UNIQUE_KEYS
+from tallystick.stores.records_sql.schema import BROAD, DOCUMENT_KINDS, DOCUMENT_TABLES, INTEGER, NARROW
 from tallystick.stores.records_sql.statements import matches
 from tallystick.stores.records_sql.texts import require_all_storable, require_storable, storable, storable_of
 
@@ -40,7 +38,7 @@ def document(run: Run, organization_id: str, kind: str, id: str) -> Document | N
     if not storable(id):
         return None
     rows = run(_by_id(kind), {"organization_id": organization_id, "id": id})
-    return _document(kind, rows[0]) if rows else None
+    return _documents(run, organization_id, kind, rows)[0] if rows else None
 
 
 def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, page: Page) -> Found[Document]:
@@ -54,7 +52,7 @@ def documents(run: Run, organization_id: str, kind: str, where: DocumentWhere, p
         return Found(())
     listing = _listing(kind, equal, between, bool(page.token), (), _brings_few(where), page.oldest_first)
     rows = run(listing, parameters)
-    shown = [_document(kind, row) for row in rows[: page.size]]
+    shown = _documents(run, organization_id, kind, rows[: page.size])
     more = len(rows) > page.size
     return Found(tuple(shown), _place(rows[page.size - 1]) if more else None)
 
@@ -105,18 +103,19 @@ def _wanted(organization_id: str, where: DocumentWhere, page: Page) -> _Wanted |
     return parameters, tuple(equal), tuple(between)
 
 
-def put_documents(connection: Connection, organization_id: str, kind: str, documents: Sequence[Document]) -> None:
+def put_documents(
+    connection: Connection, organization_id: str, kind: str, documents: Sequence[Document | FilledDocument]
+) -> None:
     """Insert or overwrite documents by id, in one statement that runs once per row.
 
-    Refusal `invalid_request` for a text that cannot be stored, `rule_broken` when a unique key is another's.
+    Refusal `invalid_request` for a text that cannot be stored.
     """
     if not documents:
         return
+    filled = {each.stencil.id: each.stencil for each in documents if isinstance(each, FilledDocument)}
+    stencils.keep_stencils(connection, organization_id, filled.values())
     rows = [_row(organization_id, kind, each) for each in documents]
-    try:
-        connection.execute(_put(kind, connection.dialect.name), rows)
-    except IntegrityError as error:
-        raise Refusal("rule_broken", f"{kind}: another one has the same {_broken(kind, error)}") from error
+    connection.exec_driver_sql(_put(kind, connection.dialect.name), rows)
 
 
 def remove_document(connection: Connection, organization_id: str, kind: str, id: str) -> None:
@@ -209,17 +208,20 @@ def _brings_few(where: DocumentWhere) -> bool:
 
 
 @cache
-def _put(kind: str, dialect: str) -> Insert:
-    """Add a document, or overwrite the one with its id."""
-    table = _table(kind)
-    build = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = build(table)
-    changed = {
-        name: statement.excluded[name]
-        for column in table.c
-        if (name := column.name) not in {"sequence", "organization_id", "id"}
-    }
-    return statement.on_conflict_do_update(index_elements=["organization_id", "id"], set_=changed)
+def _put(kind: str, dialect: str) -> str:
+    """Add a document, or overwrite the one with its id: in the words of the driver, with the values of a row in their
+    order (`_row`). SQLAlchemy would look at every value of thousands of rows."""
+    names = [f'"{_table(kind).c[name].name}"' for name in _written(kind)]
+    places = ", ".join(["%s" if dialect == "postgresql" else "?"] * len(names))
+    changed = ", ".join(f"{name} = excluded.{name}" for name in names[2:])
+    into = f'"{_table(kind).name}" ({", ".join(names)})'
+    # Names of the schema, no input.
+    return f"INSERT INTO {into} VALUES ({places}) ON CONFLICT (organization_id, id) DO UPDATE SET {changed}"  # noqa: S608 - see above
+
+
+def _written(kind: str) -> tuple[str, ...]:
+    """The columns of a row that is written, in the order of `_row`."""
+    return ("organization_id", "id", "sort", *DOCUMENT_KINDS[kind], "body")
 
 
 @cache
@@ -241,32 +243,28 @@ def _columns(table: Table) -> list[Any]:
     return [column for column in table.c if column.name != "organization_id"]
 
 
-def _row(organization_id: str, kind: str, new: Document) -> dict[str, Any]:
-    keys = DOCUMENT_KINDS[kind]
-    assert new.keys.keys() <= set(keys), f"{kind} has no key {sorted(new.keys.keys() - set(keys))}"
-    texts = {"id": new.id, "sort": new.sort, **new.keys}
-    require_all_storable(texts)
+def _row(organization_id: str, kind: str, new: Document | FilledDocument) -> tuple[str | None, ...]:
+    keys, names = new.keys, DOCUMENT_KINDS[kind]
+    values = [keys.get(name) for name in names]
+    assert len(keys) == len(names) - values.count(None), f"{kind} has no key {sorted(keys.keys() - set(names))}"
     try:
-        body = require_storable(new.body.decode(), "body")
+        text = stencils.body_in_short(new) if isinstance(new, FilledDocument) else new.body.decode()
     except UnicodeDecodeError:
         raise Refusal("invalid_request", f"body: the body of {kind} {new.id} is not UTF-8", field="body") from None
-    return dict.fromkeys(keys) | texts | {"organization_id": organization_id, "body": body}
+    require_all_storable({"id": new.id, "sort": new.sort, **keys, "body": text})
+    return (organization_id, new.id, new.sort, *values, text)
 
 
-def _document(kind: str, row: Any) -> Document:
-    _, id_, sort, *texts, body = row
-    keys = {name: text for name, text in zip(DOCUMENT_KINDS[kind], texts, strict=True) if text is not None}
-    return Document(id=id_, sort=sort, keys=keys, body=body.encode())
+def _documents(run: Run, organization_id: str, kind: str, rows: Sequence[Any]) -> list[Document]:
+    names = DOCUMENT_KINDS[kind]
+    found = []
+    bodies = stencils.whole(run, organization_id, [row[-1] for row in rows])
+    for (_, id_, sort, *texts, _), body in zip(rows, bodies, strict=True):
+        keys = {name: text for name, text in zip(names, texts, strict=True) if text is not None}
+        found.append(Document(id=id_, sort=sort, keys=keys, body=body))
+    return found
 
 
 def _place(row: Any) -> str:
     """The token of the page that goes on after a row."""
     return write_token(DocumentPlace(row.sort, row.sequence))
-
-
-def _broken(kind: str, error: IntegrityError) -> str:
-    """The unique key that the database complains about; any other complaint is a bug and goes on as it is."""
-    for key in UNIQUE_KEYS.get(kind, ()):
-        if key in str(error.orig):
-            return key
-    raise error

@@ -21,7 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-SCHEMA_REVISION = "0001"  # the newest file of migrations/versions
+SCHEMA_REVISION = "0002"  # the newest file of migrations/versions
 
 # Each kind of document and the keys that it can be looked up by: every key is an indexed column.
 # A new kind, or a new key of a kind, needs a line here and a migration.
@@ -111,19 +111,18 @@ DOCUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "journaltally": ("month", "role"),
     "credittally": ("credit_id", "account_id"),
 }
-# Keys that no list is searched by: read with many documents at once, without their bodies.
-CARRIED: dict[str, tuple[str, ...]] = {"bill": ("currency", "total")}
+# Keys that no list is searched by: read with many documents at once, without their bodies. (The period of a bill is
+# unique because its id is, which is made of it.)
+CARRIED: dict[str, tuple[str, ...]] = {"bill": ("currency", "total", "period_key")}
 # Keys of which each value has few documents: what asks for one of them reads by it, whatever else is asked for.
 NARROW = frozenset(
     {
-        *("id", "account_id", "awaits", "bill_id", "adjusted_bill_id", "credit_id", "period_key", "run_id"),
+        *("id", "account_id", "awaits", "bill_id", "adjusted_bill_id", "credit_id", "run_id"),
         *("event_id", "lane"),
     }
 )
 # Keys that have few values, each of many documents: read by only where nothing else is asked for.
 BROAD = frozenset({"locked", "billing_frequency", "active", "entity_type"})
-# Keys of which an organisation has each value at most once.
-UNIQUE_KEYS: dict[str, tuple[str, ...]] = {"bill": ("period_key",)}
 
 STRICT: Any = {"sqlite_strict": True}  # Any: its keys are options of a dialect, which Table does not declare
 TEXT = Text().with_variant(Text(collation="C"), "postgresql")
@@ -245,6 +244,17 @@ sequence_number = Table(
 )
 
 
+# What bodies of documents have in common (`stencils.py`): a JSON array of texts, known by a digest of it.
+stencil = Table(
+    "stencil",
+    metadata,
+    Column("organization_id", TEXT, ForeignKey("organization.id"), nullable=False),
+    Column("id", TEXT, nullable=False),
+    Column("pieces", TEXT, nullable=False),
+    PrimaryKeyConstraint("organization_id", "id"),
+    **STRICT,
+)
+
 # Who changed what, for ever: rows are added and never touched again.
 audit_entry = Table(
     "audit_entry",
@@ -276,8 +286,7 @@ def _document_table(kind: str, keys: tuple[str, ...]) -> Table:
     """The table of a kind of document. Each index ends with the order of lists: without it SQLite prefers to walk the
     whole list and filter it. `sequence` rises with each document that is added, so that the bills of a run are added
     at the end of most indexes; ids, which are random, would touch a page of each for every bill."""
-    unique, carried = UNIQUE_KEYS.get(kind, ()), CARRIED.get(kind, ())
-    searched = [key for key in keys if key not in {*unique, *carried}]
+    searched = [key for key in keys if key not in CARRIED.get(kind, ())]
     return Table(
         kind,
         metadata,
@@ -290,7 +299,6 @@ def _document_table(kind: str, keys: tuple[str, ...]) -> Table:
         UniqueConstraint("organization_id", "id", name=f"{kind}_by_id"),
         Index(f"{kind}_by_sort", "organization_id", "sort", "sequence"),
         *(Index(f"{kind}_by_{key}", "organization_id", key, "sort", "sequence") for key in searched),
-        *(Index(f"{kind}_by_{key}", "organization_id", key, unique=True) for key in unique),
         **STRICT,
     )
 

@@ -22,6 +22,7 @@ from tallystick.ports import (
     Credential,
     Document,
     DocumentWhere,
+    FilledDocument,
     Found,
     OrganizationRecords,
     Page,
@@ -227,7 +228,7 @@ class SqlTransaction(SqlOrganization):
         self._changes.append(Change(action=Action.DELETED, entity=entity, at=at))
         self.written |= {ENTITIES, type(entity.value).kind}
 
-    def put_documents(self, kind: str, documents: Sequence[Document]) -> None:
+    def put_documents(self, kind: str, documents: Sequence[Document | FilledDocument]) -> None:
         if self._witness is not None:
             self._witness.documents(self, kind, documents)
         self.written.add(of_documents(kind))
