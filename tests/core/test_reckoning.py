@@ -69,7 +69,9 @@ def one_by_one(own: Aggregation, pricing: Pricing, conversion: Conversion, row: 
     if not conversion.is_none:
         payable = told(multiply(priced.subtotal, conversion.rate))
         working = (*working, exact, payable, payable, str(converted))
-    return Reckoned(tuple(share.band for share in priced.bands), numbers, tuple(shown), working, converted)
+    return Reckoned(
+        tuple(share.band for share in priced.bands), numbers, tuple(shown), working, converted, priced.subtotal
+    )
 
 
 @settings(max_examples=300)

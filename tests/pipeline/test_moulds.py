@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from random import Random
@@ -11,17 +11,23 @@ from typing import Any
 import msgspec
 import pytest
 from billing_desk import NOVEMBER, Desk, calls_world
+from ledger_desk import entries, top_up
 
 from billing_world import World, at, bands, id_of
+from credit_world import balance, commitment
 from tallystick.core.aggregation import Method, UnitRounding
 from tallystick.core.cast import Cast, Owner
-from tallystick.core.mould import Mould
+from tallystick.core.credit_types import CreditLine
+from tallystick.core.drawing import Draw
+from tallystick.core.ledger import LedgerEntry, Opening
+from tallystick.core.mould import Blank, Mould
 from tallystick.core.organization import BillConfig, CurrencyConversion
 from tallystick.core.terms import Terms
 from tallystick.pipeline import casting
 from tallystick.ports import DocumentWhere, Page
 
 Opener = Callable[[World], Desk]
+DECEMBER = {"last_date_in_billing_period": date(2023, 12, 31)}
 METHODS = (Method.SUM, Method.SUM, Method.MAX, Method.MEAN, Method.COUNT)
 PRICES = ("0", "0.1", "0.333333333", "1E-7", "12", "-0.5")
 
@@ -122,6 +128,92 @@ def test_cast_or_rated_a_bill_is_the_same(
     del cast[:]
     assert found == billed(1_000)
     assert not cast
+
+
+def add_credit(world: World, random: Random) -> list[tuple[str, str, str]]:
+    """All manner of credit; gives what is put into balances: account, balance, amount."""
+    put_in = []
+    for number in range(24):
+        code = f'{number} % \\ "é"'
+        for one in range(random.choice([0, 1, 1, 1, 2])):
+            name, account_id = f"{number}.{one}", id_of("account", code)
+            rare: dict[str, object] = {"overage_surcharge_percent": Decimal(10)} if random.random() < 0.1 else {}
+            if random.random() < 0.1:
+                rare["currency"] = "EUR"
+            if random.random() < 0.3:
+                rare["line_item_types"] = (random.choice([CreditLine.USAGE, CreditLine.STANDING_CHARGE]),)
+            if random.random() < 0.5:
+                begins = date(2023, 11, 12) if random.random() < 0.15 else date(2023, 1, 1)
+                amount = Decimal(random.choice(["3", "20.50", "100000"]))
+                commitment(world, name, account_id=account_id, amount=amount, start_date=begins, **rare)
+                continue
+            if random.random() < 0.15:
+                rare |= {"end_date": at("2023-11-20"), "rollover_end_date": at("2023-12-10")}
+            balance(world, name, account_id=account_id, allow_overdraft=random.random() < 0.2, **rare)
+            put_in.append((code, id_of("balance", name), random.choice(["0.01", "12.34", "5000"])))
+    return put_in
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_drawn_from_a_mould_or_rated_a_bill_and_the_ledger_are_the_same(
+    seed: int, open_desk: Opener, cast: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(seed)
+    world = varied_world(random)
+    put_in = add_credit(world, random)
+    used = [
+        (f'{number} % \\ "é"', f"2023-{month}-{random.randint(1, 30):02}T07:00:00Z", amount)
+        for number in range(24)
+        for month in (11, 12)
+        for amount in random.sample(["0", "0.5", "3", "39.99", "1000", "12345678901.123"], 2)
+        if random.random() < 0.7
+    ]
+    drawn: list[str] = []
+    own = Blank.drawn
+
+    def noted(blank: Blank, openings: Mapping[str, Opening]) -> tuple[Cast, tuple[Draw, ...]]:
+        drawn.append(blank.id)
+        return own(blank, openings)
+
+    monkeypatch.setattr(Blank, "drawn", noted)
+
+    def billed(fewest: int) -> tuple[list[tuple[str, dict[str, str], bytes]], dict[str, LedgerEntry]]:
+        monkeypatch.setattr(casting, "FEWEST", fewest)
+        monkeypatch.setattr(casting, "_proves", lambda *_: True)  # no second chance
+        desk = open_desk(world)
+        for account, wallet, amount in put_in:
+            top_up(desk, amount, credit=wallet, account=account)
+        for code, when, amount in used:
+            desk.use(code, when, calls=amount, hours=1)
+        desk.run("2024-01-01T06:00:00Z", **DECEMBER, chunk_size=7)
+        desk.run("2024-01-01T06:00:00Z", **NOVEMBER, chunk_size=9)  # before those that stand, which are drawn anew
+        return documents(desk), {each.id: each for each in entries(desk)}
+
+    found = billed(1)
+    assert len(set(drawn)) >= 5
+    del drawn[:], cast[:]
+    assert found == billed(1_000)
+    assert not drawn
+    assert not cast
+
+
+def test_what_a_credit_leaves_of_bills_from_a_mould(open_desk: Opener) -> None:
+    """Each account uses 100 calls, 10.00 by a price of 0.10, beside a standing charge of 5.00."""
+    codes = [f"a{number}" for number in range(casting.FEWEST)]
+    world = calls_world(*codes)
+    for code, amount in zip(codes, ("4", "15", "20", "0.01"), strict=True):
+        commitment(world, code, account_id=id_of("account", code), amount=Decimal(amount))
+    desk = open_desk(world)
+    for code in codes:
+        desk.use(code, "2023-11-02T00:00:00Z", calls=100)
+    desk.run(**NOVEMBER)
+    assert {bill.account_code: bill.bill_total for bill in desk.bills()} == {
+        "a0": Decimal("11.00"),
+        "a1": Decimal("0.00"),
+        "a2": Decimal("0.00"),
+        "a3": Decimal("14.99"),
+    }
+    assert sorted(each.amount for each in entries(desk)) == [-15, -15, -4, Decimal("-0.01")]
 
 
 def test_only_new_bills_are_cast(open_desk: Opener, cast: list[str]) -> None:

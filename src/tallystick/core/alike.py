@@ -1,7 +1,9 @@
 """Which bills are alike but for the account and what was measured, so that they can be written from one mould.
 
-Only bills of one plain plan are: whatever a bill depends on besides (credit, contracts, groups, hierarchies, charges,
+Only bills of one plain plan are: whatever a bill depends on besides (contracts, groups, hierarchies, charges,
 conditions, minimums …) makes it one that is written by itself. To leave a kind out here costs time, nothing else.
+
+Plain credit makes no difference here: it changes nothing of what is rated, and adds lines of its own (`core.mould`).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from tallystick.core.catalog import PricingType
+from tallystick.core.credit import Credit, cuts_of
 from tallystick.core.period import Frequency, Period
 from tallystick.core.plan_terms import PlanTerms, PriceTerms
 from tallystick.core.terms import AccountPlanTerms, Terms
@@ -18,12 +21,12 @@ from tallystick.core.uses import uses_of_plans
 def likeness(terms: Terms) -> Hashable | None:
     """Terms with the same likeness give bills that differ in nothing but the account and what was measured; None for
     bills that are written by themselves."""
-    if len(terms.account_plans) != 1 or terms.credits or terms.commitments or terms.of.grouping:
+    if len(terms.account_plans) != 1 or terms.commitments or terms.of.grouping:
         return None
     (plan,) = terms.account_plans
     if terms.of.frequency is Frequency.MIXED or not _stands_alone(plan) or _has_agreements(terms):
         return None
-    if not is_plain(plan.plan):
+    if not is_plain(plan.plan) or not all(_only_pays(each, terms) for each in terms.credits):
         return None
     account = terms.account.value
     return (
@@ -43,6 +46,21 @@ def _of_plan(plan: AccountPlanTerms) -> Hashable:
         own = plan.plan.plan.id, plan.grid, plan.period, _life(plan), uses_of_plans(plan)
         kept[key] = kept.setdefault(own, own)
     return kept[key]
+
+
+def _only_pays(credit: Credit, terms: Terms) -> bool:
+    """Whether credit does nothing but pay for lines: it is the account's own, in the currency of the bill, neither
+    begins nor ends within the period, and has no rules for usage beyond it and no products to be booked on."""
+    value, (plan,) = credit.entity.value, terms.account_plans
+    separate = credit.commitment is not None and credit.commitment.separate_overage_usage
+    return (
+        value.account_id == terms.account.id
+        and credit.currency == terms.currency
+        and not (credit.surcharge or separate or credit.products)
+        and not any(each.pricing.value.overage_pricing_bands for each in plan.plan.prices)
+        and not cuts_of((credit,), plan.period)
+        and not cuts_of((credit,), terms.period)
+    )
 
 
 def _stands_alone(plan: AccountPlanTerms) -> bool:

@@ -19,6 +19,8 @@ from tallystick.core.entity import Entity
 from tallystick.core.ledger import CreditKind
 from tallystick.core.period import Instant, Period, day_start
 
+_ALL_TYPES = frozenset(each.value for each in CreditLine)
+_BUT_AD_HOC = _ALL_TYPES - {CreditLine.AD_HOC.value}
 LAST = 1 << 31  # the priority of a balance that has none
 
 _KIND_OF = {CreditType.PREPAYMENT: CreditKind.COMMITMENT, CreditType.BALANCE: CreditKind.BALANCE}
@@ -162,7 +164,7 @@ def _types(credit: Credit) -> Collection[str]:
     """The line types that it pays for; none named means all there are (AD_HOC lines only from balances)."""
     if named := credit.entity.value.line_item_types:
         return {each.value for each in named}
-    return {each.value for each in CreditLine if credit.balance or each is not CreditLine.AD_HOC}
+    return _ALL_TYPES if credit.balance else _BUT_AD_HOC
 
 
 def _in_segment(balance: Balance, item: LineItem) -> bool:

@@ -36,13 +36,14 @@ from tallystick.core.usage import units_of
 
 class Reckoned(NamedTuple):
     """A line of usage: the bands it has, by place; the texts of the numbers of its item, of the bands there, and of its
-    working; and what it comes to."""
+    working; what it comes to in the currency of the bill, and before that is rounded, in its own."""
 
     bands: tuple[int, ...]
     numbers: tuple[str, ...]
     shown: tuple[str, ...]
     working: tuple[str, ...]
     amount: Decimal
+    exact: Decimal
 
 
 class _Reach(NamedTuple):
@@ -143,12 +144,12 @@ class Reckoning:
         working = (*counted, value_text, units_text, units_text, *of_bands[1], exact_text, exact_text, subtotal_text)
         if conversion.is_none:
             numbers = value_text, units_text, subtotal_text, average, subtotal_text
-            return Reckoned(bands, numbers, of_bands[0], working, subtotal)
+            return Reckoned(bands, numbers, of_bands[0], working, subtotal, exact)
         converted = conversion.converted(exact)
         payable, converted_text = tidy_text(multiply(exact, conversion.rate)), str(converted)
         numbers = value_text, units_text, subtotal_text, average, converted_text
         working = (*working, exact_text, payable, payable, converted_text)
-        return Reckoned(bands, numbers, of_bands[0], working, converted)
+        return Reckoned(bands, numbers, of_bands[0], working, converted, exact)
 
     def _billed(self, amount: Decimal, text: str) -> str:
         """The amount of a band in the currency of the bill."""

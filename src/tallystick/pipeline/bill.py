@@ -26,8 +26,9 @@ from tallystick.core.bill import (
     written,
 )
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.cast import Booking
+from tallystick.core.cast import Booking, Cast
 from tallystick.core.ledger import LedgerEntry
+from tallystick.core.mould import Blank
 from tallystick.core.organization import ExternalInvoiceDate, OrganizationConfig
 from tallystick.core.period import Frequency, Instant, local_day
 from tallystick.core.quantity import total
@@ -38,12 +39,13 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.invoice_number import keep_number
 from tallystick.pipeline.journal_orders import bills_changed
 from tallystick.pipeline.late_usage import drop_adjustments, with_adjustments
-from tallystick.pipeline.ledger import Place, entries_of, every_document, read_book
+from tallystick.pipeline.ledger import Place, entries_made, entries_of, read_book
 from tallystick.pipeline.rate import Rated, failure_of, rate_accounts, with_draws
 from tallystick.pipeline.replay import rated_then
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, OrganizationUsage, Page, Transaction, Where
 
 KIND = "bill"
+EVERY = 1_000_000_000  # more than there are
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,7 +238,7 @@ def read_bills(records: OrganizationRecords, ids: Sequence[str]) -> dict[str, Bi
 # ------------------------------------------------------------------------------------------------------ credit
 
 
-def credits_of(rated: Iterable[Rated], stored: Iterable[BillRecord]) -> set[str]:
+def credits_of(rated: Iterable[Rated | Blank], stored: Iterable[BillRecord]) -> set[str]:
     """The credits (ids) that bills may draw now, and those that they may have drawn when they were made last."""
     now = {credit.id for each in rated for credit in each.terms.credits}
     return now | {opening.credit_id for record in stored for opening in record.evidence.openings}
@@ -244,8 +246,12 @@ def credits_of(rated: Iterable[Rated], stored: Iterable[BillRecord]) -> set[str]
 
 def entries_drawn(record: BillRecord, drawn: Rated) -> list[LedgerEntry]:
     """What a bill draws as entries of the ledger."""
-    owners = {credit.id: credit.entity.value.account_id for credit in drawn.terms.credits}
-    return entries_of(record.bill, drawn.draws, owners)
+    return entries_of(record.bill, drawn.draws, _owners(drawn.terms))
+
+
+def _owners(terms: Terms) -> dict[str, str]:
+    """The account of each credit."""
+    return {credit.id: credit.entity.value.account_id for credit in terms.credits}
 
 
 def keeps_approved(config: OrganizationConfig, run: Run) -> bool:
@@ -274,6 +280,12 @@ class Drawing:
         bill = record.bill
         place = (bill.end_date_time_utc, bill.id)
         self.book_entries(place, bill.account_id, entries_drawn(record, drawn), remade=bill.version > 1)
+
+    def finish_blank(self, blank: Blank) -> tuple[Cast, list[LedgerEntry]]:
+        """A new bill from a mould after its credit is drawn, and its entries. Refusals as `with_draws`."""
+        cast, draws = blank.drawn(self._book.openings(blank.terms))
+        by = self._run.as_of, self._run.actor_id
+        return cast, entries_made((cast.of.period.end, cast.id), draws, _owners(blank.terms), by)
 
     def stands(self, booking: Booking) -> bool:
         """Whether a bill would still draw what it drew when it was made."""
@@ -308,10 +320,11 @@ class Drawing:
         accounts = sorted({*self._since, *(each.id for each in children)})
         ended = {"end_date": ((first[0] - timedelta(days=1)).date().isoformat(), None)}
         by_account = DocumentWhere(equal={"account_id": accounts, "locked": ("false",)}, between=ended)
-        found = every_document(self._write, KIND, by_account)
+        names = "sort", "id", "account_id"
+        found = self._write.keys_of(KIND, by_account, names, EVERY)
         if drawing := self._book.later_bills(self._credits, first):
-            found += every_document(self._write, KIND, DocumentWhere(equal={"id": sorted(drawing)}))
-        places = {(Instant.parse(each.sort), each.id): each.keys["account_id"] for each in found}
+            found += self._write.keys_of(KIND, DocumentWhere(equal={"id": sorted(drawing)}), names, EVERY)
+        places = {(Instant.parse(sort), id_): of for sort, id_, of in found if sort and id_ and of}
         parents = {each.id: each.value.parent_account_id or "" for each in children}
 
         def since(account: str) -> Place:

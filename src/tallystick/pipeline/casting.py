@@ -1,7 +1,7 @@
 """Rate the account periods of a run: those that are alike from a mould (`core.mould`), all others one by one.
 
 What comes out is the same. Only new bills are cast: where one is stored already, or adjusts an earlier one, the lines
-themselves are needed.
+themselves are needed. Those that credit pays for are finished where they are settled (`core.mould.Blank`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from tallystick.core.alike import likeness, lives_count
 from tallystick.core.bill import body_of, document_keys
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.cast import Booking, Cast, Owner, made_whole, owner_of
-from tallystick.core.mould import Mould, mould_of
+from tallystick.core.ledger import Opening
+from tallystick.core.mould import Blank, Mould
+from tallystick.core.moulding import mould_of
 from tallystick.core.plain_account import Group, of_one_life, owner
-from tallystick.core.quantity import ONE
+from tallystick.core.quantity import ONE, ZERO
 from tallystick.core.rating import questions
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.errors import Refusal
@@ -37,7 +39,7 @@ FEWEST = 4  # bills that are worth a mould: to make one costs about as much as t
 
 NOTHING_AHEAD: Mapping[int, Cast] = {}
 
-Result = Rated | Cast | BillFailure
+Result = Rated | Cast | Blank | BillFailure
 
 
 def rate_for_bills(
@@ -65,16 +67,17 @@ def _rate(
 ) -> list[Result]:
     found = load_terms(records, periods)
     every = {each.bill_id: each for each in found if isinstance(each, Terms)}
-    looks, _, moulds = _looks_and_moulds(records, usage, every, run)
+    looks, new = _looks_and_new(records, usage, every, run)
+    moulds = _moulds([each for id_, each in every.items() if id_ in new], run)
     asked = {id_: moulds[id_].questions if id_ in moulds else questions(each, run.up_to) for id_, each in every.items()}
     measured = _measured(usage, every, asked)
     moulds = _proven(moulds, every, measured, run)
     done: dict[str, Result] = {}
     for id_, terms in every.items():
         own = measured[terms.account.id]
-        cast = _cast(moulds[id_], terms, own) if id_ in moulds else None
+        cast = (_blank if terms.credits else _cast)(moulds[id_], terms, own) if id_ in moulds else None
         done[id_] = rated_of(terms, asked[id_], own, run.up_to) if cast is None else cast
-    singly = {id_: each for id_, each in done.items() if not isinstance(each, Cast)}
+    singly = {id_: each for id_, each in done.items() if not isinstance(each, Cast | Blank)}
     adjusted = with_adjustments(records, usage, list(singly.values()), up_to=run.up_to, looks=looks)
     done.update(zip(singly, adjusted, strict=True))
     return [done[each.bill_id] if isinstance(each, Terms) else each for each in found]
@@ -96,7 +99,8 @@ def _others_ahead(
     records: OrganizationRecords, usage: Measuring, periods: Sequence[AccountPeriod], run: Run
 ) -> dict[int, Cast]:
     every = {each.bill_id: each for each in load_terms(records, periods) if isinstance(each, Terms)}
-    _, new, moulds = _looks_and_moulds(records, usage, every, run)
+    _, new = _looks_and_new(records, usage, every, run)
+    moulds = _moulds([each for id_, each in every.items() if id_ in new and not each.credits], run)
     bills = Counter(each.account_id for each in periods)
     whole = {
         id_: each
@@ -141,16 +145,15 @@ def _made_whole(records: OrganizationRecords, every: Sequence[Rated], run: Run) 
             yield made_whole(record, as_written, rated.terms, booking)
 
 
-def _looks_and_moulds(
+def _looks_and_new(
     records: OrganizationRecords, usage: Measuring, every: Mapping[str, Terms], run: Run
-) -> tuple[dict[str, Look], set[str], dict[str, Mould]]:
-    """What bills look at of earlier ones, by their ids; those (ids) that are new and look at none; and the moulds of
-    those among them that can be cast."""
+) -> tuple[dict[str, Look], set[str]]:
+    """What bills look at of earlier ones, by their ids; and those (ids) that are new and look at none: they can be
+    cast."""
     past = with_bills(records, sorted({each.account.id for each in every.values()}))
     looking = {id_: each for id_, each in every.items() if each.account.id in past or each.of.grouping}
     looks = looks_of(records, usage, looking.values(), up_to=run.up_to)
-    new = every.keys() - stored_bills(records, looking).keys() - looks.keys()
-    return looks, new, _moulds([each for id_, each in every.items() if id_ in new], run)
+    return looks, every.keys() - stored_bills(records, looking).keys() - looks.keys()
 
 
 def _measured(
@@ -176,6 +179,18 @@ def _filled(
     except Refusal as refusal:
         return failure_of(whose.of, refusal)
     return cast if cast.lines or not cast.config.suppressed_empty_bills else None
+
+
+def _blank(mould: Mould, terms: Terms, measured: Measurements) -> Blank | BillFailure | None:
+    """The bill from a mould before its credit is drawn; None as for `_cast`."""
+    whose, rows = owner_of(terms), tuple(measured[each] for each in mould.questions)
+    try:
+        numbers = mould.numbers(whose, rows)
+    except Refusal as refusal:
+        return failure_of(terms.of, refusal)
+    if not numbers.ids and terms.config.value.suppressed_empty_bills:
+        return None
+    return Blank(mould, whose, rows, numbers, terms)
 
 
 # ------------------------------------------------------------------------------------------------------ plain accounts
@@ -241,35 +256,47 @@ def _moulds(every: Sequence[Terms], run: Run) -> dict[str, Mould]:
 
 
 def _mould(terms: Terms, run: Run) -> Mould | None:
-    """The mould of bills of these terms, from one that has used one of everything; None where there is none."""
+    """The mould of bills of these terms, from one that has used one of everything and has no credit; None where there
+    is none."""
+    terms = msgspec.structs.replace(terms, credits=()) if terms.credits else terms
     asked = questions(terms, run.up_to)
     one = (Measured(account_id=terms.account.id, total=ONE, count=1),)
     rated = rated_of(terms, asked, dict.fromkeys(asked, one), run.up_to)
     if isinstance(rated, BillFailure):
         return None
     numbered = bool(terms.config.value.bill_prefix)
-    return mould_of(made_of(rated, run)[0], terms, asked, numbered=numbered)
+    return mould_of(made_of(rated, run)[0], rated.lines, terms, asked, numbered=numbered)
 
 
 def _proven(
     moulds: Mapping[str, Mould], every: Mapping[str, Terms], measured: Mapping[str, Measurements], run: Run
 ) -> dict[str, Mould]:
-    """The moulds whose first bill comes out as it does when it is rated by itself."""
-    proven: dict[int, bool] = {}
+    """The moulds whose first bill comes out as it does when it is rated by itself; with credit and without."""
+    proven: dict[tuple[int, bool], bool] = {}
     for id_, mould in moulds.items():
-        if id(mould) not in proven:
-            terms = every[id_]
-            proven[id(mould)] = _proves(mould, terms, measured[terms.account.id], run)
-    return {id_: mould for id_, mould in moulds.items() if proven[id(mould)]}
+        terms = every[id_]
+        if (which := (id(mould), bool(terms.credits))) not in proven:
+            proven[which] = _proves(mould, terms, measured[terms.account.id], run)
+    return {id_: mould for id_, mould in moulds.items() if proven[id(mould), bool(every[id_].credits)]}
 
 
 def _proves(mould: Mould, terms: Terms, measured: Measurements, run: Run) -> bool:
     """Whether the bill of these terms from a mould is the one that it is when it is rated by itself."""
-    cast, rated = _cast(mould, terms, measured), rated_of(terms, mould.questions, measured, run.up_to)
+    cast: Cast | Blank | BillFailure | None = (_blank if terms.credits else _cast)(mould, terms, measured)
+    rated = rated_of(terms, mould.questions, measured, run.up_to)
     if cast is None:
         return True
     if isinstance(rated, BillFailure) or isinstance(cast, BillFailure):
         return rated == cast
+    if isinstance(cast, Blank):
+        # As if there were a little of each credit: not enough, most of the time.
+        openings = {each.id: Opening(credit_id=each.id, value=ONE, rolled=ZERO) for each in terms.credits}
+        try:
+            (cast, draws), rated = cast.drawn(openings), with_draws(rated, openings)
+        except Refusal:
+            return False  # what cannot be drawn so may be drawn otherwise: each by itself
+        if draws != rated.draws:
+            return False
     record = made_of(rated, run)[0]
     number = "1" if terms.config.value.bill_prefix else None
     bill = msgspec.structs.replace(record.bill, sequential_invoice_number=number)

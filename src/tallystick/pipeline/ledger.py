@@ -186,20 +186,28 @@ def read_draws(records: OrganizationRecords, bill_id: str) -> list[LedgerEntry]:
 
 def entries_of(bill: Bill, draws: Sequence[Draw], owners: Mapping[str, str]) -> list[LedgerEntry]:
     """What a bill draws as entries of the ledger. `owners` has the account of each credit."""
+    by = bill.last_calculated_date, bill.last_modified_by
+    return entries_made((bill.end_date_time_utc, bill.id), draws, owners, by)
+
+
+def entries_made(
+    place: Place, draws: Sequence[Draw], owners: Mapping[str, str], by: tuple[Instant, str]
+) -> list[LedgerEntry]:
+    """What the bill at a place draws as entries of the ledger, made `by` somebody (when, who)."""
     return [
         LedgerEntry(
-            id=named_id(bill.id, f"draw/{draw.credit_id}/{draw.from_rollover}"),
+            id=named_id(place[1], f"draw/{draw.credit_id}/{draw.from_rollover}"),
             credit_kind=draw.kind,
             credit_id=draw.credit_id,
             account_id=owners[draw.credit_id],
             amount=negate(draw.amount),
             currency=draw.currency,
-            applied_date=bill.end_date_time_utc,
-            transaction_date=bill.end_date_time_utc,
+            applied_date=place[0],
+            transaction_date=place[0],
             entity_type=LedgerCause.BILL,
-            entity_id=bill.id,
-            created=bill.last_calculated_date,
-            created_by=bill.last_modified_by,
+            entity_id=place[1],
+            created=by[0],
+            created_by=by[1],
             description=draw.description,
             line_item_id=draw.line_item_id,
             from_rollover=draw.from_rollover,

@@ -14,6 +14,8 @@ from tallystick.core import wire
 from tallystick.core.bill import BillRecord, BillStatus
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.cast import Cast
+from tallystick.core.ledger import LedgerEntry
+from tallystick.core.mould import Blank
 from tallystick.core.terms import Terms
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import (
@@ -47,7 +49,7 @@ class DrawnMeanwhile(Exception):
     """The credit of a bill that was made ahead has changed since: nothing is kept, and the bills are rated anew."""
 
 
-def settle(write: Transaction, results: Sequence[Rated | Cast | BillFailure], run: Run) -> Settled:
+def settle(write: Transaction, results: Sequence[Rated | Cast | Blank | BillFailure], run: Run) -> Settled:
     """Bring stored bills to what was rated, and draw their credit: new ones are added, changed ones replaced and
     PENDING again, the rest left. Later bills that draw on the same credit are drawn anew.
 
@@ -63,9 +65,9 @@ def settle(write: Transaction, results: Sequence[Rated | Cast | BillFailure], ru
             failures.append(each)
             continue
         try:
-            stands = settling.cast(each) if isinstance(each, Cast) else settling.rated(each)
+            stands = settling.rated(each) if isinstance(each, Rated) else settling.cast(each)
         except Refusal as refusal:
-            failures.append(failure_of(each.of if isinstance(each, Cast) else each.terms.of, refusal))
+            failures.append(failure_of(each.terms.of if isinstance(each, Rated) else each.of, refusal))
             continue
         if stands is not None:
             bill_ids.append(stands)
@@ -73,37 +75,47 @@ def settle(write: Transaction, results: Sequence[Rated | Cast | BillFailure], ru
     return Settled(bill_ids=tuple(bill_ids), failures=tuple(failures))
 
 
-def was_stored(write: Transaction, results: Sequence[Rated | Cast | BillFailure]) -> bool:
+def was_stored(write: Transaction, results: Sequence[Rated | Cast | Blank | BillFailure]) -> bool:
     """Whether one of the bills that were cast, because there was none yet, is there by now: it is rated then."""
-    return bool(stored_bills(write, [each.id for each in results if isinstance(each, Cast)]))
+    return bool(stored_bills(write, [each.id for each in results if isinstance(each, Cast | Blank)]))
 
 
 class _Settling:
     """The bills of one transaction: what is stored of them, and what is to be written."""
 
-    def __init__(self, write: Transaction, results: Sequence[Rated | Cast | BillFailure], run: Run) -> None:
+    def __init__(self, write: Transaction, results: Sequence[Rated | Cast | Blank | BillFailure], run: Run) -> None:
         self._write, self._run = write, run
         self._rated = [each for each in results if isinstance(each, Rated)]
         self._stored = read_bills(write, [each.terms.bill_id for each in self._rated])
-        ids = [each.id for each in results if isinstance(each, Cast)] + [each.terms.bill_id for each in self._rated]
+        ids = [each.id for each in results if isinstance(each, Cast | Blank)]
+        ids += [each.terms.bill_id for each in self._rated]
         self._taken_back = numbers_of_deleted(write, [id_ for id_ in ids if id_ not in self._stored])
         self._lock_date = bill_lock_date(write)
         bookings = [each.booking for each in results if isinstance(each, Cast) and each.booking is not None]
         drawn = {id_ for each in bookings for id_ in each.credit_ids}
-        self._drawing = Drawing(write, drawn | credits_of(self._rated, self._stored.values()), run)
+        draw = [each for each in results if isinstance(each, Rated | Blank)]
+        self._drawing = Drawing(write, drawn | credits_of(draw, self._stored.values()), run)
         self._documents: list[Document | FilledDocument] = []
         self._changed: list[BillRecord] = []
         self._empty: list[BillRecord] = []
         self._cast: list[Cast] = []
 
-    def cast(self, each: Cast) -> str:
-        """Add a bill in its final form; gives its id. Refusal `bill_locked`; raises `DrawnMeanwhile`."""
+    def cast(self, new: Cast | Blank) -> str:
+        """Add a bill from a mould, or made whole before; gives its id. Refusals of drawing credit, and `bill_locked`;
+        raises `DrawnMeanwhile`."""
+        entries: Sequence[LedgerEntry] | None = None
+        if isinstance(new, Blank):
+            each, entries = self._drawing.finish_blank(new)
+        else:
+            each = new
         _require_open(each.next_day, self._lock_date)
         if each.booking is not None:
             if not self._drawing.stands(each.booking):
                 raise DrawnMeanwhile
+            entries = each.booking.entries
+        if entries is not None:
             place = (each.of.period.end, each.id)
-            self._drawing.book_entries(place, each.of.account_id, each.booking.entries, remade=False)
+            self._drawing.book_entries(place, each.of.account_id, entries, remade=False)
         number = next_number(self._write, each.config, each.id, self._taken_back)
         self._documents.append(_document(each, number))
         self._cast.append(each)

@@ -15,8 +15,8 @@ from typing import Generic, Protocol, TypeVar
 from tallystick.core.audit_chain import Link
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
-from tallystick.core.stencil import Stencil
 from tallystick.ports.audit import AuditEntry, AuditWhere
+from tallystick.ports.documents import Document, DocumentWhere, FilledDocument
 from tallystick.ports.texts import Texts
 from tallystick.ports.usage import (
     Behind,
@@ -241,45 +241,6 @@ class Transaction(OrganizationRecords, Protocol):
 
     def next_number(self, sequence: str, start: int) -> int:
         """The next number of a named sequence: one above the last, without gaps, or `start` where that is higher."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A stored document that is no configuration: a bill, a job, an event, a failed measurement.
-
-    `keys` are the texts it can be looked up by (field name to value); `sort` its place in lists; `body` its bytes,
-    which the store keeps as they are."""
-
-    id: str
-    sort: str
-    keys: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilledDocument:
-    """A document to be stored whose body is a stencil that is filled in: the store keeps the stencil once, and of the
-    document what is filled in (`short`). What is read is a `Document` with the whole body."""
-
-    id: str
-    sort: str
-    keys: Mapping[str, str]
-    stencil: Stencil
-    short: str
-
-    @property
-    def body(self) -> bytes:
-        """The whole body."""
-        return self.stencil.whole(self.short).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentWhere:
-    """A filter of documents: `equal` as in Where; `between` maps a key to its lowest (inclusive) and highest
-    (inclusive) text, either of which may be None."""
-
-    equal: Mapping[str, Collection[str]] | None = None
-    between: Mapping[str, tuple[str | None, str | None]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

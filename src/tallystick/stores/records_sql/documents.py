@@ -245,7 +245,7 @@ def _columns(table: Table) -> list[Any]:
 
 def _row(organization_id: str, kind: str, new: Document | FilledDocument) -> tuple[str | None, ...]:
     keys, names = new.keys, DOCUMENT_KINDS[kind]
-    values = [keys.get(name) for name in names]
+    values = list(map(keys.get, names))
     assert len(keys) == len(names) - values.count(None), f"{kind} has no key {sorted(keys.keys() - set(names))}"
     try:
         text = stencils.body_in_short(new) if isinstance(new, FilledDocument) else new.body.decode()
