@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(problem or ConnectionError("the server closed the connection"))
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes | bytearray) -> Answer:
         """Send a whole request (see `request`) and wait for its answer."""
         assert self._transport is not None
         self._waiter = asyncio.get_running_loop().create_future()

@@ -59,6 +59,10 @@ class Line(msgspec.Struct, kw_only=True):
     result: Result | None = None
 
 
+Sending = tuple[bytes | bytearray, bytearray | None]
+"""A request, and the body of its answer where it is known word for word."""
+
+
 class Load:
     """One run of a Spec."""
 
@@ -91,11 +95,15 @@ class Load:
         """Requests on one connection, one after the other, until the time is over."""
         requests = {"batches": self._batches, "singles": self._singles, "health": self._health}[self._spec.kind](number)
         while perf_counter() < self._until and not self._result.failure:
-            sent = next(requests)
+            sent, expected = next(requests)
             start = perf_counter()
             status, body = await connection.ask(sent)
             self._latencies.append(perf_counter() - start)
-            self._read(status, body)
+            if status == 200 and body == expected:
+                self._result.accepted += traffic.FRESH
+                self._result.duplicates += 2 * traffic.REPEATED
+            else:
+                self._read(status, body)
         connection.close()
 
     def _read(self, status: int, body: bytes) -> None:
@@ -117,29 +125,30 @@ class Load:
         connection.close()
         await asyncio.sleep(min(SETTLE_SECONDS, self._spec.seconds / 5))
 
-    def _batches(self, connection: int) -> Iterator[bytes]:
+    def _batches(self, connection: int) -> Iterator[Sending]:
         assert self._traffic is not None
-        templates = [self._post(body) for body in self._traffic.templates]
+        templates = [traffic.Template(self._post(body)) for body in self._traffic.templates]
+        answers = [traffic.Template(answer) for answer in self._traffic.answers]
         number = 0
         while True:
             own = traffic.sending_prefix(connection, number)
             before = traffic.sending_prefix(connection, number - 1)
             place = number % len(templates)
             self._result.sent[place] += 1
-            yield templates[place].replace(traffic.OWN, own).replace(traffic.BEFORE, before)
+            yield templates[place].filled(own, before), answers[place].filled(own, before)
             number += 1
 
-    def _singles(self, connection: int) -> Iterator[bytes]:
+    def _singles(self, connection: int) -> Iterator[Sending]:
         assert self._traffic is not None
         number = connection
         while True:
-            yield self._post(self._traffic.single(number))
+            yield self._post(self._traffic.single(number)), None
             number += self._spec.connections
 
-    def _health(self, _: int) -> Iterator[bytes]:
+    def _health(self, _: int) -> Iterator[Sending]:
         asked = request("GET", self._spec.path)
         while True:
-            yield asked
+            yield asked, None
 
     def _post(self, body: bytes) -> bytes:
         return request("POST", self._spec.path, body, self._spec.token)

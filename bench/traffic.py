@@ -1,7 +1,8 @@
 """The measurements that the load sends, made from a seed, and what they must add up to.
 
 Bodies are encoded once, as a few templates. Before each sending only the first eight characters of the uids are
-filled in, so that the client costs little and no uid is sent twice by chance. In every body of 1,000:
+filled in, so that the client costs little and no uid is sent twice by chance. What must be answered is made the same
+way, so that an answer that is right word for word need not be looked through. In every body of 1,000:
 
 990  are new;
 5    repeat members of the body before on the same connection, just acknowledged;
@@ -13,17 +14,21 @@ Sums are kept as whole numbers (thousandths for decimals), away from the product
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
+import numpy as np
+
 METER = "requests"
 MARKERS = "markers"  # the meter of the measurements that probe how soon they are visible
 SIZE = 1_000  # measurements in a body
 REPEATED = 5  # members that repeat the body before; as many repeat the warm-up
 FRESH = SIZE - 2 * REPEATED
+WARM = range(REPEATED, 2 * REPEATED)  # the members of the warm-up that are repeated
 TEMPLATES = 20
 OWN = b"@@own@@@"
 BEFORE = b"@before@"
@@ -50,7 +55,26 @@ class _Member:
     rest: str  # the JSON after the uid
 
     def text(self, prefix: str, place: int) -> str:
-        return f'{{"uid":"{prefix}-4c1e-4f6a-{place:04d}",{self.rest}}}'
+        return f'{{"uid":"{_uid(prefix, place)}",{self.rest}}}'
+
+
+class Template:
+    """A text in which the prefixes of uids are still to be filled in."""
+
+    def __init__(self, text: bytes) -> None:
+        """With OWN and BEFORE where they go."""
+        self._text = text
+        self._own, self._before = (
+            np.array([found.start() for found in re.finditer(each, text)]) for each in (OWN, BEFORE)
+        )
+
+    def filled(self, own: bytes, before: bytes) -> bytearray:
+        """The text with these prefixes."""
+        text = bytearray(self._text)
+        words = np.ndarray((len(text) - len(OWN) + 1,), f"V{len(OWN)}", text, 0, (1,))  # from each byte on
+        for places, prefix in ((self._own, own), (self._before, before)):
+            words[places] = np.frombuffer(prefix, words.dtype)
+        return text
 
 
 @dataclass(frozen=True)
@@ -70,10 +94,14 @@ class Traffic:
             before = members[number - 1]
             texts = [member.text(OWN.decode(), place) for place, member in enumerate(own)]
             texts += [before[place].text(BEFORE.decode(), place) for place in range(REPEATED)]
-            warm = range(REPEATED, 2 * REPEATED)
-            texts += [own[place].text(warm_prefix(number).decode(), place) for place in warm]
+            texts += [own[place].text(warm_prefix(number).decode(), place) for place in WARM]
             bodies.append(_body(texts))
         return bodies
+
+    @cached_property
+    def answers(self) -> list[bytes]:
+        """What must be answered to each of the bodies, likewise with OWN and BEFORE."""
+        return [_answer(number) for number in range(TEMPLATES)]
 
     @cached_property
     def warm_up(self) -> list[bytes]:
@@ -138,6 +166,22 @@ def _member(chance: random.Random, account: str, end: datetime) -> _Member:
         f'"measure":{{"calls":{calls},"seconds":{thousandths // 1000}.{thousandths % 1000:03d}}}'
     )
     return _Member(account, calls, thousandths, rest)
+
+
+def _answer(number: int) -> bytes:
+    uids = [_uid(OWN.decode(), place) for place in range(FRESH)]
+    uids += [_uid(BEFORE.decode(), place) for place in range(REPEATED)]
+    uids += [_uid(warm_prefix(number).decode(), place) for place in WARM]
+    verdicts = ["accepted"] * FRESH + ["duplicate"] * (2 * REPEATED)
+    told = [
+        f'{{"index":{index},"uid":"{uid}","verdict":"{verdict}"}}'
+        for index, (uid, verdict) in enumerate(zip(uids, verdicts, strict=True))
+    ]
+    return ('{"result":"accepted","measurements":[' + ",".join(told) + "]}").encode()
+
+
+def _uid(prefix: str, place: int) -> str:
+    return f"{prefix}-4c1e-4f6a-{place:04d}"
 
 
 def _body(members: Sequence[str]) -> bytes:

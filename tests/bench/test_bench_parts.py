@@ -14,6 +14,7 @@ from typing import Any
 import bills
 import connection
 import httpx
+import msgspec
 import pages
 import pytest
 import results
@@ -46,8 +47,8 @@ def sent() -> tuple[list[dict[str, Any]], list[int], list[list[dict[str, Any]]]]
         for place in range(BODIES):
             template = place % traffic.TEMPLATES
             times[template] += 1
-            body = made.templates[template].replace(traffic.OWN, traffic.sending_prefix(number, place))
-            found = members(body.replace(traffic.BEFORE, traffic.sending_prefix(number, place - 1)))
+            own, before = (traffic.sending_prefix(number, each) for each in (place, place - 1))
+            found = members(bytes(traffic.Template(made.templates[template]).filled(own, before)))
             everything += found
             if number == 0:
                 first.append(found)
@@ -84,6 +85,21 @@ def test_every_body_repeats_the_body_before_and_the_warm_up(sent: Any) -> None:
         assert len(body) == len(uids) == traffic.SIZE
         assert len(uids & {each["uid"] for each in before}) == traffic.REPEATED
         assert len(uids & warm) == traffic.REPEATED
+
+
+def test_what_must_be_answered_says_which_are_new(sent: Any) -> None:
+    _, _, bodies = sent
+    seen = {each["uid"] for body in traffic.Traffic(NOW, accounts=100).warm_up for each in members(body)}
+    for place, body in enumerate(bodies):
+        own, before = (traffic.sending_prefix(0, each) for each in (place, place - 1))
+        answer = traffic.Template(traffic.Traffic(NOW, accounts=100).answers[place % traffic.TEMPLATES])
+        told = msgspec.json.decode(answer.filled(own, before))
+        assert told["result"] == "accepted"
+        assert told["measurements"] == [
+            {"index": at, "uid": each["uid"], "verdict": "duplicate" if each["uid"] in seen else "accepted"}
+            for at, each in enumerate(body)
+        ]
+        seen |= {each["uid"] for each in body}
 
 
 def test_measurements_have_about_200_bytes_and_a_batch_fits() -> None:
