@@ -118,7 +118,7 @@ class Connection:
         self._client().raw_insert(
             f"{DATABASE}.{table}",
             column_names=block.column_names,
-            insert_block=sink.getvalue(),
+            insert_block=memoryview(sink.getvalue()),  # the driver would copy a buffer
             fmt="ArrowStream",
             settings=_INSERT_SETTINGS,
         )
