@@ -16,6 +16,9 @@ from tallystick.stores.usage_clickhouse.schema import NUMBER, TEXT, Fields
 
 T = TypeVar("T")
 
+# Where columns of tens of thousands of rows are made: Arrow's own pool gives such memory back at once, and to ask the
+# system for it again for the next block costs as much as filling it.
+_POOL = pa.system_memory_pool()
 _INSTANT = pa.timestamp("us", tz="UTC")
 _NUMBER = pa.decimal128(38, 18)
 
@@ -115,27 +118,31 @@ def _joined(blocks: Sequence[UsageBlock], fields: Fields) -> pa.Table:
     count = sum(sizes)
     received = np.repeat(np.array([to_micros(each.received) for each in blocks], np.int64), sizes)
     accounts = _encoded([each.account_ids for each in blocks])
-    ts = pa.concat_arrays([each.ts for each in blocks])
+    ts = _one([each.ts for each in blocks])
     columns = {
         "account": accounts,
-        "uid": pa.concat_arrays([each.uids for each in blocks]),
+        "uid": _one([each.uids for each in blocks]),
         "position": pa.array(np.concatenate([each.positions for each in blocks]), pa.uint64()),
         "ts": ts,
         "received": pa.array(received, pa.int64()).cast(_INSTANT),
     }
     for code in first.numbers:
-        columns[fields.numbers[code]] = pa.concat_arrays([each.numbers[code] for each in blocks])
+        columns[fields.numbers[code]] = _one([each.numbers[code] for each in blocks])
     for code in first.texts:
         columns[fields.texts[code]] = _encoded([each.texts[code] for each in blocks])
-    table = pa.table(columns).take(pa.array(_order(accounts, ts)))
+    table = pc.take(pa.table(columns), pa.array(_order(accounts, ts)), boundscheck=False, memory_pool=_POOL)
     for name, text in (("meter", first.meter_id), ("organization", first.organization_id)):
         same = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([text], pa.string()))
         table = table.add_column(0, name, same)
     return table
 
 
+def _one(parts: Sequence[pa.Array]) -> pa.Array:
+    return pa.concat_arrays(parts, memory_pool=_POOL)
+
+
 def _encoded(texts: Sequence[pa.Array]) -> pa.DictionaryArray:
-    return pa.concat_arrays(texts).dictionary_encode()
+    return pc.dictionary_encode(_one(texts), memory_pool=_POOL)
 
 
 def _order(accounts: pa.DictionaryArray, ts: pa.Array) -> np.ndarray:

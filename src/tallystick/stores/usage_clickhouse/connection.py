@@ -112,16 +112,25 @@ class Connection:
 
     def insert(self, table: str, block: pa.Table) -> None:
         """Append a block of rows: durable once this returns, one part per month."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, block.schema) as stream:
-            stream.write_table(block)
+        stream: Any = self._stream_of(block)  # the driver takes it, but does not say so
         self._client().raw_insert(
             f"{DATABASE}.{table}",
             column_names=block.column_names,
-            insert_block=memoryview(sink.getvalue()),  # the driver would copy a buffer
+            insert_block=stream,
             fmt="ArrowStream",
             settings=_INSERT_SETTINGS,
         )
+
+    def _stream_of(self, block: pa.Table) -> memoryview:
+        """A block as the engine reads it, in a buffer that this thread uses again and again: new memory for each of
+        them costs more than writing it. (The driver would copy what is none of Python's own buffers.)"""
+        counted = pa.MockOutputStream()
+        _write(counted, block)
+        buffer: bytearray | None = getattr(self._local, "buffer", None)
+        if buffer is None or len(buffer) < counted.size():
+            buffer = self._local.buffer = bytearray(counted.size() * 5 // 4)
+        _write(pa.FixedSizeBufferWriter(pa.py_buffer(buffer)), block)
+        return memoryview(buffer)[: counted.size()]
 
     def close(self) -> None:
         """Close the handles of all threads, waiting for what they are doing; the engine stops with the last one."""
@@ -139,3 +148,8 @@ class Connection:
                 self._clients.add(client)
             self._local.client = client
         return client
+
+
+def _write(sink: pa.NativeFile, block: pa.Table) -> None:
+    with pa.ipc.new_stream(sink, block.schema) as stream:
+        stream.write_table(block)
