@@ -57,8 +57,9 @@ class Withdrawn:
 class UsageBlock:
     """Mediated measurements of one meter as columns, in the order of their positions: many UsageRows in less room.
 
-    None of them has an end or undeclared fields. Numbers are decimal128(38, 18), `ts` is a timestamp in microseconds
-    and in UTC."""
+    Those that were not accepted have the position 0 and are not there; they need not be cut out of each column, for who
+    puts blocks together does that. None of them has an end or undeclared fields. Numbers are decimal128(38, 18), `ts`
+    is a timestamp in microseconds and in UTC."""
 
     organization_id: str
     meter_id: str
@@ -88,6 +89,9 @@ class UsageBlock:
 
     def rows(self) -> Iterator[UsageRow]:
         """The measurements one by one."""
+        if not self.positions.all():
+            yield from self.taking(self.positions > 0).rows()
+            return
         numbers = {code: column.to_pylist() for code, column in self.numbers.items()}
         texts = {code: column.to_pylist() for code, column in self.texts.items()}
         heads = (self.positions.tolist(), self.account_ids.to_pylist(), self.uids.to_pylist(), self.ts.to_pylist())

@@ -98,7 +98,8 @@ class Beside:
         mark = self.running.mark + len(rows)
         self.reference.add(placed, mark)
         if block:
-            self.running.add([], mark, [as_block(placed)])
+            again = replace(placed[0], position=0)  # sent twice, and not accepted the second time
+            self.running.add([], mark, [as_block([again, *placed, again])])
         else:
             self.running.add(placed, mark)
 

@@ -21,6 +21,7 @@ from tallystick.ports import Block, UsageBlock, Withdrawn
 
 MAX_ROWS = 300_000  # about 300 bytes each
 WIDTH = 16  # bytes of a key, and of a digest
+MOST = 0.75  # of a request's measurements that are accepted: then it does not pay to cut the others out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +39,7 @@ class Reading:
         return replace(self, ranks=ranks)
 
     def block(self, organization_id: str, received: Instant, positions: np.ndarray) -> UsageBlock:
-        """The columns of those that were accepted; `positions` are those of the candidates, 0 for what was not."""
+        """The columns, as far as any were accepted; `positions` are those of the candidates, 0 for what was not."""
         positions = positions if self.ranks is None else positions[self.ranks]
         columns = self.columns
         block = UsageBlock(
@@ -52,7 +53,7 @@ class Reading:
             numbers=columns.numbers,
             texts=columns.texts,
         )
-        return block if positions.all() else block.taking(positions > 0)
+        return block if np.count_nonzero(positions) >= MOST * len(positions) else block.taking(positions > 0)
 
 
 class Candidates(NamedTuple):

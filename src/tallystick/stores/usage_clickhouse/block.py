@@ -115,14 +115,15 @@ def _joined(blocks: Sequence[UsageBlock], fields: Fields) -> pa.Table:
     """Blocks of one meter, by account and time."""
     first = blocks[0]
     sizes = [len(each) for each in blocks]
-    count = sum(sizes)
     received = np.repeat(np.array([to_micros(each.received) for each in blocks], np.int64), sizes)
     accounts = _encoded([each.account_ids for each in blocks])
     ts = _one([each.ts for each in blocks])
+    positions = np.concatenate([each.positions for each in blocks]).astype(np.uint64)
+    order = _order(accounts, ts)
     columns = {
         "account": accounts,
         "uid": _one([each.uids for each in blocks]),
-        "position": pa.array(np.concatenate([each.positions for each in blocks]), pa.uint64()),
+        "position": pa.array(positions),
         "ts": ts,
         "received": pa.array(received, pa.int64()).cast(_INSTANT),
     }
@@ -130,9 +131,9 @@ def _joined(blocks: Sequence[UsageBlock], fields: Fields) -> pa.Table:
         columns[fields.numbers[code]] = _one([each.numbers[code] for each in blocks])
     for code in first.texts:
         columns[fields.texts[code]] = _encoded([each.texts[code] for each in blocks])
-    table = pc.take(pa.table(columns), pa.array(_order(accounts, ts)), boundscheck=False, memory_pool=_POOL)
+    table = pc.take(pa.table(columns), pa.array(order[positions[order] > 0]), boundscheck=False, memory_pool=_POOL)
     for name, text in (("meter", first.meter_id), ("organization", first.organization_id)):
-        same = pa.DictionaryArray.from_arrays(np.zeros(count, np.int32), pa.array([text], pa.string()))
+        same = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), pa.array([text], pa.string()))
         table = table.add_column(0, name, same)
     return table
 

@@ -142,7 +142,7 @@ class ClickHouseUsage:
 
 def _above(block: UsageBlock, mark: int, ahead: frozenset[int]) -> UsageBlock:
     """Those of a block's measurements that are not stored yet."""
-    if block.positions[0] > mark and not ahead:
+    if not ahead and np.array_equal(block.positions > mark, block.positions > 0):
         return block
     return block.taking((block.positions > mark) & ~np.isin(block.positions, list(ahead)))
 
