@@ -13,17 +13,18 @@ asks this process about usage, and hands back the texts of the bills.
 
 Nothing depends on it. What it has not cast is rated here, and what it did cast is held against what is stored when it
 is settled, like any other bill; killed, it leaves nothing behind, and when this process goes, it goes too
-(docs/decisions/0560-foundry.md).
+(docs/decisions/0560-foundry.md, 0552-two-chunks-ahead.md).
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from multiprocessing.connection import Connection
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import msgspec
@@ -36,13 +37,16 @@ from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.core.stencil import Stencil
 from tallystick.pipeline.bill import Run
-from tallystick.pipeline.bill_job import JobChunk, read_chunk
+from tallystick.pipeline.bill_job import JobChunk, accounts_in_hand, read_chunk
+from tallystick.pipeline.bill_run import AHEAD
 from tallystick.pipeline.casting import NOTHING_AHEAD, made_ahead
 from tallystick.ports import OrganizationRecords
 from tallystick.ports.usage import Measuring
 from tallystick.stores.records_sql import open_reading
 
 log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 60.0  # a chunk takes a second; after this it is not waited for
 
 
 # ------------------------------------------------------------------------------------------------------ what is said
@@ -55,7 +59,6 @@ class Order(msgspec.Struct, frozen=True):
     job_id: str
     number: int
     run: Run
-    in_hand: list[str]
 
 
 class LateAccounts(msgspec.Struct, frozen=True, tag=True):
@@ -127,12 +130,16 @@ class Foundry:
         *,
         fewest: int = 0,
         start: Callable[[], tuple[Connection, Callable[[], None]]] = start_process,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        self.fewest, self._start = fewest, start
+        self.fewest, self._start, self._answer_seconds = fewest, start, answer_seconds
         self.ready = threading.Event()  # until then nothing is ordered: a run that waits for a start is a slow one
         self._url, self._organization_id, self._usage = records_url, organization_id, usage
-        self._ordered: _Chunk | None = None
+        self._ordered: deque[_Chunk] = deque()  # what it has, and what it has poured, in order
         self._poured: SimpleQueue[tuple[Poured, list[Pour]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting: deque[Order] = deque()  # for it to be done with what it has
+        self._works = False  # it takes orders only when it has poured: until then it is sent nothing but answers
         self._running: tuple[Connection, Callable[[], None], threading.Thread] | None = None
         self._broken = False
 
@@ -142,29 +149,33 @@ class Foundry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def order(self, job_id: str, number: int, run: Run, in_hand: Sequence[str]) -> None:
+    def order(self, job_id: str, number: int, run: Run) -> None:
         """See pipeline.bill_run.Foundry."""
-        if self._broken or self._ordered == (job_id, number):
+        if self._broken or (job_id, number) in self._ordered:
             return
-        order = Order(self._organization_id, job_id, number, run, list(in_hand))
         try:
             connection = self._connection()
             if self.ready.is_set():
-                self._ordered = job_id, number
-                # The other side waits for orders only when it has poured: no answer is being written at the same time.
-                connection.send_bytes(wire.encode(order))
+                self._ordered.append((job_id, number))
+                with self._lock:
+                    self._waiting.append(Order(self._organization_id, job_id, number, run))
+                    if not self._works:
+                        self._send_next(connection)
         except OSError:
             self._fail()
 
     def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
-        """See pipeline.bill_run.Foundry."""
-        if self._broken or self._ordered != (chunk.job_id, chunk.number):
+        """See pipeline.bill_run.Foundry. What does not come in time is not waited for, and nothing after it."""
+        wanted = chunk.job_id, chunk.number
+        if self._broken or wanted not in self._ordered:
             return NOTHING_AHEAD
-        self._ordered = None
-        found = self._poured.get()
-        if found is None:
-            self._fail()
-            return NOTHING_AHEAD
+        ordered, found = None, None
+        while ordered != wanted:  # those before it were made without it
+            ordered, found = self._ordered.popleft(), self._next_poured()
+            if found is None:
+                self._fail()
+                return NOTHING_AHEAD
+        assert found is not None, "it was ordered"
         poured, pours = found
         stencils = {each.id: each for each in poured.stencils}
         return {
@@ -181,6 +192,12 @@ class Foundry:
             for each in pours
         }
 
+    def _next_poured(self) -> tuple[Poured, list[Pour]] | None:
+        try:
+            return self._poured.get(timeout=self._answer_seconds)
+        except Empty:
+            return None
+
     def close(self) -> None:
         """End the process."""
         if self._running is not None:
@@ -191,8 +208,9 @@ class Foundry:
             self._running = None
 
     def _fail(self) -> None:
-        log.warning("the second process of a bill run has ended; the run goes on without it")
+        log.warning("the second process of a bill run has ended or does not answer; the run goes on without it")
         self._broken = True
+        self.close()
 
     def _connection(self) -> Connection:
         if self._running is None:
@@ -202,6 +220,12 @@ class Foundry:
             self._running = connection, end, thread
             connection.send_bytes(self._url.encode())
         return self._running[0]
+
+    def _send_next(self, connection: Connection) -> None:
+        """Give it the next order, if there is one. Holds the lock."""
+        self._works = bool(self._waiting)
+        if self._waiting:
+            connection.send_bytes(wire.encode(self._waiting.popleft()))
 
     def _serve(self, connection: Connection) -> None:
         """Answer the questions of the other side and put away what it pours, until it ends."""
@@ -218,7 +242,10 @@ class Foundry:
                         late = self._usage.late_accounts(accounts, before=before, after=after, up_to=up_to)
                         connection.send_bytes(wire.encode(late))
                     case Poured():
-                        self._poured.put((said, _POURS.decode(connection.recv_bytes())))
+                        pours = connection.recv_bytes()
+                        with self._lock:
+                            self._send_next(connection)
+                        self._poured.put((said, _POURS.decode(pours)))
         except (EOFError, OSError):
             pass  # it has ended, by itself or by `close`
         except Exception:
@@ -270,7 +297,8 @@ def serve(connection: Connection) -> None:
 
 def _cast(records: OrganizationRecords, usage: Measuring, order: Order) -> dict[int, Cast]:
     """The bills of a chunk that can be cast, by their places."""
-    chunk, in_hand = read_chunk(records, order.job_id, order.number), set(order.in_hand)
+    chunk = read_chunk(records, order.job_id, order.number)
+    in_hand = accounts_in_hand(records, order.job_id, order.number, AHEAD)
     free = [place for place, each in enumerate(chunk.periods) if each.account_id not in in_hand]
     cast = made_ahead(records, usage, [chunk.periods[place] for place in free], order.run)
     return {free[place]: each for place, each in cast.items()}

@@ -69,6 +69,16 @@ class _Outcome(msgspec.Struct, frozen=True, rename="camel"):
     failures: tuple[BillFailure, ...]
 
 
+class _Whose(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    account_id: str
+
+
+class _Covered(msgspec.Struct, frozen=True):
+    """Whose periods a chunk is about, until they have served."""
+
+    periods: tuple[_Whose, ...]
+
+
 # ------------------------------------------------------------------------------------------------------ asking
 
 
@@ -251,6 +261,13 @@ def read_chunk(records: OrganizationRecords, job_id: str, number: int) -> JobChu
     document = records.document(CHUNK_KIND, chunk_id(job_id, number))
     assert document is not None, f"chunk {number} of bill job {job_id} was kept when the job was initialised"
     return wire.decode(JobChunk, document.body)
+
+
+def accounts_in_hand(records: OrganizationRecords, job_id: str, number: int, most: int) -> set[str]:
+    """The accounts of the chunks before one that are not settled yet, of as many chunks as there may be."""
+    ids = [chunk_id(job_id, each) for each in range(max(0, number - most), number)]
+    found = (wire.decode(_Covered, each.body) for id_ in ids if (each := records.document(CHUNK_KIND, id_)))
+    return {each.account_id for chunk in found for each in chunk.periods}
 
 
 def _outcomes(records: OrganizationRecords, kept: KeptJob) -> list[_Outcome]:

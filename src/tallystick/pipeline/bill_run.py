@@ -49,6 +49,7 @@ from tallystick.pipeline.settle import DrawnMeanwhile, Settled, settle, was_stor
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 
 CHUNK = 2_000  # account periods that are settled in one transaction, in some tenths of a second
+AHEAD = 2  # chunks that a foundry may have beyond the one that is being settled
 EVENT_NAME = "billing.bill.failed"
 EVENT_TYPE = "BillingFailure"
 COMPLETED = "billing.billjob.completed"
@@ -67,9 +68,9 @@ class Foundry(Protocol):
     @property
     def fewest(self) -> int: ...
 
-    def order(self, job_id: str, number: int, run: Run, in_hand: Sequence[str]) -> None:
-        """Begin with a chunk of a job, unless it was ordered before; accounts that are `in_hand` are left alone, as
-        their bills may depend on those that are being settled."""
+    def order(self, job_id: str, number: int, run: Run) -> None:
+        """Have a chunk of a job cast after those that were ordered before, unless it was, too. Accounts of chunks
+        before it that are not settled by then are left alone, as their bills may depend on those."""
 
     def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
         """The bills of a chunk by their places in it, once they are there; none where they were not ordered."""
@@ -178,10 +179,10 @@ def _advance(
 
 
 def _ahead(foundry: Foundry, kept: KeptJob, chunk: JobChunk, run: Run) -> Mapping[int, Cast]:
-    """What was cast ahead of this chunk, while the next one is begun."""
+    """What was cast ahead of this chunk, while the next ones are begun: so many that nobody waits for the other."""
     cast = foundry.take(chunk)
-    if chunk.number + 1 < kept.chunks:
-        foundry.order(kept.job.id, chunk.number + 1, run, [each.account_id for each in chunk.periods])
+    for number in range(chunk.number + 1, min(chunk.number + 1 + AHEAD, kept.chunks)):
+        foundry.order(kept.job.id, number, run)
     return cast
 
 
