@@ -21,7 +21,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -184,7 +184,10 @@ def _threads() -> dict[str, float]:
     for thread in threading.enumerate():
         used[thread.name] = _seconds(Path(f"/proc/self/task/{thread.native_id}/stat"))
     used[OTHERS] = time.process_time() - sum(used.values())
-    children = [each for task in Path("/proc/self/task").iterdir() for each in (task / "children").read_text().split()]
+    children: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread of the engine that has ended since
+            children += (task / "children").read_text().split()
     used[BESIDE] = sum(_seconds(Path(f"/proc/{each}/stat")) for each in children)
     return used
 
