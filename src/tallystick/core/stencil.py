@@ -20,7 +20,7 @@ _FIRST = 0x20  # the character of the first piece
 MOST_PIECES = 0xD000  # characters beyond are no texts by themselves
 
 
-class Stencil(msgspec.Struct, frozen=True, gc=False):
+class Stencil(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
     """Pieces of text with holes; the id is a digest of them."""
 
     id: str
@@ -29,7 +29,13 @@ class Stencil(msgspec.Struct, frozen=True, gc=False):
     def whole(self, short: str) -> str:
         """The text that was written in short."""
         made_of, *values = short.split(HOLE)
-        return filled("".join([self.pieces[ord(each) - _FIRST] for each in made_of]).split(HOLE), values)
+        return filled(_around(self, made_of), values)
+
+
+@lru_cache(maxsize=500)
+def _around(stencil: Stencil, made_of: str) -> list[str]:
+    """What is around the holes of a text. Texts of one stencil have few different ones."""
+    return "".join([stencil.pieces[ord(each) - _FIRST] for each in made_of]).split(HOLE)
 
 
 def stencil_of(pieces: Sequence[str]) -> Stencil:
