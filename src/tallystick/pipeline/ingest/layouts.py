@@ -212,7 +212,7 @@ class _Grid(NamedTuple):
     values: tuple[pa.Array, ...]
     between: pa.Array
     ends: np.ndarray
-    text: bytes
+    text: pa.Buffer
 
 
 @lru_cache(maxsize=16)
@@ -223,7 +223,7 @@ def _grid(count: int, values: int, same: tuple[bytes, ...]) -> _Grid:
         values=tuple(pa.array(np.arange(2 * at, cells * count, cells)) for at in range(values)),
         between=pa.array(np.arange(1, cells * count - 1, 2)),
         ends=np.concatenate(([0], np.cumsum(sizes))).astype(np.int32),
-        text=(b"".join(same) * count)[: int(sizes.sum())],
+        text=pa.py_buffer((b"".join(same) * count)[: int(sizes.sum())]),
     )
 
 
@@ -237,10 +237,8 @@ def _same(found: pa.Array, grid: _Grid) -> bool:
     _, ends, text = found.buffers()
     if not len(found):
         return True
-    return (
-        np.array_equal(np.frombuffer(ends, np.int32, len(found) + 1), grid.ends)
-        and memoryview(text).cast("B")[: len(grid.text)] == grid.text
-    )
+    alike = np.array_equal(np.frombuffer(ends, np.int32, len(found) + 1), grid.ends)
+    return alike and bool(text.slice(0, grid.text.size).equals(grid.text))
 
 
 LONGEST_END = 64
