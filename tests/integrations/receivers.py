@@ -142,6 +142,9 @@ def nonsense(receiver: Receiver, connection: socket.socket) -> None:
     """Speaks no HTTP."""
     connection.recv(65_536)
     connection.sendall(b"220 mail.example ready\r\n")
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(65_536):  # closed with something unread, it would be a reset that the sender sees
+        pass
 
 
 def hanging_up(receiver: Receiver, connection: socket.socket) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,6 +17,7 @@ from tallystick.core.organization import LateUsage
 from tallystick.pipeline.bill import remove_bill
 from tallystick.ports import Document
 from tallystick.stores.records_sql import documents
+from tallystick.stores.records_sql.entities import Run
 
 Opener = Callable[[World], Desk]
 
@@ -62,13 +64,13 @@ def life(open_desk: Opener, monkeypatch: pytest.MonkeyPatch) -> Life:
     world = calls_world()
     world.config(late_usage=LateUsage.ADJUST_NEXT_BILL)
     living = Life(open_desk(world))
-    whole = documents._document
+    whole = documents._documents
 
-    def counted(kind: str, row: object) -> Document:
-        living.read += 1
-        return whole(kind, row)
+    def counted(run: Run, organization_id: str, kind: str, rows: Sequence[Any]) -> list[Document]:
+        living.read += len(rows)
+        return whole(run, organization_id, kind, rows)
 
-    monkeypatch.setattr(documents, "_document", counted)
+    monkeypatch.setattr(documents, "_documents", counted)
     return living
 
 
