@@ -113,8 +113,9 @@ def test_a_malformed_value_is_refused_by_name_and_quoted_shortly(name: str, text
     assert len(caught.value.message) < 200
 
 
-def test_one_request_after_the_other_is_run_by_the_same_thread() -> None:
-    """Each in a task of its own, on a loop that goes on."""
+def test_one_request_after_the_other_is_run_by_threads_that_stay() -> None:
+    """Each in a task of its own, on a loop that goes on. (Which of a few it is depends on whether the last one is at
+    rest again by then.)"""
     seen: list[threading.Thread] = []
 
     async def serve() -> None:
@@ -124,10 +125,11 @@ def test_one_request_after_the_other_is_run_by_the_same_thread() -> None:
     runner = threading.Thread(target=loop.run_forever)
     runner.start()
     try:
-        for _ in range(3):
+        for _ in range(60):
             asyncio.run_coroutine_threadsafe(serve(), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         runner.join()
         loop.close()
-    assert len(set(seen)) == 1
+    assert len(set(seen)) <= 16
+    assert all(each.is_alive() for each in seen)
