@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from tallystick.core.aggregation import Aggregation, Measured, Question, UnitRounding
-from tallystick.core.bands import price_bands
+from tallystick.core.bands import BandShare, price_bands
 from tallystick.core.catalog import Pricing
 from tallystick.core.conversion import Conversion
 from tallystick.core.formula import base_value
@@ -115,16 +115,9 @@ class Reckoning:
     def _at_large(self, value: Decimal, units: Decimal, texts: tuple[str, str], counted: tuple[str, ...]) -> Reckoned:
         """Any quantity."""
         priced = price_bands(units, self._bands, self._cumulative)
-        shown: list[str] = []
-        steps: list[str] = []
         quantities = quantities_of(priced.bands, value, self._aggregation.quantity_per_unit)
-        for share, quantity in zip(priced.bands, quantities, strict=True):
-            amount = str(share.subtotal)
-            shown += str(quantity), str(share.quantity), str(share.unit_subtotal), amount
-            shown.append(self._billed(share.subtotal, amount))
-            steps += str(share.quantity), str(share.fixed_subtotal), amount
         bands = tuple(share.band for share in priced.bands)
-        return self._made(bands, priced.subtotal, units, texts, counted, (tuple(shown), tuple(steps)))
+        return self._made(bands, priced.subtotal, units, texts, counted, self._texts(priced.bands, quantities))
 
     def _made(
         self,
@@ -151,6 +144,19 @@ class Reckoning:
         working = (*working, exact_text, payable, payable, converted_text)
         return Reckoned(bands, numbers, of_bands[0], working, converted, exact)
 
+    def _texts(
+        self, shares: Sequence[BandShare], quantities: Sequence[Decimal]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The texts of the numbers of bands: as they are shown on the line, and as steps of its working."""
+        shown: list[str] = []
+        steps: list[str] = []
+        for share, quantity in zip(shares, quantities, strict=True):
+            amount = str(share.subtotal)
+            shown += str(quantity), str(share.quantity), str(share.unit_subtotal), amount
+            shown.append(self._billed(share.subtotal, amount))
+            steps += str(share.quantity), str(share.fixed_subtotal), amount
+        return tuple(shown), tuple(steps)
+
     def _billed(self, amount: Decimal, text: str) -> str:
         """The amount of a band in the currency of the bill."""
         rate = self._conversion.rate
@@ -162,13 +168,7 @@ class Reckoning:
         shares = price_bands(units, self._bands, self._cumulative).bands
         quantities = quantities_of(shares, value, self._aggregation.quantity_per_unit)[:-1]
         before, last = shares[:-1], shares[-1]
-        shown: list[str] = []
-        steps: list[str] = []
-        for share, quantity in zip(before, quantities, strict=True):
-            amount = str(share.subtotal)
-            shown += str(quantity), str(share.quantity), str(share.unit_subtotal), amount
-            shown.append(self._billed(share.subtotal, amount))
-            steps += str(share.quantity), str(share.fixed_subtotal), amount
+        shown, steps = self._texts(before, quantities)
         found = self._reaches[reached] = _Reach(
             bands=tuple(share.band for share in shares),
             lower=last.lower_limit if self._cumulative else ZERO,
@@ -177,7 +177,7 @@ class Reckoning:
             unit_price=last.unit_price,
             quantity=total(quantities),
             money=total(share.subtotal for share in before),
-            shown=tuple(shown),
-            steps=tuple(steps),
+            shown=shown,
+            steps=steps,
         )
         return found

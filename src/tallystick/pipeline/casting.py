@@ -283,9 +283,9 @@ def _proven(
 def _proves(mould: Mould, terms: Terms, measured: Measurements, run: Run) -> bool:
     """Whether the bill of these terms from a mould is the one that it is when it is rated by itself."""
     cast: Cast | Blank | BillFailure | None = (_blank if terms.credits else _cast)(mould, terms, measured)
-    rated = rated_of(terms, mould.questions, measured, run.up_to)
     if cast is None:
         return True
+    rated = rated_of(terms, mould.questions, measured, run.up_to)
     if isinstance(rated, BillFailure) or isinstance(cast, BillFailure):
         return rated == cast
     if isinstance(cast, Blank):

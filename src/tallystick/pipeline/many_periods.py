@@ -78,6 +78,7 @@ class ManyBillable:
         also: Also = NOTHING_ELSE,
     ) -> list[AccountPeriod]:
         """See `Billable.periods`."""
+        choose = cache(choose)
 
         @cache
         def chosen(agreed: Agreed, start: str, end: str) -> tuple[Frequency, int, Period] | None:
