@@ -292,6 +292,28 @@ def test_a_server_that_cannot_start_says_why(server: Server) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("host", "why"), [("127.0.0.1", "Address already in use"), ("192.0.2.1", "Cannot assign requested address")]
+)
+def test_a_server_that_cannot_listen_says_where_and_why(
+    host: str, why: str, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    port = server.url.rpartition(":")[2]
+    assert run(["serve", "--data", str(tmp_path), "--host", host, "--port", port]) == 1
+    said = capsys.readouterr().err
+    assert f"error: cannot listen on port {port} of {host}: {why}; choose another with --port and --host" in said
+
+
+def test_a_free_port_is_the_preferred_one_or_none_that_an_outgoing_connection_takes(server: Server) -> None:
+    taken = int(server.url.rpartition(":")[2])
+    found = free_port(taken)
+    assert found != taken
+    assert free_port(found) == found
+    outgoing = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    first = int(outgoing.read_text().split()[0]) if outgoing.exists() else 32_768
+    assert all(free_port() < first for _ in range(20))
+
+
 def test_a_directory_that_is_in_use_without_an_address_is_not_opened_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,3 +75,15 @@ def browsable(host: str, port: int) -> str:
     """The address that a client on this machine uses for a server that listens on `host`."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  read, not bound to
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def refusal(host: str, port: int) -> str | None:
+    """Why no server can listen there, in the system's words; None when one can."""
+    try:
+        family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as problem:
+        return problem.strerror or str(problem)
+    return None

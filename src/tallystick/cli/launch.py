@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,25 +12,25 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tallystick.cli.address import answers, browsable
+from tallystick.cli.address import answers, browsable, refusal
 from tallystick.cli.failure import Failure
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
 STOP_SECONDS = 60
 LOG_SHOWN = 2_000  # characters of the log that a failed start shows
+PORTS = range(20_000, 32_000)  # below those that a system gives to outgoing connections
 
 
 def free_port(preferred: int = 0) -> int:
-    """A port that nobody listens on: the preferred one if it is free."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, preferred))
-        except OSError:
-            return free_port()
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on: the preferred one if it is free.
+
+    One that the system would choose may go to the next outgoing connection before the server listens.
+    """
+    port = preferred or secrets.choice(PORTS)
+    while refusal(HOST, port):
+        port = secrets.choice(PORTS)
+    return port
 
 
 @contextmanager

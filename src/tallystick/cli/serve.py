@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tallystick.cli.address import announced, browsable, running
+from tallystick.cli.address import announced, browsable, refusal, running
 from tallystick.cli.failure import Failure
 from tallystick.cli.printing import remark
 from tallystick.settings import read_settings
@@ -29,6 +29,10 @@ def serve(
     other = running(settings.directory)
     if other is not None:
         raise Failure(f"a server already runs on {settings.directory}: {other}")
+    refused = refusal(settings.host, settings.port)
+    if refused is not None:
+        place = f"port {settings.port} of {settings.host}"
+        raise Failure(f"cannot listen on {place}: {refused}; choose another with --port and --host")
     url = browsable(settings.host, settings.port)
     from tallystick.api import serving  # here: other commands need no server
 
