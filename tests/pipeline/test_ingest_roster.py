@@ -52,6 +52,7 @@ def test_as_the_map_has_them(known: list[str], later: list[str], others: list[st
             assert ids(found, asked) == [table[each] for each in asked]
             expected = [table.get(each) for each in others]
             assert ids(found, others) == (None if None in expected else expected)
+            assert ids(found, [*known, ""]) is None
 
 
 def test_codes_are_looked_up_in_the_table_once_enough_are_known() -> None:

@@ -103,7 +103,9 @@ def bodies(draw: st.DrawFn) -> bytes:
         parts = {
             "uid": value(st.just(f'"u-{number}"'), UIDS),
             "meter": f'"{meter}"',
-            "account": value(st.sampled_from(['"acme"', '"b}, {"']), st.sampled_from(['"short"', '"nobody"', "7"])),
+            "account": value(
+                st.sampled_from(['"acme"', '"b}, {"']), st.sampled_from(['"short"', '"nobody"', '""', "7"])
+            ),
             "ts": value(st.just(f'"2025-06-01T10:00:00.{number:03d}Z"'), TIMES.map(json.dumps)),
         }
         pairs = [
@@ -187,6 +189,7 @@ def test_values_of_any_kind_are_taken(change: Member) -> None:
         {"uid": 'a"b'},
         {"uid": None},
         {"account": "nobody"},
+        {"account": ""},
         {"account": "short"},
         {"ts": "2025-06-01T12:10:00.1Z"},  # too far ahead
         {"ts": "yesterday"},

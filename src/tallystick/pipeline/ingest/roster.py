@@ -36,7 +36,7 @@ class Roster:
         places = self._table[_hashes(codes) >> self._shift]
         found = pc.equal(self._codes.take(pa.array(places)), codes).to_numpy(zero_copy_only=False)
         ids = self._ids[places]
-        others = np.flatnonzero(~found).tolist()
+        others = np.flatnonzero(~found | (places == len(self._ids) - 1)).tolist()  # the last is nobody's: an empty code
         for at in others:
             id_ = self._accounts.get(codes[at].as_py(), "")
             if len(id_) != ACCOUNT_ID or not id_.isascii():
@@ -52,7 +52,7 @@ class Roster:
         bits = min(max(len(accounts) * ROOM, 2), MOST_PLACES).bit_length()
         self._shift = np.uint64(64 - bits)
         self._table = np.zeros(2**bits, np.int32)
-        self._codes = pa.array([*accounts, ""], pa.string())  # no account has an empty code
+        self._codes = pa.array([*accounts, ""], pa.string())  # the last: what a free place has
         self._ids = np.array([*(id_.encode() for id_ in accounts.values()), b""], f"S{ACCOUNT_ID}")
         self._table[:] = len(accounts)
         self._table[_hashes(self._codes) >> self._shift] = np.arange(len(self._codes))
