@@ -1,10 +1,12 @@
 """Where the processor time of a bill goes, stage by stage: a bill run in this process, on real stores, without HTTP.
 
-    python bench/bill_stages.py [--accounts 2000] [--profile]
+    python bench/bill_stages.py [--accounts 2000] [--months 2] [--close APPROVED] [--profile]
 
 The workload is that of `bills.py`: three usage lines and a standing charge each, and a commitment or a balance for
 every tenth account. Every bill's total is held against the bench's own. A stage is a function of the product, timed
-where it is called; what a stage inside another takes is not counted in the outer one.
+where it is called; what a stage inside another takes is not counted in the outer one. `--months` bills the same
+accounts so many months in a row, each by a table of its own: what is special of the first month is that nobody has a
+bill yet. `--close` approves, or locks, the bills of a month before those of the next are made.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from bills import PRICES, STANDING_CHARGE, Month, Usage
@@ -32,6 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tallystick.control import balance_transactions
+from tallystick.control.bills import BillFilter, approve_bills, get_bill_config, set_bill_config
 from tallystick.control.desk import Desk
 from tallystick.control.organizations import create_organization
 from tallystick.core import wire
@@ -44,6 +48,7 @@ from tallystick.core.credit_types import Balance, Commitment
 from tallystick.core.entity import Entity, Value
 from tallystick.core.ledger import BalanceTransaction
 from tallystick.core.meter import Category, DataField, Meter
+from tallystick.core.organization import BillConfig
 from tallystick.core.period import Frequency, Instant
 from tallystick.foundry import Foundry
 from tallystick.pipeline import bill_run, casting, settle
@@ -57,6 +62,15 @@ from tallystick.stores.usage_clickhouse import ClickHouseUsage
 BENCH = Actor("bench", "OPERATOR")
 NOW = Instant.of(datetime.now(UTC))
 SHOWN = 110  # functions of a profile
+APPROVED, LOCKED = "APPROVED", "LOCKED"
+
+
+class Took(NamedTuple):
+    """What a run took: processor time, by the clock, and processor time of the second process; seconds."""
+
+    seconds: float
+    lasted: float
+    second: float
 
 
 class Stages:
@@ -112,10 +126,17 @@ def _number(text: object) -> Decimal:
 class World:
     """An organisation on real stores with a catalogue, accounts and their usage."""
 
-    def __init__(self, url: str, records: OrganizationRecords, usage: ClickHouseUsage, accounts: int) -> None:
+    def __init__(
+        self, url: str, records: OrganizationRecords, usage: ClickHouseUsage, accounts: int, months: int
+    ) -> None:
         self.url = url
-        self.records, self.month = records, Month.before(NOW.date())
-        self.usage = Usage(accounts, self.month)
+        self.records = records
+        every = [Month.before(NOW.date())]
+        while len(every) < months:
+            every.insert(0, Month.before(every[0].first))
+        self.usages = {month: Usage(accounts, month, seed) for seed, month in enumerate(every, start=1)}
+        self.first, self.usage = every[0], self.usages[every[0]]
+        self.left = self.usage.commitments | self.usage.balances  # of each credit, after the bills that were checked
         with records.transaction() as write:
             meter, plan = self._catalogue(write)
             accounts_by_code = self._accounts(write, plan)
@@ -128,7 +149,7 @@ class World:
 
     def _catalogue(self, write: Transaction) -> tuple[str, str]:
         """The meter and the plan of `bills.py`; gives their ids."""
-        first = Instant.midnight(self.month.first)
+        first = Instant.midnight(self.first.first)
         product = keep(write, "product", Product(name="Cloud", code="cloud"))
         fields = tuple(
             DataField(code=each.field, name=each.field, category=Category.MEASURE, unit="1") for each in PRICES
@@ -190,7 +211,7 @@ class World:
 
     def _accounts(self, write: Transaction, plan: str) -> dict[str, str]:
         """Accounts on the plan, with their credit; gives their ids by code."""
-        first, end = self.month.first, self.month.last + timedelta(days=365)
+        first, end = self.first.first, NOW.date() + timedelta(days=365)
         ids = {}
         for code in self.usage.quantities:
             ids[code] = keep(write, code, Account(name=code, code=code, email_address=""))
@@ -214,7 +235,7 @@ class World:
     def _rows(self, meter: str, accounts: dict[str, str]) -> Iterator[UsageRow]:
         """The measurements, as mediation would have made them."""
         position = 0
-        for body in self.usage.bodies:
+        for body in (body for usage in self.usages.values() for body in usage.bodies):
             for each in wire.decode(dict[str, list[dict[str, Any]]], body)["measurements"]:
                 position += 1
                 yield UsageRow(
@@ -230,13 +251,20 @@ class World:
                     texts={},
                 )
 
-    def check(self, job_id: str) -> None:
+    def check(self, job_id: str, month: Month) -> None:
         """Every account has one bill, of the amount that the bench computed."""
+        usage, due = self.usages[month], {}
+        for code in usage.quantities:
+            charged = usage.charges(code)
+            paid = min(charged, self.left.get(code, Decimal(0)))
+            due[code] = charged - paid
+            if paid:
+                self.left[code] -= paid
         documents = every_document(self.records, "bill", DocumentWhere(equal={"job_id": [job_id]}))
         bills = [wire.decode(BillRecord, each.body).bill for each in documents]
         found = {each.account_code: each.bill_total for each in bills}
-        check("bills", len(bills), len(self.usage.quantities))
-        check("totals of bills", found, {code: self.usage.bill(code) for code in self.usage.quantities})
+        check("bills", len(bills), len(due))
+        check("totals of bills", found, due)
 
 
 def entity_id(of: type[Value], name: str) -> str:
@@ -252,21 +280,21 @@ def keep(write: Transaction, name: str, value: Value) -> str:
 
 
 @contextmanager
-def _world(directory: Path, accounts: int) -> Iterator[tuple[World, ClickHouseUsage]]:
+def _world(directory: Path, accounts: int, months: int) -> Iterator[tuple[World, ClickHouseUsage]]:
     url = f"sqlite:///{directory / 'records.sqlite'}"
     records = open_records(url)
     usage = ClickHouseUsage(directory / "usage")
     try:
         made = create_organization(records, "Bench", "USD", NOW)
-        yield World(url, records.organization(made.organization.id), usage, accounts), usage
+        yield World(url, records.organization(made.organization.id), usage, accounts, months), usage
     finally:
         usage.close()
         records.close()
 
 
-def _run(world: World, usage: ClickHouseUsage, chunk: int, id: str, *, foundry: bool) -> None:
-    """Ask for the bills and make them."""
-    request = BillJobRequest(last_date_in_billing_period=world.month.last)
+def _run(world: World, usage: ClickHouseUsage, month: Month, chunk: int, id: str, *, foundry: bool) -> None:
+    """Ask for the bills of a month and make them."""
+    request = BillJobRequest(last_date_in_billing_period=month.last)
     records = world.records
     create_job(records, request, id=id, actor=BENCH, now=NOW, up_to=world.up_to)
     asked = usage.organization(records.organization_id)
@@ -275,10 +303,30 @@ def _run(world: World, usage: ClickHouseUsage, chunk: int, id: str, *, foundry: 
     check("bill job", (job.status, job.failures), (BillJobStatus.COMPLETE, ()))
 
 
+def _close(world: World, job_id: str, month: Month, how: str) -> None:
+    """Approve all bills of a job, and lock them if that is asked."""
+    desk = Desk(records=world.records, actor=BENCH, now=NOW)
+    approve_bills(desk, BillFilter(job_id=job_id))
+    if how == LOCKED:
+        set_bill_config(desk, BillConfig(bill_lock_date=month.last), get_bill_config(world.records).version)
+
+
+def _measured(run: Callable[[], None], profile: cProfile.Profile | None) -> Took:
+    start, second, began = time.process_time(), _of_second_process(), time.perf_counter()
+    if profile:
+        profile.enable()
+    run()
+    if profile:
+        profile.disable()
+    return Took(time.process_time() - start, time.perf_counter() - began, _of_second_process() - second)
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accounts", type=int, default=2_000)
+    parser.add_argument("--months", type=int, default=1, help="that are billed, one after the other")
+    parser.add_argument("--close", choices=(APPROVED, LOCKED), help="bills, before those of the next month are made")
     parser.add_argument("--chunk", type=int, default=bill_run.CHUNK, help="account periods in one transaction")
     parser.add_argument("--foundry", action="store_true", help="with a second process, as runs of many bills have it")
     parser.add_argument("--profile", action="store_true", help="print the functions that took longest, too")
@@ -286,27 +334,23 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="tallystick-bench-"))
     console = Console(highlight=False)
     try:
-        with _world(directory, asked.accounts) as (world, usage):
+        with _world(directory, asked.accounts, asked.months) as (world, usage):
             gc.freeze()
             gc.set_threshold(100_000, 20, 100)  # as the server has it
             stages = None if asked.profile else _stages()
-            profile = cProfile.Profile(time.process_time) if asked.profile else None
-            start, began = time.process_time(), time.perf_counter()
-            if profile:
-                profile.enable()
-            job = entity_id(Product, "job")
-            _run(world, usage, asked.chunk, job, foundry=asked.foundry)
-            if profile:
-                profile.disable()
-            took, lasted = time.process_time() - start, time.perf_counter() - began
-            world.check(job)
+            for month in world.usages:
+                job = entity_id(Product, f"job of {month.first}")
+                run = partial(_run, world, usage, month, asked.chunk, job, foundry=asked.foundry)
+                profile = cProfile.Profile(time.process_time) if asked.profile else None
+                if stages:
+                    stages.seconds.clear()
+                took = _measured(run, profile)
+                world.check(job, month)
+                _show(console, f"{month.first:%B}: {asked.accounts:,} bills", stages or profile, asked.accounts, took)
+                if asked.close:
+                    _close(world, job, month, asked.close)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    if profile:
-        for order in ("cumulative", "tottime"):
-            pstats.Stats(profile).strip_dirs().sort_stats(order).print_stats(SHOWN)
-    if stages:
-        _show(console, stages, asked.accounts, took, lasted, _of_second_process())
     return 0
 
 
@@ -316,14 +360,20 @@ def _of_second_process() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _show(console: Console, stages: Stages, bills: int, took: float, lasted: float, second: float) -> None:
-    table = Table(
-        title=f"{bills:,} bills, {bills / lasted:,.0f}/s; processor time for a bill, without what is below it"
-    )
+def _show(console: Console, title: str, found: Stages | cProfile.Profile | None, bills: int, took: Took) -> None:
+    """Print the stages of a month, or its functions."""
+    if isinstance(found, cProfile.Profile):
+        console.print(title)
+        for order in ("cumulative", "tottime"):
+            pstats.Stats(found).strip_dirs().sort_stats(order).print_stats(SHOWN)
+        return
+    assert found is not None, "stages are timed where functions are not"
+    table = Table(title=f"{title}, {bills / took.lasted:,.0f}/s; processor time for a bill, without what is below it")
     table.add_column("stage")
     table.add_column("µs", justify="right")
-    rest = took - sum(stages.seconds.values())
-    for stage, seconds in [*stages.seconds.items(), ("all else", rest), ("together", took), ("second process", second)]:
+    rest = took.seconds - sum(found.seconds.values())
+    rows = [*found.seconds.items(), ("all else", rest), ("together", took.seconds), ("second process", took.second)]
+    for stage, seconds in rows:
         table.add_row(stage, f"{seconds / bills * 1e6:,.1f}")
     console.print(table)
 
