@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from usage_examples import D, as_block, usage
+from usage_examples import D, Tenant, as_block, usage
 
 from tallystick.ports import UsageRow
+from tallystick.ports.usage import at_positions
 from tallystick.stores.usage_clickhouse.block import block, joined
 from tallystick.stores.usage_clickhouse.schema import Fields
 
@@ -18,6 +19,8 @@ FIELDS = {
 }
 VALUES = {
     "storage": {"bytes": 3, "users": D("0.000000000000000001"), "region": "eu"},
+    "storage, before it had users": {"bytes": 3, "region": "eu"},
+    "storage, at first": {"bytes": 3},
     "api": {"calls": 5, "model": "small", "region": "us"},
 }
 ACCOUNTS = ["ada", "Ada", "ada ", "\u00e9va", "\uffee", "\U00010000"]
@@ -34,17 +37,19 @@ def fields(organization: str, meter: str) -> Fields:
 @settings(deadline=None)
 @given(st.lists(st.tuples(kinds, sent), min_size=1, max_size=5), st.sets(st.integers(1, 45)))
 @example([(("reed", "api"), [(account, time) for account in ACCOUNTS for time in reversed(TIMES)])], {3})
+@example([(("reed", each), [("ada", TIMES[0]), ("ada", TIMES[1])]) for each in sorted(VALUES)], set())
+@example([(("reed", each), [("ada", TIMES[1])]) for each in sorted(VALUES, reverse=True)], set())
 @example([(("reed", "storage"), [(str(place), TIMES[place % 2 * 3]) for place in range(300)])], set())
 def test_blocks_are_joined_in_the_order_of_the_table(
     blocks: list[tuple[tuple[str, str], list[tuple[str, str]]]], refused: set[int]
 ) -> None:
     rows: list[list[UsageRow]] = []
-    for (organization, meter), measured in blocks:
+    for (organization, kind), measured in blocks:
         first = 1 + sum(map(len, rows))
         rows.append(
             [
                 replace(
-                    usage(VALUES[meter], meter=meter, account=account, ts=ts, uid=f"u{position}"),
+                    usage(VALUES[kind], meter=kind.partition(",")[0], account=account, ts=ts, uid=f"u{position}"),
                     organization_id=organization,
                     position=0 if position in refused else position,
                 )
@@ -62,3 +67,14 @@ def test_blocks_are_joined_in_the_order_of_the_table(
     assert sorted(found, key=lambda row: row["position"]) == [
         {name: row.get(name) for name in every} for row in one_by_one
     ]
+
+
+def test_measurements_of_several_versions_of_a_meter_that_come_together_keep_their_fields(tenant: Tenant) -> None:
+    first = tenant.store.mark + 1
+    rows = [
+        replace(usage(VALUES[kind], uid=kind), organization_id=tenant.id, position=position)
+        for position, kind in enumerate(sorted(VALUES, reverse=True)[:3], first)
+    ]
+    tenant.store.add([], first + 2, [as_block([row]) for row in rows])
+    found = tenant.raw(at_positions(tuple(row.position for row in rows)))
+    assert sorted(found, key=lambda row: row.position) == rows

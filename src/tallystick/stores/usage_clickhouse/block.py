@@ -127,15 +127,21 @@ def _joined(blocks: Sequence[UsageBlock], fields: Fields) -> pa.Table:
         "ts": ts,
         "received": pa.array(received, pa.int64()).cast(_INSTANT),
     }
-    for code in first.numbers:
-        columns[fields.numbers[code]] = _one([each.numbers[code] for each in blocks])
-    for code in first.texts:
-        columns[fields.texts[code]] = _encoded([each.texts[code] for each in blocks])
+    # Blocks of two versions of the meter need not have the same fields.
+    for code in dict.fromkeys(code for each in blocks for code in each.numbers):
+        columns[fields.numbers[code]] = _one([_column(each.numbers, code, each, _NUMBER) for each in blocks])
+    for code in dict.fromkeys(code for each in blocks for code in each.texts):
+        columns[fields.texts[code]] = _encoded([_column(each.texts, code, each, pa.string()) for each in blocks])
     table = pc.take(pa.table(columns), pa.array(order[positions[order] > 0]), boundscheck=False, memory_pool=_POOL)
     for name, text in (("meter", first.meter_id), ("organization", first.organization_id)):
         same = pa.DictionaryArray.from_arrays(np.zeros(len(table), np.int32), pa.array([text], pa.string()))
         table = table.add_column(0, name, same)
     return table
+
+
+def _column(of: Mapping[str, pa.Array], code: str, block: UsageBlock, kind: pa.DataType) -> pa.Array:
+    """A field of a block, null where it has none."""
+    return of[code] if code in of else pa.nulls(len(block), kind)
 
 
 def _one(parts: Sequence[pa.Array]) -> pa.Array:
