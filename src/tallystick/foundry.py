@@ -41,6 +41,7 @@ from tallystick.pipeline.bill_job import JobChunk, accounts_in_hand, read_chunk
 from tallystick.pipeline.bill_run import AHEAD
 from tallystick.pipeline.casting import NOTHING_AHEAD, made_ahead
 from tallystick.ports import OrganizationRecords
+from tallystick.ports.founded import config_of
 from tallystick.ports.usage import Measuring
 from tallystick.stores.records_sql import open_reading
 
@@ -287,8 +288,7 @@ def serve(connection: Connection) -> None:
         while True:
             order = wire.decode(Order, connection.recv_bytes())
             with records.still(order.organization_id) as still:
-                config = still.get(OrganizationConfig, order.organization_id)
-                assert config is not None, "it has bill jobs"
+                config = config_of(still)
                 cast = _cast(still, usage, order)
             stencils = {each.stencil.id: each.stencil for each in cast.values() if each.stencil is not None}
             connection.send_bytes(wire.encode(Poured(config.value, list(stencils.values()))))

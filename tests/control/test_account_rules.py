@@ -27,6 +27,7 @@ from tallystick.core.organization import Currency, OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Document, Page, Where
+from tallystick.ports.founded import config_of
 
 
 @pytest.mark.parametrize("address", ["a@b", "a.b+c@mail.example.com", "büro@müller.example"])
@@ -276,7 +277,7 @@ def test_a_new_organization_has_its_currency_with_its_decimals(code: str, decima
 
 
 def test_settings_begin_with_the_defaults_of_the_reference(desk: Desk) -> None:
-    config = organization_config.current(desk.records)
+    config = config_of(desk.records)
     assert (config.id, config.version) == (desk.records.organization_id, 1)
     shown: dict[str, Any] = wire.decode(dict[str, Any], wire.encode(config.value))
     assert {name: shown[name] for name in ("currency", "timezone", "dayEpoch", "weekEpoch", "monthEpoch")} == {
@@ -292,7 +293,7 @@ def test_settings_are_locked_by_their_version(desk: Desk) -> None:
     assert organization_config.update(desk, OrganizationConfig(timezone="Europe/Berlin"), 1).version == 2
     refusal = refused(lambda: organization_config.update(desk, OrganizationConfig(), 1))
     assert refusal.code.name == "version_mismatch"
-    assert organization_config.current(desk.records).value.timezone == "Europe/Berlin"
+    assert config_of(desk.records).value.timezone == "Europe/Berlin"
 
 
 SETTINGS: tuple[tuple[dict[str, object], str], ...] = (

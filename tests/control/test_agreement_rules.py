@@ -22,7 +22,7 @@ from tallystick.control.counters import COUNTERS
 from tallystick.control.currencies import CURRENCIES
 from tallystick.control.desk import Noun
 from tallystick.control.meters import METERS
-from tallystick.control.organization_config import CONFIG, current
+from tallystick.control.organization_config import CONFIG
 from tallystick.control.picklists import BILL_GROUPING_KEYS, CREDIT_REASONS
 from tallystick.control.plan_group_links import PLAN_GROUP_LINKS
 from tallystick.control.plan_groups import PLAN_GROUPS
@@ -31,6 +31,7 @@ from tallystick.control.plans import PLANS
 from tallystick.control.pricings import PRICINGS
 from tallystick.control.products import PRODUCTS
 from tallystick.core.charge import Charge, exact_amount
+from tallystick.ports.founded import config_of
 
 CONTRACT: dict[str, object] = {"name": "Year", "startDate": "2025-01-01", "endDate": "2026-01-01"}
 
@@ -414,7 +415,7 @@ def test_a_charge_without_a_bill_date_is_billed_with_its_last_day(
 def test_overlaps_that_the_organization_allows(shop: Shop) -> None:
     group = shop.make(PLAN_GROUPS, name="All", currency="USD")
     link(shop, group, shop.plan)
-    shop.change(CONFIG, current(shop.desk.records).id, allowOverlappingPlans=True)
+    shop.change(CONFIG, config_of(shop.desk.records).id, allowOverlappingPlans=True)
     shop.attach()
     shop.attach(planId=None, planGroupId=group)
     assert len(list(shop.desk.records.every(ACCOUNT_PLANS.of))) == 2

@@ -13,7 +13,7 @@ import pytest
 from reconciling import ADA, BY_DAY, BY_UID, Works, as_csv
 from tallystick.chores.chore import Left
 from tallystick.control.desk import new_id
-from tallystick.control.organization_config import current, update
+from tallystick.control.organization_config import update
 from tallystick.control.reconciliations import RECONCILIATIONS
 from tallystick.control.source_uploads import create_upload, list_uploads
 from tallystick.core import wire
@@ -26,6 +26,7 @@ from tallystick.pipeline.bill_gate import reconciled
 from tallystick.pipeline.reconcile_records import Uids
 from tallystick.pipeline.reconciliation_runs import cancel_run, create_run, list_runs, read_run
 from tallystick.ports import Page
+from tallystick.ports.founded import config_of
 
 MARCH = date(2026, 3, 1)
 
@@ -65,7 +66,7 @@ def turn(works: Works, now: str) -> list[ReconciliationRun]:
 
 
 def required(works: Works, gate: ReconciliationGate | None) -> None:
-    config = current(works.records).value
+    config = config_of(works.records).value
     values = {name: getattr(config, name) for name in config.__struct_fields__}
     update(works.desk, type(config)(**{**values, "bill_requires": gate}), None)
 

@@ -11,10 +11,10 @@ from tallystick.api.crud import PAGING
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.core.insight import Advice, Expansion, MarginBy
 from tallystick.core.insight_window import months_before, offers_of
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import local_day
 from tallystick.errors import Refusal
 from tallystick.pipeline.insights import commitments, expansion, margins
+from tallystick.ports.founded import config_of
 
 TAG = "Insights"
 BY = ("account", "product")
@@ -47,8 +47,7 @@ def margin_list(call: Call) -> dict[str, object]:
 
 def window(call: Call, months: int) -> tuple[date, date]:
     """The first and the last day on which billing periods end that are looked at."""
-    config = call.records.get(OrganizationConfig, call.records.organization_id)
-    assert config is not None, "an organisation has its settings"
+    config = config_of(call.records)
     last = call.query.day("until") or local_day(call.now, config.value.timezone)
     return months_before(last, call.query.number("months", lowest=1, highest=36) or months), last
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from tallystick.api.crud import IDS, PAGING, by_ids_and_codes
 from tallystick.api.routing import Call, Paged, Route, struct_page
 from tallystick.control.meters import METERS
-from tallystick.control.organization_config import current
 from tallystick.errors import Refusal
 from tallystick.pipeline.meter_health import MeterHealth, Window, health_of, whole_health_of, window_of
+from tallystick.ports.founded import config_of
 
 METERS_A_PAGE = 100
 
@@ -30,7 +30,7 @@ def one(call: Call) -> MeterHealth:
 
 
 def _window(call: Call) -> Window:
-    return window_of(call.now, current(call.records).value.timezone, call.app.usage.mark)
+    return window_of(call.now, config_of(call.records).value.timezone, call.app.usage.mark)
 
 
 ROUTES = (

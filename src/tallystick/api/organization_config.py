@@ -10,6 +10,7 @@ from tallystick.api.routing import Call, Envelope, Route, entity_reply
 from tallystick.control import organization_config
 from tallystick.core.entity import CurrencyCode, DueDays
 from tallystick.core.organization import OrganizationConfig
+from tallystick.ports.founded import config_of
 
 PATH = "/organizationconfig"
 
@@ -29,7 +30,7 @@ OrganizationConfigRequest = request_type(
 
 
 def _retrieve(call: Call) -> Reply:
-    return entity_reply(organization_config.current(call.records))
+    return entity_reply(config_of(call.records))
 
 
 def _update(call: Call, body: Any) -> Reply:

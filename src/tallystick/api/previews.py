@@ -20,7 +20,6 @@ from tallystick.core.aggregation import Aggregation
 from tallystick.core.compound import CompoundAggregation, codes_in
 from tallystick.core.definition import aggregation_sentence, compound_sentence, meter_sentence
 from tallystick.core.meter import Meter
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, Period
 from tallystick.errors import Refusal
 from tallystick.pipeline.sample import (
@@ -31,6 +30,7 @@ from tallystick.pipeline.sample import (
     preview_meter,
     recent_period,
 )
+from tallystick.ports.founded import config_of
 
 
 class CountedRowReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -158,8 +158,7 @@ def _period(call: Call, meter_ids: Sequence[str]) -> Period:
     if (start is None) != (end is None):
         raise Refusal("invalid_request", "endDate: give both startDate and endDate, or neither", field="endDate")
     if start is None or end is None:
-        config = call.records.get(OrganizationConfig, call.organization_id)
-        assert config is not None, "every organisation has its settings"
+        config = config_of(call.records)
         return recent_period(call.usage, meter_ids, call.now, config.value.timezone)
     if end <= start:
         raise Refusal("invalid_request", "endDate: must be after startDate", field="endDate")

@@ -12,7 +12,6 @@ from tallystick.app import App
 from tallystick.chores.chore import Chore, Left
 from tallystick.control.bills import last_approved
 from tallystick.control.desk import Desk
-from tallystick.control.organization_config import current
 from tallystick.control.spend_alerts import active_alerts, look_at
 from tallystick.core.bill import BillRecord
 from tallystick.core.credit_types import Commitment
@@ -26,6 +25,7 @@ from tallystick.pipeline.forecast import forecasts
 from tallystick.pipeline.gate import Stamp, stamp_of
 from tallystick.pipeline.spend import spend_of, standings
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
+from tallystick.ports.founded import config_of
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def _ahead(
         whole = [each.bill for each in made if isinstance(each, BillRecord)]
         if len(whole) == len(made):
             found[id_] = msgspec.structs.replace(found[id_], forecast=spend_of(whole))
-    zone = current(records).value.timezone
+    zone = config_of(records).value.timezone
     for id_, standing in found.items():
         if _asks(alerts[id_], SpendAlertType.COMMITMENT_ABOVE):
             drawn = {}

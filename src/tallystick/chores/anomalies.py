@@ -10,7 +10,6 @@ from tallystick.chores.chore import Chore, Left
 from tallystick.core.account import Account
 from tallystick.core.anomaly import Anomaly, Policies
 from tallystick.core.meter import Meter
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.pipeline.anomalies import (
     Column,
@@ -22,6 +21,7 @@ from tallystick.pipeline.anomalies import (
     read_policies,
     watched,
 )
+from tallystick.ports.founded import config_of
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +45,7 @@ class AnomalyWatch:
         seen = (f"{now:%Y-%m-%dT%H}", columns, policies)
         if self._seen.get(organization_id) == seen:
             return Left.LATER
-        config = records.get(OrganizationConfig, organization_id)
-        assert config is not None, "every organisation has its settings from the start"
+        config = config_of(records)
         zone = config.value.timezone
         today = local_day(now, zone)
         look = Look(

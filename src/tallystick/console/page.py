@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from tallystick.console.form import Form
-from tallystick.control import organization_config
 from tallystick.control.desk import Desk
 from tallystick.core.entity import Entity
 from tallystick.core.organization import OrganizationConfig
@@ -20,6 +19,7 @@ from tallystick.core.period import Instant, day_start, local_day
 from tallystick.core.user import May, User
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, Credential, Organization, OrganizationRecords, OrganizationUsage
+from tallystick.ports.founded import config_of
 from tallystick.web.query import QueryString
 
 if TYPE_CHECKING:
@@ -209,4 +209,4 @@ class OpenPage:
 
 def current_config(records: OrganizationRecords) -> OrganizationConfig:
     """The settings of the organisation in force."""
-    return organization_config.current(records).value
+    return config_of(records).value

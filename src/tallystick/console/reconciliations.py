@@ -29,6 +29,7 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.reconciliation_runs import create_run, list_runs
 from tallystick.ports import Page as Part
 from tallystick.ports import Where
+from tallystick.ports.founded import config_of
 
 SIZE = 25
 FILE_BYTES = 10_000_000
@@ -174,7 +175,7 @@ def _gate(visit: Visit) -> Redirect:
     """Have bills wait for it, or no longer. Another reconciliation that they wait for stays as it is."""
     asked = RECONCILIATIONS.retrieve(visit.records, visit.path["id"])
     level = visit.form.choice("level", AccuracyLevel)
-    config = organization_config.current(visit.records)
+    config = config_of(visit.records)
     if level is None and config.value.required_reconciliation_id != asked.id:
         return Redirect(f"/reconciliations/{asked.id}", notice="Bills do not wait for it.")
     gate = None if level is None else {"reconciliationId": asked.id, "level": level}

@@ -25,6 +25,7 @@ from tallystick.core.user import May
 from tallystick.errors import Refusal
 from tallystick.ports import Page as Part
 from tallystick.ports import Where
+from tallystick.ports.founded import config_of
 
 # What the page changes, by how it is typed; everything else stays as it is.
 TEXTS = ("currency", "timezone", "billPrefix", "externalInvoiceDate", "unknownAccounts", "lateUsage")
@@ -56,7 +57,7 @@ LISTS: Mapping[str, tuple[str, Noun[Any]]] = {
 
 
 def _settings(visit: Visit) -> Html:
-    entity = organization_config.current(visit.records)
+    entity = config_of(visit.records)
     currencies = visit.records.find(Currency, Where(), Part(size=100)).rows
     return Html(
         "settings.html",
@@ -76,7 +77,7 @@ def _settings(visit: Visit) -> Html:
 
 def _save(visit: Visit) -> Redirect:
     form = visit.form
-    given: dict[str, object] = dict(_wire(organization_config.current(visit.records).value))
+    given: dict[str, object] = dict(_wire(config_of(visit.records).value))
     given |= {name: form.text(name) for name in TEXTS}
     given |= {name: form.day(name) for name in DAYS}
     given |= {name: form.decimal(name) for name in NUMBERS}

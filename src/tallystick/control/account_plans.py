@@ -11,7 +11,6 @@ import msgspec
 
 from tallystick.control.contracts import require_contract_of
 from tallystick.control.desk import Desk, Draft, Noun, rule_broken, the
-from tallystick.control.organization_config import current
 from tallystick.control.plans import plans_in_groups, products_of, require_billed
 from tallystick.core.account import AccountPlan
 from tallystick.core.catalog import Plan
@@ -20,6 +19,7 @@ from tallystick.core.period import Instant
 from tallystick.core.plan_group import PlanGroup
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords, Transaction, Where
+from tallystick.ports.founded import config_of
 
 
 def products_of_account_plans(
@@ -101,7 +101,7 @@ def require_no_overlap(
     read: OrganizationRecords, id: str, value: AccountPlan, plan_ids: Sequence[str], field: str
 ) -> None:
     """Refuse an account plan (with the id, selling these plans) of a product that the account has in that time."""
-    if current(read).value.allow_overlapping_plans:
+    if config_of(read).value.allow_overlapping_plans:
         return
     others = [
         each

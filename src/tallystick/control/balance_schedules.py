@@ -10,7 +10,6 @@ from tallystick.control.balances import BALANCES
 from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Desk, Draft, Noun, require_references
 from tallystick.control.ledger import list_entries
-from tallystick.control.organization_config import current
 from tallystick.core.charge import Charge
 from tallystick.core.entity import Entity, Value
 from tallystick.core.ledger import LedgerEntry
@@ -27,6 +26,7 @@ from tallystick.core.schedule import (
 from tallystick.core.schedule_types import ChargeSchedule, TransactionSchedule
 from tallystick.errors import Refusal
 from tallystick.ports import DocumentWhere, Found, OrganizationRecords, Page, Where
+from tallystick.ports.founded import config_of
 
 Row = TypeVar("Row")
 V = TypeVar("V", bound=Value)
@@ -37,7 +37,7 @@ UNMADE = "00000000-0000-0000-0000-000000000000"  # the id of a schedule that is 
 def transaction_schedule_runs(records: OrganizationRecords, schedule: Entity[TransactionSchedule]) -> Runs:
     """The last run of a transaction schedule that was made, and the first one after it."""
     last = last_transaction(records, schedule.id)
-    runs = transaction_runs(schedule.value, current(records).value.timezone, after=last)
+    runs = transaction_runs(schedule.value, config_of(records).value.timezone, after=last)
     return Runs(previous=last, next=next(runs, None))
 
 
@@ -52,7 +52,7 @@ def charge_schedule_runs(records: OrganizationRecords, schedule: Entity[ChargeSc
 
 def unmade_charges(records: OrganizationRecords, schedule: Entity[ChargeSchedule]) -> Iterator[Period]:
     """The stretches of service, in order, that the schedule made no charge for. One that people deleted was made."""
-    for period in charge_periods(schedule.value, current(records).value, after=last_charge(records, schedule)):
+    for period in charge_periods(schedule.value, config_of(records).value, after=last_charge(records, schedule)):
         if records.at_version(Charge, run_id(schedule.id, period.start), 1) is None:
             yield period
 
@@ -76,7 +76,7 @@ def preview_transactions(desk: Desk, schedule: TransactionSchedule, page: Page) 
     """The transactions that a schedule would make, first to last. Nothing is kept. The token is an offset."""
     balance = BALANCES.retrieve(desk.records, schedule.balance_id)
     require_references(desk.records, schedule)
-    runs = transaction_runs(schedule, current(desk.records).value.timezone)
+    runs = transaction_runs(schedule, config_of(desk.records).value.timezone)
     return _page_of((scheduled_entry(UNMADE, schedule, balance, run, desk.now) for run in runs), page)
 
 
@@ -84,7 +84,7 @@ def preview_charges(desk: Desk, schedule: ChargeSchedule, page: Page) -> Found[E
     """The charges that a schedule would make, first to last. Nothing is kept. The token is an offset."""
     balance = BALANCES.retrieve(desk.records, schedule.balance_id)
     require_currency(desk.records, schedule.currency)
-    config = current(desk.records).value
+    config = config_of(desk.records).value
 
     def charges() -> Iterator[Entity[Charge]]:
         for period in charge_periods(schedule, config):

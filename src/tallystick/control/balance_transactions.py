@@ -5,7 +5,6 @@ from __future__ import annotations
 from tallystick.control.balances import BALANCES
 from tallystick.control.desk import Desk, require_references, rule_broken
 from tallystick.control.ledger import entries_of, keep
-from tallystick.control.organization_config import current
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import (
@@ -20,6 +19,7 @@ from tallystick.core.ledger import (
 from tallystick.core.period import Instant
 from tallystick.core.quantity import add, plain
 from tallystick.ports import OrganizationRecords, Transaction
+from tallystick.ports.founded import config_of
 
 
 def transact(desk: Desk, balance_id: str, transaction: BalanceTransaction) -> LedgerEntry:
@@ -67,7 +67,7 @@ def _entry(desk: Desk, balance: Entity[Balance], transaction: BalanceTransaction
 
 
 def _require_covered(write: Transaction, balance: Entity[Balance], entry: LedgerEntry) -> None:
-    if entry.amount > 0 or balance.value.allow_overdraft or current(write).value.allow_negative_balances:
+    if entry.amount > 0 or balance.value.allow_overdraft or config_of(write).value.allow_negative_balances:
         return
     held = value_of(entries_of(write, (balance.id,))[balance.id])
     if add(held, entry.amount) < 0:

@@ -8,7 +8,6 @@ from datetime import date
 import msgspec
 
 from tallystick.control.desk import Draft, Noun
-from tallystick.control.organization_config import current
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.bespoke import ApprovedTerms, BespokeKind, BespokeNote, BespokeTerm, Concern, judged
 from tallystick.core.catalog import Plan, Pricing
@@ -19,6 +18,7 @@ from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant, local_day
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords, Where
+from tallystick.ports.founded import config_of
 
 _TERMS: dict[BespokeKind, type[Value]] = {
     BespokeKind.PLAN: Plan,
@@ -42,7 +42,7 @@ APPROVED_TERMS = Noun(of=ApprovedTerms)
 
 def bespoke_terms(records: OrganizationRecords, now: Instant) -> list[BespokeTerm]:
     """Every bespoke term that has not ended: what is to be looked at first, then by account and name."""
-    zone = current(records).value.timezone
+    zone = config_of(records).value.timezone
     today = local_day(now, zone)
     found = [*_plans(records), *_discounts(records, zone), *_contracts(records), *_commitments(records)]
     found = [

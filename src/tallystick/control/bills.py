@@ -38,6 +38,7 @@ from tallystick.core.revisit import KIND as REVISIT
 from tallystick.core.revisit import once_final
 from tallystick.errors import Refusal
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
+from tallystick.ports.founded import founded
 
 KIND = "bill"
 LOCKED_BY_DATE = "billLockDate"  # who locked a bill that the lock date locked
@@ -183,9 +184,7 @@ def initialise(write: Transaction, desk: Desk) -> None:
 
 def get_bill_config(records: OrganizationRecords) -> Entity[BillConfig]:
     """The organisation's bill settings."""
-    config = records.get(BillConfig, records.organization_id)
-    assert config is not None, "every organisation has its bill settings from the start"
-    return config
+    return founded(records, BillConfig)
 
 
 def set_bill_config(desk: Desk, value: BillConfig, version: int | None) -> Entity[BillConfig]:

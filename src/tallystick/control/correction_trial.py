@@ -15,11 +15,12 @@ from tallystick.core.ingest_failure import FailedMeasurement, FailureStatus
 from tallystick.core.measurement import schema_of, validate
 from tallystick.core.measurement_reading import read_measurement
 from tallystick.core.meter import Meter
-from tallystick.core.organization import OrganizationConfig, UnknownAccounts
+from tallystick.core.organization import UnknownAccounts
 from tallystick.core.period import Instant
 from tallystick.core.usage_event import read_event
 from tallystick.errors import Rejection
 from tallystick.ports import OrganizationRecords, Page
+from tallystick.ports.founded import config_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,7 @@ def check_member(records: OrganizationRecords, member: bytes, now: Instant) -> R
     meter = records.by_code(Meter, sent.meter)
     if meter is None:
         return Rejection("undefined_meter", f"meter: there is no meter with the code {sent.meter[:80]!r}", "meter")
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
+    config = config_of(records)
     tolerance = timedelta(seconds=config.value.future_tolerance_seconds)
     found = validate(sent, schema_of(meter), now, tolerance)
     if isinstance(found, Rejection):

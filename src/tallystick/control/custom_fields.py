@@ -13,15 +13,14 @@ from tallystick.core.lookup import WITH_LOOKUPS
 from tallystick.core.meter import Meter
 from tallystick.core.organization import OrganizationCustomFields
 from tallystick.ports import OrganizationRecords
+from tallystick.ports.founded import founded
 
 CUSTOM_FIELDS = Noun(of=OrganizationCustomFields)
 
 
 def current(records: OrganizationRecords) -> Entity[OrganizationCustomFields]:
     """The defaults in force."""
-    entity = records.get(OrganizationCustomFields, records.organization_id)
-    assert entity is not None, f"the organisation {records.organization_id} was never initialised"
-    return entity
+    return founded(records, OrganizationCustomFields)
 
 
 def update(desk: Desk, value: OrganizationCustomFields, version: int | None) -> Entity[OrganizationCustomFields]:

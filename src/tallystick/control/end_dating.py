@@ -20,7 +20,6 @@ from tallystick.control.commitments import COMMITMENTS
 from tallystick.control.contracts import CONTRACTS
 from tallystick.control.counter_pricings import COUNTER_PRICINGS
 from tallystick.control.desk import Desk, Noun
-from tallystick.control.organization_config import current
 from tallystick.control.plans import plans_in_groups
 from tallystick.control.pricings import PRICINGS
 from tallystick.core.account import Account, AccountPlan
@@ -29,6 +28,7 @@ from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
 from tallystick.errors import Refusal
 from tallystick.ports import Transaction, Where
+from tallystick.ports.founded import config_of
 
 
 class BillingEntity(StrEnum):
@@ -79,7 +79,7 @@ class _Work:
     def end(self, kind: BillingEntity, noun: Noun[Any], entities: Iterable[Entity[Any]]) -> None:
         """End what has no end, or a later one."""
         moment = self.wanted.end_date
-        day = moment.astimezone(ZoneInfo(current(self.write).value.timezone)).date()
+        day = moment.astimezone(ZoneInfo(config_of(self.write).value.timezone)).date()
         for entity in list(entities):
             end = moment if isinstance(entity.value.start_date, Instant) else day
             if entity.value.end_date is not None and entity.value.end_date <= end:

@@ -19,7 +19,6 @@ from tallystick.core.ingest_failure import FailedMeasurement
 from tallystick.core.measurement import uid_key
 from tallystick.core.measurement_reading import JournalEntry, unpack
 from tallystick.core.meter import Meter
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.ports import (
     Claim,
@@ -31,6 +30,7 @@ from tallystick.ports import (
     UidIndex,
     UsageRow,
 )
+from tallystick.ports.founded import config_of
 from tallystick.ports.usage import at_positions
 
 WAIT_SECONDS, POLL_SECONDS = 5.0, 0.02  # for uids that are about to be claimed
@@ -107,8 +107,7 @@ def _accepted(
 
 def _bills(records: OrganizationRecords, row: UsageRow) -> tuple[Bill, ...]:
     """The bills of its account that are of its time, whether or not a line of them counts it."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
+    config = config_of(records)
     day = local_day(row.ts, config.value.timezone)
     where = DocumentWhere(
         equal={"account_id": [row.account_id]},

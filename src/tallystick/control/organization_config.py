@@ -12,6 +12,7 @@ from tallystick.core.period import Instant
 from tallystick.core.statement_types import StatementDefinition
 from tallystick.errors import Refusal
 from tallystick.ports import Actor, OrganizationRecords
+from tallystick.ports.founded import config_of
 
 OPERATOR = Actor(id="operator", kind="OPERATOR", scopes=("all",))
 
@@ -37,17 +38,10 @@ def initialise(records: OrganizationRecords, currency: str, now: Instant, *, act
         accounting.initialise(write, desk)
 
 
-def current(records: OrganizationRecords) -> Entity[OrganizationConfig]:
-    """The settings in force."""
-    entity = records.get(OrganizationConfig, records.organization_id)
-    assert entity is not None, f"the organisation {records.organization_id} was never initialised"
-    return entity
-
-
 def update(desk: Desk, value: OrganizationConfig, version: int | None) -> Entity[OrganizationConfig]:
     """Replace the settings. Refusals: `version_mismatch`, `unknown_reference`."""
     with desk.records.transaction() as write:
-        return CONFIG.update_within(desk, write, current(write), value, version)
+        return CONFIG.update_within(desk, write, config_of(write), value, version)
 
 
 def _check(draft: Draft[OrganizationConfig]) -> OrganizationConfig:

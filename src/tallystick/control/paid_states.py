@@ -18,7 +18,6 @@ from tallystick.core import wire
 from tallystick.core.bill import Bill, BillStatus
 from tallystick.core.entity import require_number
 from tallystick.core.ids import named_id
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.paid_state import (
     BY_HAND,
     EVENT_TYPE,
@@ -41,6 +40,7 @@ from tallystick.core.period import Instant, local_day
 from tallystick.errors import Refusal
 from tallystick.outbox import event_document, put_events
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
+from tallystick.ports.founded import config_of
 
 BILL = "bill"
 AT_ONCE = 500
@@ -93,8 +93,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
 def today(records: OrganizationRecords, now: Instant) -> date:
     """The day that it is in the organisation's time zone: what was due before it is overdue."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings from the start"
+    config = config_of(records)
     return local_day(now, config.value.timezone)
 
 

@@ -18,13 +18,13 @@ from babel import Locale, UnknownLocaleError
 
 from tallystick.control.accounts import ACCOUNTS
 from tallystick.control.desk import ID, Desk
-from tallystick.control.organization_config import current
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.period import Instant, require_zone
 from tallystick.core.portal import PortalSession, PortalSessionRequest, new_session
 from tallystick.errors import Refusal
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction
+from tallystick.ports.founded import config_of
 
 KIND = "portalsession"
 ALGORITHM = "HS256"
@@ -93,7 +93,7 @@ def _portal_key(key: bytes) -> bytes:
 def create_session(desk: Desk, account_id: str, asked: PortalSessionRequest) -> PortalSession:
     """Allow a visit. Refusals: `not_found` for an account that is not there, `invalid_request` for a time zone or a
     locale that there is not."""
-    zone = asked.timezone or current(desk.records).value.timezone
+    zone = asked.timezone or config_of(desk.records).value.timezone
     try:
         require_zone(zone)
     except ValueError as problem:

@@ -7,12 +7,12 @@ from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from tallystick.control.desk import Desk, Draft, Noun, rule_broken
-from tallystick.control.organization_config import current
 from tallystick.core.ids import named_id
 from tallystick.core.meter import Meter
 from tallystick.core.period import local_day
 from tallystick.core.reconciliation import ReconciledFunction, Reconciliation, ReconciliationRequest
 from tallystick.ports import Where
+from tallystick.ports.founded import config_of
 
 
 def _check(draft: Draft[Reconciliation]) -> Reconciliation:
@@ -38,7 +38,7 @@ RECONCILIATIONS = Noun(of=Reconciliation, check=_check)
 def due_runs(desk: Desk) -> Iterator[tuple[str, ReconciliationRequest]]:
     """What the schedules ask for by now, the last whole days of each; with the id that the run of the day has, so that
     it is made once."""
-    config = current(desk.records).value
+    config = config_of(desk.records).value
     for each in desk.records.every(Reconciliation, Where(equal={"scheduled": ("true",)})):
         schedule = each.value.schedule
         assert schedule is not None, "it was found as one that has a schedule"

@@ -14,7 +14,6 @@ import msgspec
 
 from tallystick.control.account_plans import ACCOUNT_PLANS, replace_within
 from tallystick.control.desk import Desk, Draft, Noun, require_reference, require_references, rule_broken, the
-from tallystick.control.organization_config import current
 from tallystick.core import wire
 from tallystick.core.account import Account, AccountPlan
 from tallystick.core.bill import BillParameters
@@ -35,6 +34,7 @@ from tallystick.core.rollout import (
 from tallystick.core.terms import grid_of
 from tallystick.errors import Refusal
 from tallystick.ports import Document, DocumentWhere, Found, OrganizationRecords, Page, Transaction, Where
+from tallystick.ports.founded import config_of
 
 SHADOWED = "shadowbill"
 MOVED = "planmove"
@@ -129,7 +129,7 @@ def move(desk: Desk, of: str, account_plan: Entity[AccountPlan], to_plan_id: str
 def _holds(records: OrganizationRecords, contract_id: str | None, at: Instant) -> bool:
     if contract_id is None:
         return False
-    return day_start(the(records, Contract, contract_id).end_date, current(records).value.timezone) > at
+    return day_start(the(records, Contract, contract_id).end_date, config_of(records).value.timezone) > at
 
 
 def _keep_move(write: Transaction, of: str, moved: Moved) -> None:
@@ -173,7 +173,7 @@ def switch(desk: Desk, shadow: Entity[ShadowPlan]) -> bool | None:
     value = shadow.value
     if value.switch_date is None:
         return None
-    at = day_start(value.switch_date, current(desk.records).value.timezone)
+    at = day_start(value.switch_date, config_of(desk.records).value.timezone)
     if desk.now < at:
         return None
     waiting = (
@@ -203,7 +203,7 @@ def migrate(desk: Desk, migration: Entity[PlanMigration]) -> bool:
 def _waiting(
     records: OrganizationRecords, id: str, value: PlanMigration, created: datetime
 ) -> Iterable[Entity[AccountPlan]]:
-    not_before = day_start(value.not_before, current(records).value.timezone)
+    not_before = day_start(value.not_before, config_of(records).value.timezone)
     for each in _not_moved_yet(records, id, value.from_plan_id, value.account_ids):
         open_ = each.value.end_date is None or each.value.end_date > not_before
         if open_ and each.created <= created:
@@ -214,7 +214,7 @@ def renewal_of(
     records: OrganizationRecords, migration: PlanMigration, account_plan: Entity[AccountPlan]
 ) -> Instant | None:
     """When an account renews for the first time at or after the migration's day; None where its plan ends by then."""
-    config, value = current(records).value, account_plan.value
+    config, value = config_of(records).value, account_plan.value
     first = max(day_start(migration.not_before, config.timezone), value.start_date)
     at: Instant | None = None
     if migration.renewal is Renewal.CONTRACT and value.contract_id is not None:
@@ -261,7 +261,7 @@ def assign(desk: Desk, experiment: Entity[Experiment]) -> int:
     """Give new accounts their variant; returns how many got one. An account that has, or had, a plan of its own or a
     variant of this experiment is passed over."""
     value = experiment.value
-    zone = current(desk.records).value.timezone
+    zone = config_of(desk.records).value.timezone
     first = day_start(value.start_date, zone)
     last = None if value.end_date is None else day_start(value.end_date, zone)
     done = 0
@@ -294,7 +294,7 @@ def _new_accounts(records: OrganizationRecords, experiment_id: str, first: Insta
 
 def _assign(desk: Desk, experiment: Entity[Experiment], account: Entity[Account]) -> None:
     variant = variant_of(experiment.value.code, experiment.value.variants, account.id)
-    zone = current(desk.records).value.timezone
+    zone = config_of(desk.records).value.timezone
     start = day_start(local_day(Instant.of(account.created), zone), zone)
     made = Assignment(
         experiment_id=experiment.id,

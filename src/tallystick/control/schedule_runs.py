@@ -18,7 +18,6 @@ from tallystick.control.balance_schedules import (
 from tallystick.control.charges import CHARGES
 from tallystick.control.desk import Desk
 from tallystick.control.ledger import entries_of, keep
-from tallystick.control.organization_config import current
 from tallystick.core.credit_types import Balance
 from tallystick.core.entity import Entity
 from tallystick.core.ledger import LedgerEntry
@@ -35,6 +34,7 @@ from tallystick.core.schedule_types import ChargeSchedule, TransactionSchedule
 from tallystick.core.top_up import top_ups_due
 from tallystick.errors import Refusal
 from tallystick.ports import OrganizationRecords, Page, Transaction, Where
+from tallystick.ports.founded import config_of
 
 MOST = 1000  # runs of one schedule that are made at a time; the rest comes next time
 
@@ -73,7 +73,7 @@ def _run_transactions(desk: Desk, schedule_id: str) -> int:
         if schedule is None:
             return 0  # deleted since it was listed
         balance = _balance(write, schedule.value.balance_id)
-        zone, last = current(write).value.timezone, last_transaction(write, schedule_id)
+        zone, last = config_of(write).value.timezone, last_transaction(write, schedule_id)
         runs = takewhile(lambda run: run <= desk.now, transaction_runs(schedule.value, zone, after=last))
         entries = [scheduled_entry(schedule_id, schedule.value, balance, run, desk.now) for run in islice(runs, MOST)]
         keep(write, entries)
@@ -86,7 +86,7 @@ def _run_charges(desk: Desk, schedule_id: str) -> int:
         schedule = write.get(ChargeSchedule, schedule_id)
         if schedule is None:
             return 0  # deleted since it was listed
-        balance, zone = _balance(write, schedule.value.balance_id), current(write).value.timezone
+        balance, zone = _balance(write, schedule.value.balance_id), config_of(write).value.timezone
         due = takewhile(lambda period: charge_run(schedule.value, period) <= desk.now, unmade_charges(write, schedule))
         for period in list(islice(due, MOST)):
             charge = scheduled_charge(schedule_id, schedule.value, balance, period, zone)
@@ -118,7 +118,7 @@ def top_up(desk: Desk, balance_id: str, left: Decimal, entries: Sequence[LedgerE
             each.id: each.amount for each in entries
         }:
             return 0
-        due = top_ups_due(balance, left, now_there, desk.now, current(write).value.timezone)
+        due = top_ups_due(balance, left, now_there, desk.now, config_of(write).value.timezone)
         keep(write, [each.entry for each in due])
         for each in due:
             CHARGES.create_within(desk, write, each.charge, each.charge_id)

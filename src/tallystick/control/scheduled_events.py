@@ -15,7 +15,6 @@ from tallystick.core.bill_event import BillHead, read_head
 from tallystick.core.configuration_event import shown
 from tallystick.core.entity import Entity, Value
 from tallystick.core.event import noun
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import BEGINNING, Instant
 from tallystick.core.scheduled_event import (
     EVENT_TYPE,
@@ -26,6 +25,7 @@ from tallystick.core.scheduled_event import (
 )
 from tallystick.outbox import event_document, put_events
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page
+from tallystick.ports.founded import config_of
 
 TOLD = "scheduledevent"  # the kind of document that says which were told
 BILL = "bill"
@@ -77,7 +77,7 @@ def tell_due(records: OrganizationRecords, now: Instant) -> int:
 def _due(
     records: OrganizationRecords, config: Entity[ScheduledEventConfiguration], now: Instant
 ) -> Iterator[tuple[Instant, str, Document]]:
-    offset, zone = config.value.offset, _config(records).timezone
+    offset, zone = config.value.offset, config_of(records).value.timezone
     for id_, account_id, written, moment, details in _dated(records, config.value, now):
         due = due_of(moment, offset, zone)
         if due is None or due > now or max(due, written) < config.created:
@@ -85,12 +85,6 @@ def _due(
         mark = mark_of(config.id, id_, moment, offset)
         event = scheduled_event(mark, config.value, details, due)
         yield due, mark, event_document(event, event_type=EVENT_TYPE, account_id=account_id, resource_id=id_)
-
-
-def _config(records: OrganizationRecords) -> OrganizationConfig:
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings from the start"
-    return config.value
 
 
 def _dated(
@@ -125,7 +119,7 @@ def _days_after_a_bill(records: OrganizationRecords, name: str) -> int:
         return _AROUND_A_BILL
     given = (each.value.days_before_bill_due for each in records.every(Account))
     most = max((days for days in given if days is not None), default=0)
-    return max(most, _config(records).days_before_bill_due) + _AROUND_A_BILL
+    return max(most, config_of(records).value.days_before_bill_due) + _AROUND_A_BILL
 
 
 def _tell(records: OrganizationRecords, config_id: str, waiting: list[tuple[str, Document]]) -> int:

@@ -8,7 +8,6 @@ import msgspec
 
 from tallystick.control.currencies import require_currency
 from tallystick.control.desk import Desk, Draft, Noun, rule_broken, the
-from tallystick.control.organization_config import current
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.credit_types import Balance, Commitment
@@ -26,6 +25,7 @@ from tallystick.core.spend_alert import (
 )
 from tallystick.outbox import event_document, put_events
 from tallystick.ports import Document, OrganizationRecords, Page, Transaction, Where
+from tallystick.ports.founded import config_of
 
 STATE = "spendalertstate"
 
@@ -48,7 +48,7 @@ def _check(draft: Draft[SpendAlert]) -> SpendAlert:
     if value.commitment_id is not None and the(read, Commitment, value.commitment_id).account_id != value.account_id:
         raise rule_broken("commitmentId", "must be a commitment of the account")
     if value.type in AMOUNTS and value.currency is None:
-        own = the(read, Account, value.account_id).currency or current(read).value.currency
+        own = the(read, Account, value.account_id).currency or config_of(read).value.currency
         return msgspec.structs.replace(value, currency=own)
     require_currency(read, value.currency)
     return value

@@ -17,7 +17,6 @@ from tallystick.core.account import Account
 from tallystick.core.aggregation import Method
 from tallystick.core.entity import Entity, Value
 from tallystick.core.meter import Category, DataField, Meter
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.core.quantity import ZERO, divide, parse_quantity, plain
 from tallystick.core.usage_request import (
@@ -42,6 +41,7 @@ from tallystick.ports import (
     UsageQuery,
     UsageRow,
 )
+from tallystick.ports.founded import config_of
 
 ACCOUNT_KEY, ACCOUNT_CODE_KEY, TIME_KEY = "accountId", "accountCode", "startDate"
 NUMERIC_FUNCTIONS = frozenset({"SUM", "MIN", "MAX", "COUNT", "LATEST", "MEAN"})
@@ -118,8 +118,7 @@ def _named_meters(request: UsageRequest) -> dict[str, str]:
 
 
 def _checked_query(records: OrganizationRecords, meters: dict[str, Entity[Meter]], request: UsageRequest) -> UsageQuery:
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
+    config = config_of(records)
     return UsageQuery(
         start=request.start_date,
         end=request.end_date,

@@ -23,7 +23,6 @@ from tallystick.core.bill_schedule import Slot, periods_of
 from tallystick.core.cast import Cast
 from tallystick.core.event import Event
 from tallystick.core.ids import named_id
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Grid, Instant, Period, day_start
 from tallystick.core.terms import AccountPeriod, period_of
 from tallystick.outbox import event_document, put_events
@@ -47,6 +46,7 @@ from tallystick.pipeline.many_periods import ManyBillable
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Choice, ended_by, ending_on
 from tallystick.pipeline.settle import DrawnMeanwhile, Settled, settle, was_stored
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
+from tallystick.ports.founded import config_of
 
 CHUNK = 2_000  # account periods that are settled in one transaction, in some tenths of a second
 AHEAD = 2  # chunks that a foundry may have beyond the one that is being settled
@@ -243,8 +243,7 @@ def _choice(records: OrganizationRecords, request: BillJobRequest, as_of: Instan
         return ending_on(request.last_date_in_billing_period)
     if request.bill_date is None:
         return ended_by(as_of)
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     return ended_by(day_start(request.bill_date, request.timezone or config.value.timezone))
 
 

@@ -17,7 +17,6 @@ from tallystick.core.account import Account
 from tallystick.core.aggregation import Question
 from tallystick.core.bill import Bill, BillRecord, bill_id
 from tallystick.core.bill_job import BillFailure
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.core.quantity import ZERO, add, subtract, total
 from tallystick.core.simulated_bill import pairs_of
@@ -34,6 +33,7 @@ from tallystick.pipeline.rate import Rated, load_terms, rate_terms
 from tallystick.pipeline.simulate import drawn_bills
 from tallystick.pipeline.supposing import Supposing
 from tallystick.ports import DocumentWhere, OrganizationRecords, OrganizationUsage, UsageRow
+from tallystick.ports.founded import config_of
 
 MOST_PERIODS = 60  # billing periods without a bill that are looked at for one part of a correction
 
@@ -75,7 +75,7 @@ def effects_of(
 ) -> list[BillEffect]:
     """What becomes of each bill that the measurements are on, those of parents that pay included; oldest first. The
     usage store must hold the journal up to `up_to`."""
-    config = _config(records)
+    config = config_of(records).value
     stored = touched_bills(records, touched)
     staying = [each for each in stored if stays(config, each.bill)]
     supposed: OrganizationUsage = Supposing(usage, touched.without, touched.added)
@@ -254,9 +254,3 @@ def _failed(bill: Bill, settlement: Settlement, why: str) -> BillEffect:
         locked=bill.locked,
         failure=why,
     )
-
-
-def _config(records: OrganizationRecords) -> OrganizationConfig:
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
-    return config.value

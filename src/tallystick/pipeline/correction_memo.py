@@ -20,7 +20,6 @@ from tallystick.core.charge import Charge, ChargeEntityType, ChargeLineItemType
 from tallystick.core.entity import Entity
 from tallystick.core.ids import named_id
 from tallystick.core.late_levels import levels_now
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.core.quantity import ZERO, add, subtract, tidy, total
 from tallystick.core.rating import questions
@@ -44,6 +43,7 @@ from tallystick.ports import (
     Page,
     Transaction,
 )
+from tallystick.ports.founded import config_of
 
 KIND = "correctionmemo"
 ADJUSTMENT = "billadjustment"
@@ -75,7 +75,7 @@ def _reckoned(
     seen: Sequence[Adjustment],
     up_to: int,
 ) -> Reckoned:
-    config = _config(records)
+    config = config_of(records)
     around = [each for each in (record, *following(records, [record], ())) if stays(config.value, each.bill)]
     others = elsewhere(seen, record.bill.id, "")
     earlier, terms = earlier_of(records, record, others, around)
@@ -222,7 +222,7 @@ def issue_memo(
         memo = read_memo(write, id)
         _require(memo, MemoStatus.DRAFT)
         record = read_earlier(write, [memo.bill_id])[0]
-        day = bill_date or local_day(now, _config(write).value.timezone)
+        day = bill_date or local_day(now, config_of(write).value.timezone)
         lines = []
         for number, line in enumerate(memo.lines, 1):
             charge = _charge(memo, record, line, number, day)
@@ -343,9 +343,3 @@ def _document(memo: CorrectionMemo) -> Document:
         "status": memo.status.value,
     }
     return Document(id=memo.id, sort=memo.dt_created.stamp(), keys=keys, body=wire.encode(memo))
-
-
-def _config(records: OrganizationRecords) -> Entity[OrganizationConfig]:
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
-    return config

@@ -14,7 +14,6 @@ import msgspec
 from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.measurement_reading import WithdrawalEntry, pack_withdrawal
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant
 from tallystick.core.usage_correction import (
     BillEffect,
@@ -40,6 +39,7 @@ from tallystick.pipeline.corrections import (
 )
 from tallystick.pipeline.late_usage import stays
 from tallystick.ports import Actor, Document, DocumentWhere, Found, OrganizationRecords, Page, UsageRow
+from tallystick.ports.founded import config_of
 
 AT_ONCE = 20  # accounts of a correction that is looked at while somebody waits
 PART = 50  # accounts that are looked at together
@@ -217,8 +217,7 @@ def _withdrawal(id: str, entry: Entry) -> bytes:
 
 def _settle(reach: Reach, entries: Sequence[Entry], id: str, now: Instant) -> UsageCorrection | None:
     """Draft memos for the bills that stay; None where one of them changed meanwhile."""
-    config = reach.records.get(OrganizationConfig, reach.organization_id)
-    assert config is not None, "every organisation has its settings"
+    config = config_of(reach.records)
     up_to = reach.app.usage.mark
     reckoned: list[Reckoned] = []
     for touched in _parts(reach, entries):

@@ -8,16 +8,15 @@ from typing import Any
 from tallystick.core.aggregation import Measured
 from tallystick.core.earned import Earned, MoneyField, earned, fields_of_bill, money_fields
 from tallystick.core.meter import Meter
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.terms import Terms
 from tallystick.pipeline.meter import measure
 from tallystick.ports import OrganizationRecords, OrganizationUsage
+from tallystick.ports.founded import config_of
 
 
 def read_money_fields(records: OrganizationRecords) -> tuple[MoneyField, ...]:
     """The fields of the organisation's meters that hold money."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     return money_fields(records.every(Meter), config.value.currency)
 
 

@@ -22,7 +22,6 @@ from tallystick.core.entitlement import CreditLeft, Feature, Grant, Judged, judg
 from tallystick.core.entity import Entity
 from tallystick.core.formula import base_value
 from tallystick.core.meter import Meter
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, Period
 from tallystick.core.quantity import ZERO
 from tallystick.core.spend_alert import charged_for
@@ -33,6 +32,7 @@ from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.spend import present_bills
 from tallystick.pipeline.watch import live_values
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
+from tallystick.ports.founded import config_of
 
 LATEST = timedelta(hours=1)  # without usage and without a change, a standing is looked at anew after this long
 
@@ -80,8 +80,7 @@ def standings(
 ) -> dict[str, Standing]:
     """How accounts stand now, by id, with the usage up to a journal position."""
     records = records.once()  # what is given, the bill and the credit are all about the same accounts and plans
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     known = _read_features(records)
     all_given = given(records, account_ids, config.value, now)
     asked = {each.account.id: _questions(each, known, up_to) for each in all_given}

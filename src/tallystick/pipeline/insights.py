@@ -32,13 +32,14 @@ from tallystick.core.insight import (
 )
 from tallystick.core.meter import Category
 from tallystick.core.money import Rounding, rounding_for
-from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.organization import Currency
 from tallystick.core.period import Frequency, Instant, Period
 from tallystick.core.quantity import ZERO, add, multiply, total
 from tallystick.core.spend_alert import PAID_AHEAD
 from tallystick.pipeline.earned import read_money_fields
 from tallystick.pipeline.meter import measure
 from tallystick.ports import DocumentWhere, OrganizationRecords, OrganizationUsage, Page
+from tallystick.ports.founded import config_of
 
 YEARLY = {Frequency.MONTHLY: 12, Frequency.WEEKLY: 52, Frequency.DAILY: 365, Frequency.ANNUALLY: 1}
 PAGE = 1_000
@@ -256,8 +257,7 @@ def _money(
 ) -> dict[int, dict[MoneyField, Decimal | None]]:
     """What the usage of bills says of money in their currency, by their place. An account's usage of a period counts on
     one bill; None of a field without a rate to the currency of the bill."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     rates = {(each.from_, each.to): each.multiplier for each in config.value.currency_conversions}
     own: dict[int, list[tuple[str, MoneyField, Question]]] = {}
     taken: set[tuple[str, Question]] = set()

@@ -52,7 +52,7 @@ from tallystick.core.journal_tallies import (
 )
 from tallystick.core.ledger import LedgerEntry, expired_at, value_of
 from tallystick.core.money import DEFAULT_ROUNDING
-from tallystick.core.organization import Currency, OrganizationConfig
+from tallystick.core.organization import Currency
 from tallystick.core.paid_state import KIND as PAYMENTS
 from tallystick.core.paid_state import PaidBill
 from tallystick.core.period import Instant, day_start, local_day
@@ -61,6 +61,7 @@ from tallystick.pipeline.journal_orders import credit_changed, order, read_sourc
 from tallystick.pipeline.ledger import KIND as LEDGER
 from tallystick.pipeline.ledger import every_document
 from tallystick.ports import Document, DocumentWhere, OrganizationRecords, Page, Transaction
+from tallystick.ports.founded import config_of
 
 AT_ONCE = 100
 NUMBERS = "journal"
@@ -190,7 +191,7 @@ class _Documents:
         self, write: Transaction, sources: Sequence[JournalSource], config: AccountingConfig, now: Instant
     ) -> None:
         self._write, self._config, self._now = write, config, now
-        self._zone = _zone(write)
+        self._zone = config_of(write).value.timezone
         self._decimals = decimals_of(write)
         ids = {type_: [each.id for each in sources if each.type is type_] for type_ in SourceType}
         paid = [each.bill_id for each in sources if each.bill_id]
@@ -277,12 +278,6 @@ def _day_after(end: Instant, zone: str) -> date:
     return day if day_start(day, zone) == end else day + timedelta(days=1)
 
 
-def _zone(records: OrganizationRecords) -> str:
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
-    return config.value.timezone
-
-
 # ------------------------------------------------------------------------------------------------------ falling due
 
 
@@ -310,7 +305,7 @@ def _prepayments(records: OrganizationRecords, known: Mapping[str, JournalSource
 
 def _ended(records: OrganizationRecords, known: Mapping[str, JournalSource], now: Instant) -> Iterator[JournalSource]:
     """What expires of credit that is over; version 0 where something was posted of credit that no longer is."""
-    config, zone = accounting_config(records), _zone(records)
+    config, zone = accounting_config(records), config_of(records).value.timezone
     ends: list[tuple[Entity[Any], Instant, bool]] = [
         (each, day_start(each.value.end_date, zone), False) for each in records.every(Commitment)
     ]

@@ -26,6 +26,7 @@ from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, pl
 from tallystick.pipeline.plain import BILL, NO_MATTER
 from tallystick.pipeline.suppressed import KIND as EMPTY
 from tallystick.ports import DocumentWhere, OrganizationRecords, Page
+from tallystick.ports.founded import config_of
 
 # What has no say in which periods are billed: for commitments, those without fees.
 NOT_LISTED: tuple[type[Value], ...] = (*NO_MATTER, Balance, Commitment, CounterAdjustment, Discount)
@@ -44,8 +45,7 @@ class ManyBillable:
         self._plain: list[PlainAccount] = []
         self._codes: dict[str, str] = {}  # of the other accounts
         self._grids: dict[Agreed, Grid | None] = {}
-        config = records.get(OrganizationConfig, records.organization_id)
-        assert config is not None, f"the organisation {records.organization_id} was never initialised"
+        config = config_of(records)
         # Where there are bills, what is billed now may have to do with what was billed before.
         if account_ids is None and not config.value.consolidate_bills and not _has_bills(records):
             account_ids = self._read_plain(config.value)

@@ -25,6 +25,7 @@ from tallystick.pipeline.family import inherited_plans
 from tallystick.pipeline.grids import Billed, billed_plans, consolidated, fee_grids, period_on
 from tallystick.pipeline.placing import ad_hoc, place, stored_bills
 from tallystick.ports import OrganizationRecords, Where
+from tallystick.ports.founded import config_of
 
 Choice = Callable[[Grid], Period | None]
 
@@ -79,8 +80,7 @@ class Billable:
         parameters: BillParameters | None = None,
     ) -> None:
         self._records, self._parameters = records, parameters or BillParameters()
-        config = records.get(OrganizationConfig, records.organization_id)
-        assert config is not None, f"the organisation {records.organization_id} was never initialised"
+        config = config_of(records)
         self._config = config
         where = Where(equal={"account_id": account_ids}) if account_ids is not None else Where()
         account_plans, self._charges = list(records.every(AccountPlan, where)), list(records.every(Charge, where))

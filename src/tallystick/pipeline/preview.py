@@ -11,13 +11,13 @@ from datetime import datetime
 from tallystick.core.account import Account
 from tallystick.core.bill import BillRecord
 from tallystick.core.bill_job import BillFailure, BillJobRequest
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, day_start
 from tallystick.core.terms import AccountPeriod
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, preview
 from tallystick.pipeline.periods import Choice, account_periods, ended_by, ending_on, holding
 from tallystick.ports import Actor, OrganizationRecords, OrganizationUsage
+from tallystick.ports.founded import config_of
 
 NO_JOB = ""  # a preview is of no job
 
@@ -77,6 +77,5 @@ def _choice(records: OrganizationRecords, request: BillJobRequest, now: Instant)
         return ending_on(request.last_date_in_billing_period)
     if request.bill_date is None:
         return holding(now)
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     return ended_by(day_start(request.bill_date, request.timezone or config.value.timezone))

@@ -44,6 +44,7 @@ from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.placing import agreements_on
 from tallystick.pipeline.tables import read_tables
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
+from tallystick.ports.founded import config_of
 
 V = TypeVar("V", bound=Value)
 
@@ -152,8 +153,7 @@ def _load_terms(records: OrganizationRecords, periods: Sequence[AccountPeriod]) 
     parents = {each.value.parent_account_id for each in accounts.values() if each.value.parent_account_id}
     held = read_credits(records, sorted({*ids, *parents}))
     every = [credit for of_account in held.values() for credit in of_account]
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     agreed = agreements_on(
         records, periods, [*chain(*account_plans.values()), *relatives.account_plans], every, config.value
     )
@@ -195,8 +195,7 @@ def _terms(
 
 def read_setting(records: OrganizationRecords, plan_ids: Iterable[str]) -> Setting:
     """The organisation's settings and currencies, and the plans with these ids with all that they refer to."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     wanted = frozenset(plan_ids)
     if len(wanted) > FEW:
         catalogue = read_catalogue(records, wanted)

@@ -13,7 +13,6 @@ from tallystick.core import wire
 from tallystick.core.entity import Entity
 from tallystick.core.event import Event
 from tallystick.core.ids import named_id
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, day_start
 from tallystick.core.reconciliation import AccuracyLevel, Reconciliation, ReconciliationRequest, SourceType
 from tallystick.core.reconciliation_run import (
@@ -35,6 +34,7 @@ from tallystick.ports import (
     Page,
     Transaction,
 )
+from tallystick.ports.founded import config_of
 
 KIND = "reconciliationrun"
 GROUP_KIND = "reconciliationgroup"
@@ -48,8 +48,7 @@ _WIDTH, _FINEST = 45, 18  # digits of a quantity in its place in the list
 
 def zone_of(records: OrganizationRecords, asked: Reconciliation) -> str:
     """The time zone of a source's days."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
+    config = config_of(records)
     return asked.timezone or config.value.timezone
 
 

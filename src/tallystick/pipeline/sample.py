@@ -50,6 +50,7 @@ from tallystick.ports import (
     UsageQuery,
     UsageRow,
 )
+from tallystick.ports.founded import founded
 
 MOST = 5_000_000  # measurements that one preview of an aggregation may look at
 LOOKED_AT = 100  # accounts that a preview measures: those with most measurements
@@ -333,8 +334,7 @@ def _custom_of_accounts(
     """The custom fields that a formula refers to, as they are now, for each account."""
     if not names:
         return {each: {} for each in account_ids}
-    defaults = records.get(OrganizationCustomFields, records.organization_id)
-    assert defaults is not None, "every organisation has them"
+    defaults = founded(records, OrganizationCustomFields)
     product = records.get(Product, product_id) if product_id else None
     accounts = records.get_many(Account, set(account_ids) - {""})
     shared = {

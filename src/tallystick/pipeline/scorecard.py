@@ -12,7 +12,6 @@ from tallystick.core import wire
 from tallystick.core.bill import Bill
 from tallystick.core.catalog import Pricing
 from tallystick.core.dispute import Dispute
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, Period, day_start, local_day
 from tallystick.core.reconciliation_run import ReconciliationStatus
 from tallystick.core.scorecard import Measure, Score, Scorecard, in_units, nine_in_ten, score, share
@@ -20,6 +19,7 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.ledger import every_document
 from tallystick.pipeline.reconciliation_runs import list_runs
 from tallystick.ports import DocumentWhere, Journal, OrganizationRecords, Page, UsageStore
+from tallystick.ports.founded import config_of
 
 ZERO = timedelta()
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -34,8 +34,7 @@ def scorecard(
     records: OrganizationRecords, journal: Journal, usage: UsageStore, *, month: str | None, now: Instant
 ) -> Scorecard:
     """The scores of a month (such as 2025-01), the present one if none is named. Refusal `invalid_request`."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, "every organisation has its settings"
+    config = config_of(records)
     zone = config.value.timezone
     first = _first_day(month, local_day(now, zone))
     following = (first.replace(day=1) + timedelta(days=32)).replace(day=1)

@@ -16,7 +16,6 @@ from tallystick.core.bill import Bill, bill_id
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.catalog import Plan
 from tallystick.core.earned import NOTHING, Earned
-from tallystick.core.organization import OrganizationConfig
 from tallystick.core.period import Instant, local_day
 from tallystick.core.plan_group import PlanGroupLink
 from tallystick.core.quantity import ZERO, subtract
@@ -34,6 +33,7 @@ from tallystick.pipeline.overlay import Overlay
 from tallystick.pipeline.periods import Also, account_periods, ending_on
 from tallystick.pipeline.rate import Rated, failure_of, load_terms, rate_terms, with_draws
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
+from tallystick.ports.founded import config_of
 
 NO_JOB = ""
 NAMED = 500  # accounts of a plan: more are looked for among all
@@ -204,8 +204,7 @@ def periods_of(records: OrganizationRecords, request: SimulationRequest) -> list
         frequency=request.billing_frequency,
         also=Also.ENDED_PLANS,
     )
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     end = request.last_date_in_billing_period + timedelta(days=1)
     zone = config.value.timezone
     # What a run makes again of an earlier period, because a plan has ended, is no bill of this one.

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import msgspec
 
-from tallystick.control import catalog_plans, organization_config
+from tallystick.control import catalog_plans
 from tallystick.control.catalog_plans import Trial, keep_plan, read_plan, simulated_with, try_plan
 from tallystick.control.desk import Desk
 from tallystick.core.catalog_plan import CatalogPlan, CatalogPlanRequest, CatalogPlanStatus, CatalogVersion
@@ -16,6 +16,7 @@ from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run
 from tallystick.pipeline.simulation_job import create_simulation, read_simulation
 from tallystick.ports import OrganizationRecords, OrganizationUsage
+from tallystick.ports.founded import config_of
 
 
 def last_month_end(now: Instant, zone: str) -> date:
@@ -26,7 +27,7 @@ def last_month_end(now: Instant, zone: str) -> date:
 def plan_catalog(desk: Desk, usage: OrganizationUsage, request: CatalogPlanRequest, up_to: int) -> CatalogPlan:
     """Try a plan, start the simulation of its effect on bills with the usage up to a position, and keep it. Refusals:
     those of `try_plan`. What cannot be simulated says so; it is a plan all the same."""
-    zone = organization_config.current(desk.records).value.timezone
+    zone = config_of(desk.records).value.timezone
     last_day = request.last_date_in_billing_period or last_month_end(desk.now, zone)
     trial = try_plan(desk, request, day_start(last_day + timedelta(days=1), zone))
     if request.simulate and trial.kept.plan.status is not CatalogPlanStatus.NO_CHANGE:
