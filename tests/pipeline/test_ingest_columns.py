@@ -102,6 +102,8 @@ def test_the_usual_form_is_read_as_columns_and_all_else_is_not(monkeypatch: pyte
         "100000000000000000000.0",
         "0.000000000000000001",
         "25e-19",
+        "676308255727573443.006971072178279270e-68",
+        *(f"5.930309300901000030e-{exponent}" for exponent in range(17, 100)),
     ],
 )
 def test_a_number_of_many_digits_is_exact_or_refused(number: str, monkeypatch: pytest.MonkeyPatch) -> None:

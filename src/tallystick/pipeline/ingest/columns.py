@@ -272,7 +272,8 @@ def _numbers(values: Sequence[object]) -> pa.Array:
 
 def exact(texts: pa.Array) -> pa.Array:
     """Numbers as they are written, as exact decimals; Unusual where one is none, or has more digits than Arrow keeps
-    for sure: what overflows while it is scaled may come out as another number (`1e30` does)."""
+    for sure: what overflows while it is scaled may come out as another number (`1e30` does), and so may what is to be
+    divided by more than 10^38."""
     if not pc.all(pc.match_substring_regex(texts, _SURE)).as_py():
         raise Unusual
     try:
@@ -306,6 +307,6 @@ def fixed_width(ts: pa.Array, numbers: Sequence[pa.Array], head: bytes = b"") ->
     return matrix
 
 
-_SURE = r"^-?(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?(?:[eE]-[0-9]{1,2})?$"
+_SURE = r"^-?(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?(?:[eE]-[0-2]?[0-9])?$"
 _FIRST = (EARLIEST - EPOCH) // MICROSECOND
 _LAST = (LATEST - EPOCH) // MICROSECOND - 1
