@@ -87,6 +87,7 @@ class Pour(msgspec.Struct, frozen=True):
     text: str
     stencil: str  # the id of it; empty where the text is whole
     booking: bytes  # JSON, as its entries have moments; empty where no credit is drawn
+    revisits: tuple[str, ...]
 
 
 class Poured(msgspec.Struct, frozen=True, tag=True):
@@ -189,6 +190,7 @@ class Foundry:
                 each.text,
                 stencils.get(each.stencil),
                 booking=wire.decode(Booking, each.booking) if each.booking else None,
+                revisits=each.revisits,
             )
             for each in pours
         }
@@ -307,7 +309,7 @@ def _cast(records: OrganizationRecords, usage: Measuring, order: Order) -> dict[
 def _pour(place: int, cast: Cast) -> Pour:
     booking = b"" if cast.booking is None else wire.encode(cast.booking)
     stencil = cast.stencil.id if cast.stencil is not None else ""
-    return Pour(place, cast.id, cast.keys, cast.lines, cast.text, stencil, booking)
+    return Pour(place, cast.id, cast.keys, cast.lines, cast.text, stencil, booking, cast.revisits)
 
 
 def main() -> None:

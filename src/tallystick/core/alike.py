@@ -8,14 +8,18 @@ Plain credit makes no difference here: it changes nothing of what is rated, and 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
+import msgspec
+
+from tallystick.core.bill import BillBefore
 from tallystick.core.catalog import PricingType
 from tallystick.core.credit import Credit, cuts_of
 from tallystick.core.period import Frequency, Period
 from tallystick.core.plan_terms import PlanTerms, PriceTerms
 from tallystick.core.terms import AccountPlanTerms, Terms
 from tallystick.core.uses import uses_of_plans
+from tallystick.core.wire import encode
 
 
 def likeness(terms: Terms) -> Hashable | None:
@@ -28,6 +32,8 @@ def likeness(terms: Terms) -> Hashable | None:
         return None
     if not is_plain(plan.plan) or not all(_only_pays(each, terms) for each in terms.credits):
         return None
+    if len(terms.agreements.before) > 1 or any(each.of is not None for each in terms.agreements.before):
+        return None
     account = terms.account.value
     return (
         _of_plan(plan),
@@ -35,6 +41,7 @@ def likeness(terms: Terms) -> Hashable | None:
         terms.currency,
         account.days_before_bill_due,
         account.purchase_order_number,
+        _paid_before(terms.agreements.before),
     )
 
 
@@ -71,8 +78,16 @@ def _stands_alone(plan: AccountPlanTerms) -> bool:
 def _has_agreements(terms: Terms) -> bool:
     """Whether there is more to the bill than plans."""
     agreed = terms.agreements
-    own = agreed.charges or agreed.memos or agreed.before or agreed.levels
+    own = agreed.charges or agreed.memos or agreed.levels
     return bool(own or agreed.discounts.get(terms.account.id))
+
+
+def _paid_before(before: Sequence[BillBefore]) -> bytes | None:
+    """What a closed bill of the period before has charged in advance, if there is such a bill: whatever its id and
+    those of its lines."""
+    if not before:
+        return None
+    return encode([msgspec.structs.replace(line, id="") for each in before for line in each.lines])
 
 
 def _life(plan: AccountPlanTerms) -> Period:

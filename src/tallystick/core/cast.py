@@ -15,6 +15,7 @@ from tallystick.core.stencil import Stencil
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.wire import encode
 
+NO_BILL_BEFORE = "[]"
 NUMBER = "\x02"  # where the invoice number goes, which is only known when the bill is kept
 
 
@@ -30,7 +31,8 @@ class Booking(msgspec.Struct, frozen=True, gc=False):
 class Cast(msgspec.Struct, frozen=True, gc=False):
     """A new bill in its final form: its id, what it is the bill of, what it can be looked up by, how many lines it has,
     and its text as it is stored, written in short where there is a `stencil`. `terms` are those it was made of, where
-    this process has read them; `booking` is there where it draws credit."""
+    this process has read them; `booking` is there where it draws credit; `revisits` (ids, see `core.revisit`) are
+    done with once it is kept."""
 
     id: str
     of: AccountPeriod
@@ -41,6 +43,7 @@ class Cast(msgspec.Struct, frozen=True, gc=False):
     stencil: Stencil | None = None
     terms: Terms | None = None
     booking: Booking | None = None
+    revisits: tuple[str, ...] = ()
 
     @property
     def next_day(self) -> date:
@@ -61,7 +64,8 @@ class Cast(msgspec.Struct, frozen=True, gc=False):
 
 
 class Owner(NamedTuple):
-    """Whose a bill is, of those that are alike: everything in it that depends on the account but for its usage."""
+    """Whose a bill is, of those that are alike: everything in it that depends on the account but for its usage; and
+    the `revisits` (ids) that are done with once it is kept."""
 
     account_id: str
     version: int
@@ -71,11 +75,14 @@ class Owner(NamedTuple):
     of: AccountPeriod
     key: str  # that of the period
     bill_id: str
+    before: str = NO_BILL_BEFORE  # the closed bill before, in JSON (see `core.bill.Evidence`)
+    revisits: tuple[str, ...] = ()
 
 
-def owner_of(terms: Terms) -> Owner:
+def owner_of(terms: Terms, revisits: tuple[str, ...] = ()) -> Owner:
     """Whose the bill of these terms is, which have one account plan."""
     account, account_plan = terms.account, terms.account_plans[0].account_plan
+    before = terms.agreements.before
     return Owner(
         account.id,
         account.version,
@@ -85,6 +92,8 @@ def owner_of(terms: Terms) -> Owner:
         terms.of,
         terms.of.key,
         terms.bill_id,
+        encode(before).decode() if before else NO_BILL_BEFORE,
+        revisits,
     )
 
 

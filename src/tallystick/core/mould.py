@@ -200,10 +200,11 @@ class Mould(msgspec.Struct, frozen=True):
         digest = digest_of_text(filled(shaped.around, (*shown, *items, *workings)).encode())
         uses = *own[self.owners[0]], *own[self.owners[1]], *added.uses
         answers = [encode(each).decode() for each in rows]
-        values = *shown, *items, *self.number, *workings, *uses, *answers, digest, added.openings
+        values = *shown, *items, *self.number, *workings, *uses, *answers, digest, owner.before, added.openings
         short = in_short(shaped.made_of, values)
         keys = self.keys | {"account_id": owner.account_id, "period_key": owner.key, "total": plain(sum_)}
-        return Cast(owner.bill_id, owner.of, self.pattern.config.value, keys, len(amounts), short, self.stencil, terms)
+        config, lines = self.pattern.config.value, len(amounts)
+        return Cast(owner.bill_id, owner.of, config, keys, lines, short, self.stencil, terms, revisits=owner.revisits)
 
     def _shaped(self, shape: _Shape) -> _Shaped:
         items, workings = [], []

@@ -23,6 +23,7 @@ from tallystick.core.terms import Terms
 from tallystick.core.usage import Window, windows
 from tallystick.core.wire import encode
 from tallystick.core.working import Converted, Counted, Divided, Priced, PricedBand, Rounded, Working
+from tallystick.core.working_agreed import PutRight
 
 _ANY: Any = msgspec.Raw(HOLE.encode())
 _ID: Any = msgspec.Raw(f'"{HOLE}"'.encode())
@@ -100,6 +101,8 @@ def _line(
 ) -> Line | UsageLine | None:
     """A line as pieces with holes; None where there is no mould for such a one."""
     item, working = rated.item, rated.working
+    if any(isinstance(each, PutRight) for each in working):
+        return None  # it says which bill charged something else in advance
     assert item.service_period_start_date is not None, "what is rated has a service period"
     key = line_key(item.line_item_type, _ANY, item.pricing_id or "", item.service_period_start_date)
     if item.line_item_type is LineItemType.STANDING_CHARGE:
@@ -177,8 +180,8 @@ def _step(band: PricingBand) -> str:
 
 def _with_holes(pattern: BillRecord, *, numbered: bool) -> BillRecord:
     """The bill with holes for its account and its numbers, in this order: id, account, its code, total, lines, its
-    number, workings, versions of the account and its plan, what credit uses, answers, digest, what there is of credit.
-    After the lines, the workings and the versions is room for those of credit."""
+    number, workings, versions of the account and its plan, what credit uses, answers, digest, the bill before, what
+    there is of credit. After the lines, the workings and the versions is room for those of credit."""
     replace = msgspec.structs.replace
     lines: Any = _LINES
     bill = replace(pattern.bill, id=_ID, account_id=_ANY, account_code=_ANY, bill_total=_ANY, line_items=lines)
@@ -189,6 +192,7 @@ def _with_holes(pattern: BillRecord, *, numbered: bool) -> BillRecord:
         uses=_uses(pattern.evidence.uses),
         answers=tuple(Answer(question=each.question, rows=_ANY) for each in pattern.evidence.answers),
         digest=_ID,
+        before=_ANY,
         openings=_ANY,
     )
     workings: Any = _WORKINGS

@@ -75,7 +75,7 @@ def _rate(
     done: dict[str, Result] = {}
     for id_, terms in every.items():
         own = measured[terms.account.id]
-        cast = (_blank if terms.credits else _cast)(moulds[id_], terms, own) if id_ in moulds else None
+        cast = _from_mould(moulds[id_], terms, own, looks.get(id_)) if id_ in moulds else None
         done[id_] = rated_of(terms, asked[id_], own, run.up_to) if cast is None else cast
     singly = {id_: each for id_, each in done.items() if not isinstance(each, Cast | Blank)}
     adjusted = with_adjustments(records, usage, list(singly.values()), up_to=run.up_to, looks=looks)
@@ -99,19 +99,21 @@ def _others_ahead(
     records: OrganizationRecords, usage: Measuring, periods: Sequence[AccountPeriod], run: Run
 ) -> dict[int, Cast]:
     every = {each.bill_id: each for each in load_terms(records, periods) if isinstance(each, Terms)}
-    _, new = _looks_and_new(records, usage, every, run)
+    looks, new = _looks_and_new(records, usage, every, run)
     moulds = _moulds([each for id_, each in every.items() if id_ in new and not each.credits], run)
     bills = Counter(each.account_id for each in periods)
     whole = {
         id_: each
         for id_, each in every.items()
-        if id_ in new and id_ not in moulds and bills[each.account.id] == 1 and _stands_alone(each)
+        if id_ in new - looks.keys() and id_ not in moulds and bills[each.account.id] == 1 and _stands_alone(each)
     }
     asked = {id_: questions(each, run.up_to) for id_, each in whole.items()}
     asked |= {id_: mould.questions for id_, mould in moulds.items()}
     measured = _measured(usage, {id_: every[id_] for id_ in asked}, asked)
     moulds = _proven(moulds, every, measured, run)
-    made = [_cast(mould, every[id_], measured[every[id_].account.id]) for id_, mould in moulds.items()]
+    made: list[Result | None] = [
+        _from_mould(mould, every[id_], measured[every[id_].account.id], looks.get(id_)) for id_, mould in moulds.items()
+    ]
     rated = [rated_of(each, asked[id_], measured[each.account.id], run.up_to) for id_, each in whole.items()]
     made += _made_whole(records, [each for each in rated if isinstance(each, Rated)], run)
     by_key = {each.of.key: each for each in made if isinstance(each, Cast)}
@@ -148,12 +150,13 @@ def _made_whole(records: OrganizationRecords, every: Sequence[Rated], run: Run) 
 def _looks_and_new(
     records: OrganizationRecords, usage: Measuring, every: Mapping[str, Terms], run: Run
 ) -> tuple[dict[str, Look], set[str]]:
-    """What bills look at of earlier ones, by their ids; and those (ids) that are new and look at none: they can be
-    cast."""
+    """What bills look at of earlier ones, by their ids; and those (ids) that are new and have nothing to see there:
+    they can be cast."""
     past = with_bills(records, sorted({each.account.id for each in every.values()}))
     looking = {id_: each for id_, each in every.items() if each.account.id in past or each.of.grouping}
     looks = looks_of(records, usage, looking.values(), up_to=run.up_to)
-    return looks, every.keys() - stored_bills(records, looking).keys() - looks.keys()
+    seeing = {id_ for id_, look in looks.items() if look.bills}
+    return looks, every.keys() - stored_bills(records, looking).keys() - seeing
 
 
 def _measured(
@@ -166,9 +169,14 @@ def _measured(
     return measure(usage, together)
 
 
-def _cast(mould: Mould, terms: Terms, measured: Measurements) -> Cast | BillFailure | None:
-    """The bill from a mould; None for an empty one that is to be suppressed, for which there is more to keep."""
-    return _filled(mould, owner_of(terms), [measured[each] for each in mould.questions], terms)
+def _from_mould(
+    mould: Mould, terms: Terms, measured: Measurements, look: Look | None = None
+) -> Cast | Blank | BillFailure | None:
+    """The bill from a mould, given what it looks at, if anything; None for an empty one that is to be suppressed, for
+    which there is more to keep."""
+    whose = owner_of(terms, look.revisits if look else ())
+    rows = [measured[each] for each in mould.questions]
+    return _blank(mould, whose, rows, terms) if terms.credits else _filled(mould, whose, rows, terms)
 
 
 def _filled(
@@ -181,16 +189,17 @@ def _filled(
     return cast if cast.lines or not cast.config.suppressed_empty_bills else None
 
 
-def _blank(mould: Mould, terms: Terms, measured: Measurements) -> Blank | BillFailure | None:
-    """The bill from a mould before its credit is drawn; None as for `_cast`."""
-    whose, rows = owner_of(terms), tuple(measured[each] for each in mould.questions)
+def _blank(
+    mould: Mould, whose: Owner, rows: Sequence[tuple[Measured, ...]], terms: Terms
+) -> Blank | BillFailure | None:
+    """The bill from a mould before its credit is drawn."""
     try:
         numbers = mould.numbers(whose, rows)
     except Refusal as refusal:
         return failure_of(terms.of, refusal)
     if not numbers.ids and terms.config.value.suppressed_empty_bills:
         return None
-    return Blank(mould, whose, rows, numbers, terms)
+    return Blank(mould, whose, tuple(rows), numbers, terms)
 
 
 # ------------------------------------------------------------------------------------------------------ plain accounts
@@ -282,7 +291,7 @@ def _proven(
 
 def _proves(mould: Mould, terms: Terms, measured: Measurements, run: Run) -> bool:
     """Whether the bill of these terms from a mould is the one that it is when it is rated by itself."""
-    cast: Cast | Blank | BillFailure | None = (_blank if terms.credits else _cast)(mould, terms, measured)
+    cast = _from_mould(mould, terms, measured)
     if cast is None:
         return True
     rated = rated_of(terms, mould.questions, measured, run.up_to)

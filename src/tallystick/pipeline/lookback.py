@@ -16,6 +16,7 @@ from tallystick.core import wire
 from tallystick.core.adjustment import KIND as ADJUSTMENT
 from tallystick.core.adjustment import Adjustment
 from tallystick.core.bill import BillRecord, BillStatus, bill_id
+from tallystick.core.cast import Cast
 from tallystick.core.late_levels import mark_of
 from tallystick.core.paid_ahead import paid_ahead
 from tallystick.core.period import Frequency, Instant, local_day
@@ -130,10 +131,11 @@ def _has_late_levels(terms: Terms, before: _Previous | None) -> bool:
     return mark_of(terms, before.bill.end) != before.evidence.late_levels
 
 
-def done_looking(write: Transaction, rated: Iterable[Rated], kept: Iterable[BillRecord]) -> None:
-    """Forget what has been looked at by those of the rated bills that are kept."""
+def done_looking(write: Transaction, rated: Iterable[Rated], kept: Iterable[BillRecord], cast: Iterable[Cast]) -> None:
+    """Forget what has been looked at by those of the rated bills that are kept, and by those that were cast."""
     ids = {record.bill.id for record in kept}
-    write.remove_documents(KIND, [one for each in rated if each.terms.bill_id in ids for one in each.revisits])
+    done = [one for each in rated if each.terms.bill_id in ids for one in each.revisits]
+    write.remove_documents(KIND, [*done, *(one for each in cast for one in each.revisits)])
 
 
 def look_again(write: Transaction, changed: Sequence[BillRecord]) -> None:

@@ -152,7 +152,7 @@ class _Settling:
         write.put_documents(KIND, self._documents)
         cast = {each.id: each for each in self._cast}
         keep_empty(write, self._empty, [*cast, *(each.bill.id for each in changed if each.bill.version == 1)])
-        done_looking(write, self._rated, changed)
+        done_looking(write, self._rated, changed, self._cast)
         keep_adjustments(write, changed)
         _look_again_at_cast(write, cast)
         charges: dict[str, Sequence[str]] = dict.fromkeys(cast, ())
