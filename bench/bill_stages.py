@@ -106,7 +106,7 @@ def _stages() -> Stages:
         (casting, "_moulds", "moulds"),
         (casting, "_mould", "moulds"),
         (casting, "_proves", "moulds"),
-        (casting, "_filled", "rate and write from moulds"),
+        (casting, "_cast_group", "rate and write from moulds"),
         (casting, "measure", "measure"),
         (casting, "measure_alike", "measure"),
         (casting, "looks_of", "late usage"),

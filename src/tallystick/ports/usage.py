@@ -283,7 +283,8 @@ class Measuring(Protocol):
     """What is asked of the measurements of one organisation to bill them."""
 
     def measure(self, question: Question) -> Iterable[Measured]:
-        """The exact answer, one row per account (and segment) that had measurements with the field."""
+        """The exact answer, one row per account (and segment) that had measurements with the field. Totals are in
+        their canonical form (`core.quantity.tidy`), so that every store gives the same bytes."""
 
     def measure_many(self, questions: Sequence[Question]) -> list[Iterable[Measured]]:
         """The answers of `measure` to several questions, in their order: those that are alike may be asked as one."""

@@ -102,6 +102,12 @@ class Connection:
         )
         return found
 
+    def columns(self, statement: str, bindings: Bindings) -> Sequence[Sequence[Any]]:
+        """What a query answers, column by column; nothing where it answers no row."""
+        asked = self._client().query(statement, bindings.values, column_oriented=True)
+        found: Sequence[Sequence[Any]] = asked.result_columns
+        return found
+
     def table(self, statement: str, bindings: Bindings) -> pa.Table:
         """What a query answers, as columns: for many values."""
         return self._client().query_arrow(statement, bindings.values)

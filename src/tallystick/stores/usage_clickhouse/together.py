@@ -9,10 +9,12 @@ nothing; the other methods are asked one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 
 import msgspec
 
 from tallystick.core.aggregation import Measured, Method, Question
+from tallystick.core.quantity import tidy
 from tallystick.stores.usage_clickhouse import questions
 from tallystick.stores.usage_clickhouse.connection import DATABASE, Bindings, Connection
 from tallystick.stores.usage_clickhouse.filters import condition
@@ -68,19 +70,27 @@ def _sums(
         statement = f"""
             SELECT {", ".join([*keys, *read])} FROM {DATABASE}.measurement WHERE {" AND ".join(where)}
             GROUP BY {", ".join(names)} ORDER BY {", ".join(names)}"""
-        for row in connection.rows(statement, bindings):
-            key = row[: len(keys)]
-            for place, each in enumerate(asked):
-                total, count = row[len(keys) + 2 * place : len(keys) + 2 * place + 2]
-                if count:
-                    found[each].append(questions.measured((*key, total, count), len(segments), None))
+        holders, *answered = connection.columns(statement, bindings) or [()] * (len(keys) + len(read))
+        split = answered[: len(segments)]
+        whose = list(zip(*split, strict=True)) if split else [()] * len(holders)
+        for place, each in enumerate(asked):
+            totals, counts = answered[len(segments) + 2 * place : len(segments) + 2 * place + 2]
+            found[each] += [
+                Measured(account_id=account, segment=segment, total=tidy(Decimal(total)), count=count)
+                for account, segment, total, count in zip(holders, whose, totals, counts, strict=True)
+                if count
+            ]
     return found
 
 
 def _columns(fields: Fields, question: Question) -> tuple[str, str]:
-    """The total and the count of a question, over the measurements that have its field."""
+    """The total and the count of a question, over the measurements that have its field. The total of a sum is read as
+    text, its shortest form: of the driver's wide decimals each would be made of bytes, and then shortened."""
     target = questions.target_of(fields, question)
     assert target is not None, "what no measurement has is asked by itself"
     value, given = target
     counted = f"countIf({given})"
-    return counted if question.method is Method.COUNT else f"sumIf(toDecimal256({value}, 18), {given})", counted
+    return (
+        counted if question.method is Method.COUNT else f"toString(sumIf(toDecimal256({value}, 18), {given}))",
+        counted,
+    )
