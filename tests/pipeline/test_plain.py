@@ -15,6 +15,7 @@ from billing_desk import NOVEMBER, Desk, calls_world
 from billing_world import World, at, bands, id_of
 from tallystick.core.account import ChildBillingMode
 from tallystick.core.bill import BillParameters, BillStatus, bill_id
+from tallystick.core.catalog import Pricing
 from tallystick.core.credit_types import Balance, Commitment, CommitmentFee
 from tallystick.core.memo import BillMemo, MemoType
 from tallystick.core.period import Frequency, Period
@@ -284,3 +285,24 @@ def test_how_long_a_plan_has_been_in_force_matters_only_near_the_period(open_des
     desk = open_desk(world)
     found = plain_groups(desk.records, [of_november(code) for code in starts])
     assert sorted("".join(account.code for _, account in group) for group in found) == ["ab", "cd", "e"]
+
+
+def test_a_price_that_ended_is_named_on_the_bills_of_those_who_had_the_plan_before(
+    open_desk: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pay the present price; that is what there is to see of the others but for what a bill was made of."""
+    world = calls_world(price="0.10")
+    (price,) = world.of(Pricing).values()
+    world.add(msgspec.structs.replace(price.value, start_date=at("2023-06-01")), "price")
+    ended = world.pricing("price of before", bands((0, "0.20")), end_date=at("2023-06-01"))
+    starts = {"a": "2023-06-01", "b": "2023-01-01", "c": "2023-07-01", "d": "2023-05-31T23:59:59.999999Z"}
+    for code, start in starts.items():
+        world.account(code)
+        world.account_plan(account=code, start=start)
+    desk = open_desk(world)
+    grouped, each_by_itself = two_months(desk, monkeypatch, 1), two_months(open_desk(world), monkeypatch, 1_000)
+    assert grouped == each_by_itself
+    naming = {
+        each.bill.account_code for each in desk.bill_records() if ended.id in {one.id for one in each.evidence.uses}
+    }
+    assert naming - {"acme"} == {"b", "d"}

@@ -8,8 +8,10 @@ has to be asked (`pipeline.plain`). To leave an account out costs time, nothing 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from functools import cache
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -148,9 +150,24 @@ def of_one_life(group: Group) -> Group:
     return [one for one in group if one[1][-2:] == group[0][1][-2:]]
 
 
+def by_start(group: Group, moments: Sequence[Instant]) -> list[Group]:
+    """A group in parts, that of the first before all others: those of each came into force with the same of these
+    moments behind them, which rise."""
+
+    @cache
+    def behind(start: str) -> int:
+        return bisect_right(moments, Instant.parse(start))
+
+    parts: dict[int, Group] = {}
+    for one in group if moments else ():
+        parts.setdefault(behind(one[1].start), []).append(one)
+    return list(parts.values()) or [group]
+
+
 def groups(accounts: Iterable[tuple[int, PlainAccount]], periods: Sequence[AccountPeriod]) -> list[Group]:
     """Plain accounts, each with the place of its period, in groups of those that give bills of one likeness; where it
-    matters how long a plan has been in force, those of each group `of_one_life` do."""
+    matters how long a plan has been in force, those of each group `of_one_life` do, and those of its parts `by_start`
+    where prices of the plan have ended."""
     found: dict[Hashable, Group] = {}
     edges: dict[tuple[Frequency, int, Period], tuple[str, str]] = {}
     for place, account in accounts:

@@ -9,7 +9,7 @@ from tallystick.core.ad_hoc import accounting_product
 from tallystick.core.counter import levels_used
 from tallystick.core.discounting import discounts_on
 from tallystick.core.entity import Entity, Used, used
-from tallystick.core.period import Period, intersect, stretch
+from tallystick.core.period import Instant, Period, intersect, stretch
 from tallystick.core.plan_terms import PlanTerms
 from tallystick.core.terms import AccountPlanTerms, Terms
 
@@ -63,6 +63,13 @@ def uses_of_plans(each: AccountPlanTerms) -> frozenset[Used]:
         found = _of_plan(each.plan, each.siblings, horizon)
         kept[key] = used(*found)
     return kept[key]
+
+
+def prices_ended(each: AccountPlanTerms) -> list[Instant]:
+    """When prices of the plan ended that bills of the period are made of only where the account plan was there before:
+    in order, each once."""
+    ends = {price.pricing.value.end_date for price in each.plan.prices}
+    return sorted(end for end in ends if end is not None and end <= each.period.start)
 
 
 def _of_plan(plan: PlanTerms, siblings: tuple[PlanTerms, ...], horizon: Period) -> list[Entity[Any]]:

@@ -19,10 +19,11 @@ from tallystick.core.cast import Booking, Cast, Owner, made_whole, owner_of
 from tallystick.core.ledger import Opening
 from tallystick.core.mould import Blank, Mould
 from tallystick.core.moulding import mould_of
-from tallystick.core.plain_account import Group, of_one_life, owner
+from tallystick.core.plain_account import Group, by_start, of_one_life, owner
 from tallystick.core.quantity import ONE, ZERO
 from tallystick.core.rating import questions
 from tallystick.core.terms import AccountPeriod, Terms
+from tallystick.core.uses import prices_ended
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, credits_of, entries_drawn, keeps_approved, made_of
 from tallystick.pipeline.late_usage import looks_of, with_adjustments
@@ -210,19 +211,34 @@ def _cast_plain(
 ) -> dict[int, Cast | BillFailure]:
     """The new bills of plain accounts (`pipeline.plain`), by their places: of those that are alike what was agreed is
     read for one. Those that cannot be cast are left out."""
-    groups = [each for each in plain_groups(records, periods) if len(each) >= FEWEST]
     together: dict[tuple[Question, ...], list[tuple[Mould, Group]]] = {}  # by what is asked
-    for group, terms in zip(groups, load_terms(records, [periods[each[0][0]] for each in groups]), strict=True):
-        if isinstance(terms, BillFailure) or likeness(terms) is None or (mould := _mould(terms, run)) is None:
-            continue
-        alike = of_one_life(group) if lives_count(terms.account_plans[0]) else group
-        together.setdefault(mould.questions, []).append((mould, alike))
+    for group, terms in _plain_alike(records, periods, plain_groups(records, periods)):
+        if (mould := _mould(terms, run)) is not None:
+            alike = of_one_life(group) if lives_count(terms.account_plans[0]) else group
+            together.setdefault(mould.questions, []).append((mould, alike))
     done: dict[int, Cast | BillFailure] = {}
     for asked, some in together.items():
         answers = measure_alike(usage, asked, [account.id for _, group in some for _, account in group])
         for mould, group in some:
             done |= _cast_group(mould, group, periods, answers, run)
     return done
+
+
+def _plain_alike(
+    records: OrganizationRecords, periods: Sequence[AccountPeriod], groups: Sequence[Group]
+) -> Iterator[tuple[Group, Terms]]:
+    """Those of the groups, or parts of them, whose bills are alike, with the terms of the first of each."""
+    parts: list[Group] = []
+    wanted = [each for each in groups if len(each) >= FEWEST]
+    for group, terms in zip(wanted, load_terms(records, [periods[each[0][0]] for each in wanted]), strict=True):
+        if isinstance(terms, Terms) and likeness(terms) is not None:
+            first, *others = by_start(group, prices_ended(terms.account_plans[0]))
+            yield first, terms
+            parts += [each for each in others if len(each) >= FEWEST]
+    of_parts = load_terms(records, [periods[each[0][0]] for each in parts]) if parts else []
+    for group, terms in zip(parts, of_parts, strict=True):
+        if isinstance(terms, Terms) and likeness(terms) is not None:
+            yield group, terms
 
 
 def _cast_group(
