@@ -110,7 +110,8 @@ def test_a_figure_states_its_workload_and_unit(results: dict[str, Any]) -> None:
 def test_answers_have_percentiles_in_order(results: dict[str, Any]) -> None:
     spread = {each["name"]: (each["p50"], each["p99"]) for each in results["figures"] if each["p50"] is not None}
     assert spread.keys() == WITH_PERCENTILES
-    assert all(0 < p50 <= p99 for p50, p99 in spread.values()), spread
+    assert spread["acknowledged to visible"][0] >= 0  # where nothing else waits, it may be seen with its own answer
+    assert all(p50 <= p99 and (p50 > 0 or name == "acknowledged to visible") for name, (p50, p99) in spread.items())
 
 
 def test_a_ratio_is_the_value_over_the_limit(results: dict[str, Any]) -> None:
