@@ -7,7 +7,7 @@ as it is, byte for byte (source: reference 3.5, 3.11; docs/decisions/0072-settli
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 import msgspec
@@ -27,7 +27,7 @@ from tallystick.core.bill import (
 )
 from tallystick.core.bill_job import BillFailure
 from tallystick.core.cast import Booking, Cast
-from tallystick.core.ledger import LedgerEntry
+from tallystick.core.ledger import LedgerEntry, Opening
 from tallystick.core.mould import Blank
 from tallystick.core.organization import ExternalInvoiceDate, OrganizationConfig
 from tallystick.core.period import Frequency, Instant, local_day
@@ -249,6 +249,14 @@ def entries_drawn(record: BillRecord, drawn: Rated) -> list[LedgerEntry]:
     return entries_of(record.bill, drawn.draws, _owners(drawn.terms))
 
 
+def finished(blank: Blank, openings: Mapping[str, Opening], run: Run) -> tuple[Cast, list[LedgerEntry]]:
+    """A new bill from a mould after its credit is drawn, of which this much is there, and its entries of the ledger.
+    Refusals as `with_draws`."""
+    cast, draws = blank.drawn(openings)
+    place = cast.of.period.end, cast.id
+    return cast, entries_made(place, draws, _owners(blank.terms), (run.as_of, run.actor_id))
+
+
 def _owners(terms: Terms) -> dict[str, str]:
     """The account of each credit."""
     return {credit.id: credit.entity.value.account_id for credit in terms.credits}
@@ -283,9 +291,7 @@ class Drawing:
 
     def finish_blank(self, blank: Blank) -> tuple[Cast, list[LedgerEntry]]:
         """A new bill from a mould after its credit is drawn, and its entries. Refusals as `with_draws`."""
-        cast, draws = blank.drawn(self._book.openings(blank.terms))
-        by = self._run.as_of, self._run.actor_id
-        return cast, entries_made((cast.of.period.end, cast.id), draws, _owners(blank.terms), by)
+        return finished(blank, self._book.openings(blank.terms), self._run)
 
     def stands(self, booking: Booking) -> bool:
         """Whether a bill would still draw what it drew when it was made."""

@@ -25,7 +25,7 @@ from tallystick.core.rating import questions
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import prices_ended
 from tallystick.errors import Refusal
-from tallystick.pipeline.bill import Run, credits_of, entries_drawn, keeps_approved, made_of
+from tallystick.pipeline.bill import Run, credits_of, entries_drawn, finished, keeps_approved, made_of
 from tallystick.pipeline.late_usage import looks_of, with_adjustments
 from tallystick.pipeline.ledger import read_book
 from tallystick.pipeline.lookback import Look
@@ -101,13 +101,10 @@ def _others_ahead(
 ) -> dict[int, Cast]:
     every = {each.bill_id: each for each in load_terms(records, periods) if isinstance(each, Terms)}
     looks, new = _looks_and_new(records, usage, every, run)
-    moulds = _moulds([each for id_, each in every.items() if id_ in new and not each.credits], run)
     bills = Counter(each.account_id for each in periods)
-    whole = {
-        id_: each
-        for id_, each in every.items()
-        if id_ in new - looks.keys() and id_ not in moulds and bills[each.account.id] == 1 and _stands_alone(each)
-    }
+    alone = {id_ for id_ in new - looks.keys() if bills[every[id_].account.id] == 1 and _stands_alone(every[id_])}
+    moulds = _moulds([each for id_, each in every.items() if id_ in alone or (id_ in new and not each.credits)], run)
+    whole = {id_: each for id_, each in every.items() if id_ in alone and id_ not in moulds}
     asked = {id_: questions(each, run.up_to) for id_, each in whole.items()}
     asked |= {id_: mould.questions for id_, mould in moulds.items()}
     measured = _measured(usage, {id_: every[id_] for id_ in asked}, asked)
@@ -115,9 +112,9 @@ def _others_ahead(
     made: list[Result | None] = [
         _from_mould(mould, every[id_], measured[every[id_].account.id], looks.get(id_)) for id_, mould in moulds.items()
     ]
-    rated = [rated_of(each, asked[id_], measured[each.account.id], run.up_to) for id_, each in whole.items()]
-    made += _made_whole(records, [each for each in rated if isinstance(each, Rated)], run)
-    by_key = {each.of.key: each for each in made if isinstance(each, Cast)}
+    made += [rated_of(each, asked[id_], measured[each.account.id], run.up_to) for id_, each in whole.items()]
+    drawn = _finished(records, [each for each in made if isinstance(each, Rated | Blank)], run)
+    by_key = {each.of.key: each for each in (*made, *drawn) if isinstance(each, Cast)}
     places = ((place, by_key.get(each.key)) for place, each in enumerate(periods))
     return {place: each for place, each in places if each is not None}
 
@@ -130,22 +127,27 @@ def _stands_alone(terms: Terms) -> bool:
     return all(each.entity.value.account_id == account.id for each in terms.credits)
 
 
-def _made_whole(records: OrganizationRecords, every: Sequence[Rated], run: Run) -> Iterator[Cast]:
+def _finished(records: OrganizationRecords, every: Sequence[Rated | Blank], run: Run) -> Iterator[Cast]:
     """New bills whose credit is drawn; those that come to nothing are left out, for there is more to keep of them."""
     if not every:
         return
     config = every[0].terms.config.value
     book = read_book(records, credits_of(every, ()), keep_approved=keeps_approved(config, run))
-    for rated in every:
+    for each in every:
+        ids = tuple(credit.id for credit in each.terms.credits)
+        state, openings = book.state(ids), book.openings(each.terms)
         try:
-            drawn = with_draws(rated, book.openings(rated.terms))
+            if isinstance(each, Blank):
+                cast, entries = finished(each, openings, run)
+                yield msgspec.structs.replace(cast, booking=Booking(tuple(entries), ids, state))
+                continue
+            drawn = with_draws(each, openings)
         except Refusal:
             continue  # it is refused where it is settled
         record, as_written = made_of(drawn, run)
-        ids = tuple(each.id for each in rated.terms.credits)
-        booking = Booking(tuple(entries_drawn(record, drawn)), ids, book.state(ids)) if ids else None
         if record.bill.line_items:
-            yield made_whole(record, as_written, rated.terms, booking)
+            booking = Booking(tuple(entries_drawn(record, drawn)), ids, state) if ids else None
+            yield made_whole(record, as_written, each.terms, booking)
 
 
 def _looks_and_new(
