@@ -138,6 +138,7 @@ class Foundry:
         self.ready = threading.Event()  # until then nothing is ordered: a run that waits for a start is a slow one
         self._url, self._organization_id, self._usage = records_url, organization_id, usage
         self._ordered: deque[_Chunk] = deque()  # what it has, and what it has poured, in order
+        self._editions: dict[_Chunk, object] = {}  # of settings and catalogue when those were ordered
         self._poured: SimpleQueue[tuple[Poured, list[Pour]] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._waiting: deque[Order] = deque()  # for it to be done with what it has
@@ -151,7 +152,7 @@ class Foundry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def order(self, job_id: str, number: int, run: Run) -> None:
+    def order(self, job_id: str, number: int, run: Run, edition: object) -> None:
         """See pipeline.bill_run.Foundry."""
         if self._broken or (job_id, number) in self._ordered:
             return
@@ -159,6 +160,7 @@ class Foundry:
             connection = self._connection()
             if self.ready.is_set():
                 self._ordered.append((job_id, number))
+                self._editions[job_id, number] = edition
                 with self._lock:
                     self._waiting.append(Order(self._organization_id, job_id, number, run))
                     if not self._works:
@@ -166,10 +168,11 @@ class Foundry:
         except OSError:
             self._fail()
 
-    def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
+    def take(self, chunk: JobChunk, edition: Callable[[], object]) -> Mapping[int, Cast]:
         """See pipeline.bill_run.Foundry. What does not come in time is not waited for, and nothing after it."""
         wanted = chunk.job_id, chunk.number
-        if self._broken or wanted not in self._ordered:
+        made_with = self._editions.pop(wanted, None)
+        if self._broken or wanted not in self._ordered or made_with is not edition():
             return NOTHING_AHEAD
         ordered, found = None, None
         while ordered != wanted:  # those before it were made without it
@@ -178,6 +181,8 @@ class Foundry:
                 self._fail()
                 return NOTHING_AHEAD
         assert found is not None, "it was ordered"
+        if made_with is not edition():
+            return NOTHING_AHEAD
         poured, pours = found
         stencils = {each.id: each for each in poured.stencils}
         return {

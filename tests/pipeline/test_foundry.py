@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,7 +39,8 @@ from tallystick.foundry import Foundry, start_process
 from tallystick.pipeline import casting
 from tallystick.pipeline.bill import Run
 from tallystick.pipeline.bill_job import JobChunk, create_job, create_recalculation
-from tallystick.ports import DocumentWhere, Organization, Page
+from tallystick.ports import DocumentWhere, Organization, Page, Transaction
+from tallystick.ports.founded import config_of
 from tallystick.ports.usage import Measuring
 from tallystick.settings import Settings
 from tallystick.stores.records_sql import open_reading
@@ -79,14 +81,14 @@ class Noted:
         self.own, self.before = own, before
         self.given: dict[int, int] = {}
 
-    def order(self, job_id: str, number: int, run: Run) -> None:
-        self.own.order(job_id, number, run)  # starts it
+    def order(self, job_id: str, number: int, run: Run, edition: object) -> None:
+        self.own.order(job_id, number, run, edition)  # starts it
         self.own.ready.wait(60)
-        self.own.order(job_id, number, run)
+        self.own.order(job_id, number, run, edition)
 
-    def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
+    def take(self, chunk: JobChunk, edition: Callable[[], object]) -> Mapping[int, Cast]:
         self.before(chunk.number)
-        found = self.own.take(chunk)
+        found = self.own.take(chunk, edition)
         self.given[chunk.number] = len(found)
         return found
 
@@ -237,23 +239,66 @@ def test_the_bills_of_another_run_stay(open_desk: Opener) -> None:
     assert {bill.bill_total for bill in desk.bills()} == {Decimal("15.00")}
 
 
-def test_a_price_that_changes_meanwhile_holds_for_what_is_cast_later(open_desk: Opener) -> None:
-    """Two chunks are cast ahead at most, each at one price or the other."""
+def dearer(write: Transaction) -> None:
+    """A call costs 20 cents instead of 10."""
+    (price,) = write.every(Pricing)
+    bands_ = bands((0, "0.2"))
+    write.replace(replace(price, version=2, value=msgspec.structs.replace(price.value, pricing_bands=bands_)))
+
+
+def later_due(write: Transaction) -> None:
+    """Bills are due after ten days more."""
+    config = config_of(write)
+    days = config.value.days_before_bill_due + 10
+    write.replace(
+        replace(
+            config,
+            version=config.version + 1,
+            value=msgspec.structs.replace(config.value, days_before_bill_due=days),
+        )
+    )
+
+
+def another_name(write: Transaction) -> None:
+    """An account is called otherwise: that says nothing of the bills of all others."""
+    account = write.by_code(Account, "a23")
+    assert account is not None
+    write.replace(replace(account, version=2, value=msgspec.structs.replace(account.value, name="Other")))
+
+
+@pytest.mark.parametrize(
+    ("change", "cast_ahead", "totals", "days"),
+    [
+        # What was cast before, two chunks at most, is cast anew: it is on no bill that is kept later.
+        (dearer, [0, 0, 0, 4, 4, 4], ("15.00", "25.00"), 0),
+        (later_due, [0, 0, 0, 4, 4, 4], ("15.00", "15.00"), 10),
+        (another_name, [0, 4, 4, 4, 4, 4], ("15.00", "15.00"), 0),
+    ],
+)
+def test_what_changes_for_all_meanwhile_holds_for_what_is_kept_later(
+    open_desk: Opener,
+    change: Callable[[Transaction], None],
+    cast_ahead: list[int],
+    totals: tuple[str, str],
+    days: int,
+) -> None:
+    """Each account made calls for 10 dollars and has a fee of 5; the change is made after the first of six chunks."""
     desk = calls_desk(open_desk, *CODES)
 
     def meanwhile(number: int) -> None:
         if number == 1:
             with desk.records.transaction() as write:
-                (price,) = write.every(Pricing)
-                dearer = msgspec.structs.replace(price.value, pricing_bands=bands((0, "0.2")))
-                write.replace(replace(price, version=2, value=dearer))
+                change(write)
 
     _, given = run(desk, before=meanwhile, chunk_size=4)
-    assert list(given.values()) == [0, 4, 4, 4, 4, 4]
-    cheap, dear = [Decimal("15.00")] * 4, [Decimal("25.00")] * 4
-    totals = [bill.bill_total for bill in desk.bills()]
-    chunks = [totals[first : first + 4] for first in range(0, len(totals), 4)]
-    assert chunks in ([cheap] * count + [dear] * (6 - count) for count in (1, 2, 3))
+    assert list(given.values()) == cast_ahead
+    before, after = (
+        [each for each in desk.bills() if (each.account_code in CODES[:4]) is first] for first in (True, False)
+    )
+    assert [len(before), len(after)] == [4, 20]
+    assert [{each.bill_total for each in some} for some in (before, after)] == [{Decimal(each)} for each in totals]
+    (due_before,), (due_after,) = ({each.due_date for each in some} for some in (before, after))
+    assert due_after - due_before == timedelta(days=days)
 
 
 def start_one_that_hangs() -> tuple[Connection, Callable[[], None]]:
@@ -270,7 +315,7 @@ def test_one_that_hangs_is_waited_for_once_and_no_more(open_desk: Opener) -> Non
     with Foundry(desk.url, desk.world.organization_id, desk.usage, start=start, answer_seconds=0.05) as own:
         noted = Noted(own, lambda _: None)
         job = desk.go_on(job_id, chunk_size=SIX, foundry=noted)
-        assert own.take(JobChunk(job_id=job_id, number=9, periods=())) == {}
+        assert own.take(JobChunk(job_id=job_id, number=9, periods=()), object) == {}
     assert job == alone.run(chunk_size=SIX, **NOVEMBER)
     assert noted.given == {0: 0, 1: 0, 2: 0, 3: 0}
     assert documents(desk) == documents(alone)
@@ -325,8 +370,8 @@ def test_the_server_has_large_runs_cast_ahead(tmp_path: Path, monkeypatch: pytes
     given: list[int] = []
     take = Foundry.take
 
-    def noted(own: Foundry, chunk: JobChunk) -> Mapping[int, Cast]:
-        found = take(own, chunk)
+    def noted(own: Foundry, chunk: JobChunk, edition: Callable[[], object]) -> Mapping[int, Cast]:
+        found = take(own, chunk, edition)
         given.append(len(found))
         return found
 

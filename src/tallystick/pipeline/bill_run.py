@@ -44,6 +44,7 @@ from tallystick.pipeline.casting import rate_for_bills
 from tallystick.pipeline.late_usage import was_overtaken
 from tallystick.pipeline.many_periods import ManyBillable
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Choice, ended_by, ending_on
+from tallystick.pipeline.rate import edition
 from tallystick.pipeline.settle import DrawnMeanwhile, Settled, settle, was_stored
 from tallystick.ports import OrganizationRecords, OrganizationUsage, Transaction
 from tallystick.ports.founded import config_of
@@ -68,12 +69,14 @@ class Foundry(Protocol):
     @property
     def fewest(self) -> int: ...
 
-    def order(self, job_id: str, number: int, run: Run) -> None:
+    def order(self, job_id: str, number: int, run: Run, edition: object) -> None:
         """Have a chunk of a job cast after those that were ordered before, unless it was, too. Accounts of chunks
-        before it that are not settled by then are left alone, as their bills may depend on those."""
+        before it that are not settled by then are left alone, as their bills may depend on those. `edition` is that of
+        settings and catalogue now."""
 
-    def take(self, chunk: JobChunk) -> Mapping[int, Cast]:
-        """The bills of a chunk by their places in it, once they are there; none where they were not ordered."""
+    def take(self, chunk: JobChunk, edition: Callable[[], object]) -> Mapping[int, Cast]:
+        """The bills of a chunk by their places in it, once they are there; none where they were not ordered, or where
+        the edition is another by then."""
 
 
 def run_job(
@@ -152,7 +155,7 @@ def _advance(
     )
     policies = read_policies(records)
     # Where bills may be held, the terms of each are looked behind: all are read here. Made again, none is cast.
-    ahead = {} if foundry is None or policies.hold or run.reopen else _ahead(foundry, kept, chunk, run)
+    ahead = {} if foundry is None or policies.hold or run.reopen else _ahead(foundry, records, kept, chunk, run)
     results = rate_for_bills(records, usage, chunk.periods, run, ahead, with_terms=policies.hold)
     terms = [each.terms for each in results if not isinstance(each, BillFailure) and each.terms is not None]
     suspicions = look_behind(records, usage, policies, terms, run)
@@ -178,11 +181,14 @@ def _advance(
     return kept
 
 
-def _ahead(foundry: Foundry, kept: KeptJob, chunk: JobChunk, run: Run) -> Mapping[int, Cast]:
-    """What was cast ahead of this chunk, while the next ones are begun: so many that nobody waits for the other."""
-    cast = foundry.take(chunk)
+def _ahead(
+    foundry: Foundry, records: OrganizationRecords, kept: KeptJob, chunk: JobChunk, run: Run
+) -> Mapping[int, Cast]:
+    """What was cast ahead of this chunk, while the next ones are begun: so many that nobody waits for the other. What
+    was cast with prices that are others by now is cast anew."""
+    cast = foundry.take(chunk, lambda: edition(records))
     for number in range(chunk.number + 1, min(chunk.number + 1 + AHEAD, kept.chunks)):
-        foundry.order(kept.job.id, number, run)
+        foundry.order(kept.job.id, number, run, edition(records))
     return cast
 
 

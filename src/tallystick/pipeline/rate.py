@@ -28,9 +28,11 @@ from tallystick.core.entity import Entity, Value
 from tallystick.core.held import with_credits
 from tallystick.core.ledger import Opening
 from tallystick.core.lookup import codes_of
+from tallystick.core.lookup_types import LookupData, LookupTable, LookupTableRevision
 from tallystick.core.meter import Meter
 from tallystick.core.organization import Currency, OrganizationConfig, OrganizationCustomFields
 from tallystick.core.period import Period, intersect, stretch
+from tallystick.core.plan_group import PlanGroup, PlanGroupLink
 from tallystick.core.plan_terms import Catalogue, PlanTerms, catalogue_of, plan_terms
 from tallystick.core.rating import RatedLine, questions, rate
 from tallystick.core.still_billed import require_still_billed
@@ -43,12 +45,32 @@ from tallystick.pipeline.ledger import accounting_products, read_credits
 from tallystick.pipeline.meter import Measurements, measure
 from tallystick.pipeline.placing import agreements_on
 from tallystick.pipeline.tables import read_tables
-from tallystick.ports import OrganizationRecords, OrganizationUsage, Where
+from tallystick.ports import OrganizationRecords, OrganizationUsage, Page, Where
 from tallystick.ports.founded import config_of
 
 V = TypeVar("V", bound=Value)
 
 FEW = 16  # bills, or plans: what is made of so many records is remembered until they change
+# What the bills of many accounts have in common: settings, currencies, and the catalogue.
+SHARED: tuple[type[Value], ...] = (
+    OrganizationConfig,
+    OrganizationCustomFields,
+    Currency,
+    Product,
+    Plan,
+    PlanTemplate,
+    PlanGroup,
+    PlanGroupLink,
+    Pricing,
+    Counter,
+    CounterPricing,
+    Meter,
+    Aggregation,
+    CompoundAggregation,
+    LookupTable,
+    LookupTableRevision,
+    LookupData,
+)
 
 
 class Rated(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -202,6 +224,17 @@ def read_setting(records: OrganizationRecords, plan_ids: Iterable[str]) -> Setti
     else:
         catalogue = records.remembered(("catalogue", wanted), lambda reading: read_catalogue(reading, wanted))
     return setting_of(records.organization_id, config, records.every(Currency), catalogue)
+
+
+def edition(records: OrganizationRecords) -> object:
+    """A value that stays the same one until something of `SHARED` is written."""
+
+    def made(reading: OrganizationRecords) -> object:
+        for kind in SHARED:
+            reading.find(kind, Where(), Page(size=1))  # what is remembered is made anew when a kind it read is written
+        return object()
+
+    return records.remembered(("edition",), made)
 
 
 def setting_of(
