@@ -19,6 +19,7 @@ from tallystick.core.catalog import Pricing
 from tallystick.core.credit_types import Balance, Commitment, CommitmentFee
 from tallystick.core.memo import BillMemo, MemoType
 from tallystick.core.period import Frequency, Period
+from tallystick.core.plain_account import Group
 from tallystick.core.terms import AccountPeriod
 from tallystick.pipeline import casting
 from tallystick.pipeline.many_periods import ManyBillable
@@ -145,6 +146,10 @@ SPECIAL = (
 )
 
 
+def groups_of(desk: Desk, asked: list[AccountPeriod]) -> list[Group]:
+    return plain_groups(desk.records, desk.usage, asked, up_to=desk.usage_store.mark)
+
+
 def codes_of(desk: Desk, found: list[Any]) -> list[str]:
     return sorted(account.code for group in found for _, account in group)
 
@@ -185,7 +190,7 @@ def test_who_has_more_than_a_plan_is_billed_by_itself(
     special(world)
     desk = open_desk(world)
     asked = [of_november(code) for code in CODES]
-    assert codes_of(desk, plain_groups(desk.records, asked)) == ["a", "c", "d"]
+    assert codes_of(desk, groups_of(desk, asked)) == ["a", "c", "d"]
     for also in (NOTHING_ELSE, Also.ENDED_PLANS | Also.EARLIER_DAYS):
         assert same_periods(desk, ending_on(date(2023, 11, 30)), also)
     grouped, each_by_itself = two_months(desk, monkeypatch, 1), two_months(open_desk(world), monkeypatch, 1_000)
@@ -268,12 +273,12 @@ def test_who_has_bills_is_not_plain(open_desk: Opener) -> None:
     desk = open_desk(calls_world(*CODES))
     asked = [of_november(code) for code in CODES]
     october = msgspec.structs.replace(asked[0], period=Period(at("2023-10-01"), at("2023-11-01")))
-    assert codes_of(desk, plain_groups(desk.records, [*asked, october])) == ["b", "c", "d"]
+    assert codes_of(desk, groups_of(desk, [*asked, october])) == ["b", "c", "d"]
     desk.run(**NOVEMBER, account_ids=[id_of("account", "c")])
-    assert codes_of(desk, plain_groups(desk.records, asked)) == ["a", "b", "d"]
-    assert plain_groups(desk.records, []) == []
+    assert codes_of(desk, groups_of(desk, asked)) == ["a", "b", "d"]
+    assert groups_of(desk, []) == []
     days = [msgspec.structs.replace(each, frequency=Frequency.AD_HOC) for each in asked]
-    assert plain_groups(desk.records, days) == []
+    assert groups_of(desk, days) == []
 
 
 def test_how_long_a_plan_has_been_in_force_matters_only_near_the_period(open_desk: Opener) -> None:
@@ -283,7 +288,7 @@ def test_how_long_a_plan_has_been_in_force_matters_only_near_the_period(open_des
         world.account(code)
         world.account_plan(account=code, start=start)
     desk = open_desk(world)
-    found = plain_groups(desk.records, [of_november(code) for code in starts])
+    found = groups_of(desk, [of_november(code) for code in starts])
     assert sorted("".join(account.code for _, account in group) for group in found) == ["ab", "cd", "e"]
 
 
@@ -306,3 +311,29 @@ def test_a_price_that_ended_is_named_on_the_bills_of_those_who_had_the_plan_befo
         each.bill.account_code for each in desk.bill_records() if ended.id in {one.id for one in each.evidence.uses}
     }
     assert naming - {"acme"} == {"b", "d"}
+
+
+def test_who_has_a_bill_of_the_period_before_and_nothing_late_is_plain(open_desk: Opener) -> None:
+    """They are alike who have a bill that is open, or a closed one, or none; who skipped a month is by itself, and so
+    is who has late usage of the month before, or a bill that was changed since."""
+    codes = "abcdefghijklmnop"
+    desk = open_desk(calls_world(*codes))
+    desk.run(now="2023-11-01T06:00:00Z", last_date_in_billing_period=date(2023, 10, 31), account_ids=ids_of("d"))
+    desk.run(**NOVEMBER, account_ids=ids_of(*"efghijklmnop"))
+    states = {"e": "APPROVED", "f": "LOCKED"} | dict.fromkeys("ijkl", "LOCKED")
+    for record in desk.bill_records():
+        state = states.get(record.bill.account_code)
+        if state:
+            bill = msgspec.structs.replace(record.bill, status=BillStatus.APPROVED, locked=state == "LOCKED")
+            desk.put(msgspec.structs.replace(record, bill=bill))
+    for code in "go":
+        desk.use(code, "2023-11-30T23:59:59Z", calls=1)
+    desk.use("h", "2023-12-01T00:00:00Z", calls=1)
+    december = Period(at("2023-12-01"), at("2024-01-01"))
+    asked = [msgspec.structs.replace(of_november(code), period=december) for code in codes]
+    found = groups_of(desk, asked)
+    assert sorted("".join(account.code for _, account in group) for group in found) == ["abc", "ehmnp", "fijkl"]
+
+
+def ids_of(*codes: str) -> list[str]:
+    return [id_of("account", code) for code in codes]

@@ -86,6 +86,24 @@ def test_what_is_kept_as_what_fills_a_stencil_is_read_whole(new_organization: Ca
         put(ours, filled("d", "\0"))
 
 
+def test_bodies_are_read_as_they_are_kept(new_organization: Callable[[], SqlOrganization]) -> None:
+    ours, theirs = new_organization(), new_organization()
+    put(ours, filled("a", "A", "1"), filled("b", "B"), bill("c", "2", b"{}", status="APPROVED"), filled("d", "D"))
+    put(theirs, filled("a", "other", "7"))
+    found = ours.kept(
+        "bill", DocumentWhere(equal={"id": ["a", "c", "b"]}, between={"sort": ("1", None)}), ("id", "status")
+    )
+    assert sorted((*each.keys, each.stencil, each.body.decode()) for each in found) == [
+        ("a", "PENDING", INVOICE, '{"of":"A","é":[{"line":1}]}'),
+        ("b", "PENDING", INVOICE, '{"of":"B","é":[]}'),
+        ("c", "APPROVED", None, "{}"),
+    ]
+    short = {each.keys[0]: each.text for each in found}
+    assert short == {"a": filled("a", "A", "1").short, "b": filled("b", "B").short, "c": "{}"}
+    assert [each.keys for each in ours.kept("bill", DocumentWhere(between={"sort": ("2", None)}), ("id",))] == [["c"]]
+    assert ours.kept("bill", DocumentWhere(equal={"id": []}), ()) == []
+
+
 def test_a_stencil_is_kept_with_what_fills_it_whatever_was_rolled_back(organization: SqlOrganization) -> None:
     own = stencil_of([f"[{HOLE}", "", "", "]"])
 

@@ -36,6 +36,7 @@ READS: dict[str, Read] = {
     "revision": lambda read: read.revision,
     "document": lambda read: read.document("bill", "x"),
     "keys of documents": lambda read: read.keys_of("bill", DocumentWhere(), ("account_id",), 9),
+    "documents as they are kept": lambda read: read.kept("bill", DocumentWhere(), ("account_id",)),
     "documents": lambda read: read.documents("bill", DocumentWhere(), Page()),
 }
 OF_ACCOUNTS = {each for each in READS if "document" not in each}

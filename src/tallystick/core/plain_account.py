@@ -19,10 +19,10 @@ import msgspec
 
 from tallystick.core.account import ChildBillingMode
 from tallystick.core.bill import bill_id
-from tallystick.core.cast import Owner
+from tallystick.core.cast import NO_BILL_BEFORE, Owner, owner_of
 from tallystick.core.entity import Text
 from tallystick.core.period import Frequency, Instant, Period
-from tallystick.core.terms import AccountPeriod
+from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.wire import decode
 
 # The longest that a billing period of an interval of 1 lasts, and a day for the time zone.
@@ -84,6 +84,18 @@ class Agreed(NamedTuple):
     purchase_order_number: str | None
 
 
+class Past(NamedTuple):
+    """What the bill of an account looks back at: what those have in common that are of one likeness, the closed bill
+    before in JSON (see `core.cast.Owner`), and what it is done with once it is kept."""
+
+    common: tuple[str, bytes | None] | None
+    before: str
+    revisits: tuple[str, ...]
+
+
+NO_PAST = Past(None, NO_BILL_BEFORE, ())
+
+
 class PlainAccount(NamedTuple):
     """An account with its one account plan, and from when to when (as written, "" for ever) that is in force."""
 
@@ -95,9 +107,11 @@ class PlainAccount(NamedTuple):
     agreed: Agreed
     start: str
     end: str
+    past: Past = NO_PAST
 
 
-Group = list[tuple[int, PlainAccount]]  # accounts that agreed to the same, each with the place of its period
+# Accounts that agreed to the same and look back at the same, each with the place of its period.
+Group = list[tuple[int, PlainAccount]]
 
 
 def read_accounts(
@@ -147,7 +161,8 @@ def _read(of: type[list[T]], texts: Iterable[Text]) -> Iterator[tuple[Text, T]]:
 
 def of_one_life(group: Group) -> Group:
     """Those of a group that have been in force as long as the first, to the instant."""
-    return [one for one in group if one[1][-2:] == group[0][1][-2:]]
+    first = group[0][1]
+    return [one for one in group if (one[1].start, one[1].end) == (first.start, first.end)]
 
 
 def by_start(group: Group, moments: Sequence[Instant]) -> list[Group]:
@@ -178,9 +193,23 @@ def groups(accounts: Iterable[tuple[int, PlainAccount]], periods: Sequence[Accou
         early, late = edges[grid_period]
         start = FOR_EVER if account.start <= early else account.start
         end = FOR_EVER if account.end >= late else account.end
-        key = account.agreed, start, end, grid_period, of.parameters
+        key = account.agreed, start, end, grid_period, of.parameters, account.past.common
         found.setdefault(key, []).append((place, account))
     return list(found.values())
+
+
+def follows(terms: Terms, past: Past) -> bool:
+    """Whether the bill of these terms looks back at the past that was read of its account: at the bill of the period
+    before, as the grid of its plan has it, where there is one."""
+    if owner_of(terms).before != past.before:
+        return False
+    if past.common is None:
+        return True
+    grid, of = terms.account_plans[0].grid, terms.of
+    previous = msgspec.structs.replace(of, period=grid.previous(of.period))
+    return (grid.frequency, grid.interval) == (of.frequency, of.interval) and (
+        past.common[0] == previous.key.removeprefix(of.account_id)
+    )
 
 
 def _edges(of: AccountPeriod) -> tuple[str, str]:
@@ -201,4 +230,6 @@ def owner(account: PlainAccount, of: AccountPeriod, organization_id: str) -> Own
         of,
         of.key,
         bill_id(organization_id, of.key),
+        account.past.before,
+        account.past.revisits,
     )

@@ -19,19 +19,20 @@ from tallystick.core.cast import Booking, Cast, Owner, made_whole, owner_of
 from tallystick.core.ledger import Opening
 from tallystick.core.mould import Blank, Mould
 from tallystick.core.moulding import mould_of
-from tallystick.core.plain_account import Group, by_start, of_one_life, owner
+from tallystick.core.plain_account import Group, by_start, follows, of_one_life, owner
 from tallystick.core.quantity import ONE, ZERO
 from tallystick.core.rating import questions
 from tallystick.core.terms import AccountPeriod, Terms
 from tallystick.core.uses import prices_ended
 from tallystick.errors import Refusal
 from tallystick.pipeline.bill import Run, credits_of, entries_drawn, finished, keeps_approved, made_of
+from tallystick.pipeline.last_bills import with_bills
 from tallystick.pipeline.late_usage import looks_of, with_adjustments
 from tallystick.pipeline.ledger import read_book
 from tallystick.pipeline.lookback import Look
 from tallystick.pipeline.meter import Measurements, measure, measure_alike
 from tallystick.pipeline.placing import stored_bills
-from tallystick.pipeline.plain import plain_groups, with_bills
+from tallystick.pipeline.plain import plain_groups
 from tallystick.pipeline.rate import Rated, failure_of, load_terms, rated_of, with_draws
 from tallystick.ports import OrganizationRecords, OrganizationUsage
 from tallystick.ports.usage import Measuring
@@ -214,7 +215,7 @@ def _cast_plain(
     """The new bills of plain accounts (`pipeline.plain`), by their places: of those that are alike what was agreed is
     read for one. Those that cannot be cast are left out."""
     together: dict[tuple[Question, ...], list[tuple[Mould, Group]]] = {}  # by what is asked
-    for group, terms in _plain_alike(records, periods, plain_groups(records, periods)):
+    for group, terms in _plain_alike(records, periods, plain_groups(records, usage, periods, up_to=run.up_to)):
         if (mould := _mould(terms, run)) is not None:
             alike = of_one_life(group) if lives_count(terms.account_plans[0]) else group
             together.setdefault(mould.questions, []).append((mould, alike))
@@ -233,13 +234,13 @@ def _plain_alike(
     parts: list[Group] = []
     wanted = [each for each in groups if len(each) >= FEWEST]
     for group, terms in zip(wanted, load_terms(records, [periods[each[0][0]] for each in wanted]), strict=True):
-        if isinstance(terms, Terms) and likeness(terms) is not None:
+        if isinstance(terms, Terms) and likeness(terms) is not None and follows(terms, group[0][1].past):
             first, *others = by_start(group, prices_ended(terms.account_plans[0]))
             yield first, terms
             parts += [each for each in others if len(each) >= FEWEST]
     of_parts = load_terms(records, [periods[each[0][0]] for each in parts]) if parts else []
     for group, terms in zip(parts, of_parts, strict=True):
-        if isinstance(terms, Terms) and likeness(terms) is not None:
+        if isinstance(terms, Terms) and likeness(terms) is not None and follows(terms, group[0][1].past):
             yield group, terms
 
 

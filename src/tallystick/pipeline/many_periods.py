@@ -22,8 +22,9 @@ from tallystick.core.period import Frequency, Grid, Instant, Period, intersect, 
 from tallystick.core.plain_account import Agreed, PlainAccount, read_accounts, with_fees
 from tallystick.core.terms import AccountPeriod, template_grid
 from tallystick.pipeline.agreements import many
+from tallystick.pipeline.last_bills import BILL
 from tallystick.pipeline.periods import NOTHING_ELSE, Also, Billable, Choice, place_in_list
-from tallystick.pipeline.plain import BILL, NO_MATTER
+from tallystick.pipeline.plain import NO_MATTER
 from tallystick.pipeline.suppressed import KIND as EMPTY
 from tallystick.ports import DocumentWhere, OrganizationRecords, Page
 from tallystick.ports.founded import config_of

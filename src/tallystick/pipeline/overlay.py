@@ -21,6 +21,7 @@ from tallystick.ports import (
     Document,
     DocumentWhere,
     Found,
+    Kept,
     OrganizationRecords,
     Page,
     Transaction,
@@ -133,6 +134,9 @@ class Overlay:
         self, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
     ) -> list[tuple[str | None, ...]]:
         return self._records.keys_of(kind, where, names, most)
+
+    def kept(self, kind: str, where: DocumentWhere, names: tuple[str, ...]) -> list[Kept]:
+        return self._records.kept(kind, where, names)
 
     def remembered(
         self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = lambda _: True

@@ -16,7 +16,7 @@ from tallystick.core.audit_chain import Link
 from tallystick.core.entity import Entity, Value
 from tallystick.core.period import Instant
 from tallystick.ports.audit import AuditEntry, AuditWhere
-from tallystick.ports.documents import Document, DocumentWhere, FilledDocument
+from tallystick.ports.documents import Document, DocumentWhere, FilledDocument, Kept
 from tallystick.ports.texts import Texts
 from tallystick.ports.usage import (
     Behind,
@@ -48,6 +48,7 @@ __all__ = [
     "FilledDocument",
     "Found",
     "Journal",
+    "Kept",
     "Organization",
     "OrganizationRecords",
     "OrganizationUsage",
@@ -176,6 +177,10 @@ class OrganizationRecords(Texts, Protocol):
         self, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
     ) -> list[tuple[str | None, ...]]:
         """The named keys of the documents that match, at most `most + 1` (one more says that there are more)."""
+
+    def kept(self, kind: str, where: DocumentWhere, names: tuple[str, ...]) -> list[Kept]:
+        """The bodies of the documents that match as they are kept, for those who need little of very many, with the
+        named keys. In no certain order."""
 
     def remembered(
         self, key: Hashable, make: Callable[[OrganizationRecords], T], holds: Callable[[T], bool] = ...

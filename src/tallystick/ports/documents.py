@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tallystick.core.stencil import Stencil
 
@@ -36,6 +37,19 @@ class FilledDocument:
     def body(self) -> bytes:
         """The whole body."""
         return self.stencil.whole(self.short).encode()
+
+
+class Kept(NamedTuple):
+    """The body of a document as it is kept: what fills a stencil, or where there is none, all of it; and some keys."""
+
+    stencil: Stencil | None
+    text: str
+    keys: Sequence[str | None]
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+        return (self.text if self.stencil is None else self.stencil.whole(self.text)).encode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from tallystick.errors import Refusal
-from tallystick.ports import Document, DocumentWhere, FilledDocument, Found, Page
+from tallystick.ports import Document, DocumentWhere, FilledDocument, Found, Kept, Page
 from tallystick.stores.records_sql import stencils
 from tallystick.stores.records_sql.entities import Run
 from tallystick.stores.records_sql.paging import DocumentPlace, read_token, write_token
@@ -75,6 +75,17 @@ def keys_of(
     # Very many values are each looked up: to walk the list of all for them takes longer with everything there is.
     few = many and any(name in NARROW and not single for name, single in equal)
     return [tuple(row) for row in run(_listing(kind, equal, between, False, names, few), parameters)]
+
+
+def kept(run: Run, organization_id: str, kind: str, where: DocumentWhere, names: tuple[str, ...]) -> list[Kept]:
+    """The bodies of the documents that match as they are kept, with some of their keys."""
+    found = _wanted(organization_id, where, Page(size=0))
+    if found is None:
+        return []
+    parameters, equal, between = found
+    if _asks_much(where) and not run(_any(kind), parameters):
+        return []
+    return stencils.kept(run, organization_id, run(_unordered(kind, equal, between, ("body", *names)), parameters))
 
 
 _Wanted = tuple[dict[str, Any], tuple[tuple[str, bool], ...], tuple[tuple[str, bool, bool], ...]]
@@ -192,6 +203,14 @@ def _listing(
         sort = sort.concat("")
     order = (sort.asc(), table.c.sequence.asc()) if rising else (sort.desc(), table.c.sequence.desc())
     return statement.order_by(*order).limit(bindparam("size", type_=INTEGER))
+
+
+@cache
+def _unordered(
+    kind: str, equal: tuple[tuple[str, bool], ...], between: tuple[tuple[str, bool, bool], ...], names: tuple[str, ...]
+) -> Select[Any]:
+    """The same for all documents that match: to put many bodies in order would take longer than to read them."""
+    return _listing(kind, equal, between, False, names).order_by(None).limit(None)
 
 
 def _breadth(name: str) -> int:

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tallystick.core import wire
 from tallystick.core.stencil import Stencil
-from tallystick.ports import FilledDocument
+from tallystick.ports import FilledDocument, Kept
 from tallystick.stores.records_sql.entities import Run
 from tallystick.stores.records_sql.schema import stencil as table
 from tallystick.stores.records_sql.statements import matches
@@ -55,13 +55,16 @@ def keep_stencils(connection: Connection, organization_id: str, stencils: Iterab
 
 def whole(run: Run, organization_id: str, bodies: Sequence[str]) -> list[bytes]:
     """Bodies as they were given, of what is kept of them."""
-    wanted = {each[len(_MARK) : _BEGINS] for each in bodies if each[:1] == _MARK}
-    if not wanted:
-        return [each.encode() for each in bodies]
-    found = _stencils(run, organization_id, wanted)
+    return [each.body for each in kept(run, organization_id, [(body,) for body in bodies])]
+
+
+def kept(run: Run, organization_id: str, rows: Sequence[Any]) -> list[Kept]:
+    """Bodies as they are kept, of rows of a body and some keys."""
+    wanted = {body[len(_MARK) : _BEGINS] for body, *_ in rows if body[:1] == _MARK}
+    found = _stencils(run, organization_id, wanted) if wanted else {}
     return [
-        (found[each[len(_MARK) : _BEGINS]].whole(each[_BEGINS:]) if each[:1] == _MARK else each).encode()
-        for each in bodies
+        Kept(found[body[len(_MARK) : _BEGINS]], body[_BEGINS:], keys) if body[:1] == _MARK else Kept(None, body, keys)
+        for body, *keys in rows
     ]
 
 

@@ -24,6 +24,7 @@ from tallystick.ports import (
     DocumentWhere,
     FilledDocument,
     Found,
+    Kept,
     OrganizationRecords,
     Page,
     Where,
@@ -140,6 +141,9 @@ class SqlOrganization:
         self, kind: str, where: DocumentWhere, names: tuple[str, ...], most: int
     ) -> list[tuple[str | None, ...]]:
         return documents.keys_of(self._about(of_documents(kind)), self._organization_id, kind, where, names, most)
+
+    def kept(self, kind: str, where: DocumentWhere, names: tuple[str, ...]) -> list[Kept]:
+        return documents.kept(self._about(of_documents(kind)), self._organization_id, kind, where, names)
 
     def audit(self, where: AuditWhere, page: Page) -> Found[AuditEntry]:
         assert self._reading is None, _UNSTAMPED
