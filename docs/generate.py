@@ -13,12 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import typer.main
-
 from tallystick.api.errors import STATUS
 from tallystick.api.operator import OPEN_ROUTES
 from tallystick.api.routes import PUBLISHED
-from tallystick.cli.main import app
+from tallystick.cli.main import program
 from tallystick.console.site import OPEN_PAGES, PAGES
 from tallystick.errors import CODES
 from tallystick.failpoints import POINTS
@@ -186,7 +184,7 @@ def _open_routes() -> list[str]:
 
 
 def _commands() -> Iterator[tuple[tuple[str, ...], Any]]:
-    groups: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
+    groups: list[tuple[tuple[str, ...], Any]] = [((), program())]
     while groups:
         words, group = groups.pop()
         for name, command in group.commands.items():

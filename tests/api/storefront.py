@@ -8,15 +8,16 @@ from typing import Any
 
 import httpx
 
+from quick_client import Answer
 from tallystick.core import wire
 
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 Ids = Mapping[str, str]
 
 
-def read(response: httpx.Response, status: int = 200) -> Any:
+def read(response: httpx.Response | Answer, status: int = 200) -> Any:
     """The body of an answer with exact decimals, once its status is the expected one."""
-    assert response.status_code == status, f"{response.request.url}: {response.status_code} {response.text}"
+    assert response.status_code == status, f"{response.url}: {response.status_code} {response.text}"
     return wire.decode(dict[str, Any], response.content)
 
 
@@ -25,7 +26,7 @@ def send(http: httpx.Client, method: str, path: str, body: object) -> httpx.Resp
     return http.request(method, path, content=wire.encode(body))
 
 
-def refused(response: httpx.Response, status: int = 400) -> Any:
+def refused(response: httpx.Response | Answer, status: int = 400) -> Any:
     """The body of a refusal, which always has message, code and hint."""
     body = read(response, status)
     assert all(isinstance(body[name], str) and body[name] for name in ("message", "code", "hint")), body

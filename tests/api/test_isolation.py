@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -17,6 +18,7 @@ import httpx
 import pytest
 from storefront import BODIES, NOWHERE, Storefront, read, refused, rollouts, send
 
+from quick_client import QuickClient, quick
 from tallystick.api.routes import ROUTES
 from tallystick.api.routing import Paged, Route
 from tallystick.cli.launch import Server
@@ -301,6 +303,12 @@ def south(server: Server) -> Iterator[Estate]:
         yield Estate(tenant, http)
 
 
+@pytest.fixture(scope="module")
+def from_south(south: Estate) -> Iterator[QuickClient]:
+    with quick(south.http) as client:
+        yield client
+
+
 ENDED = b'{"billingEntities":["CONTRACT"],"endDate":"2025-06-01T00:00:00Z"}'
 # What is asked by a name, or for what is known of an id: there may be nothing.
 BY_NAME = [
@@ -452,22 +460,27 @@ def test_no_list_shows_anything_of_the_other(north: Estate, south: Estate, path:
 
 
 LISTS = [route for route in ROUTES if isinstance(route.reply, Paged) and "{" not in route.path]
+ALIKE = 9  # ids that a parameter refuses alike: it wants a date, a number or one of some words, and no id
 
 
 @pytest.mark.parametrize("route", LISTS, ids=lambda route: route.path)
-def test_no_filter_reaches_the_other(north: Estate, south: Estate, route: Route) -> None:
+def test_no_filter_reaches_the_other(north: Estate, from_south: QuickClient, route: Route) -> None:
     """Every parameter of every list with every id of the other: nothing, or a refusal."""
-    every = set(north.ids.values())
+    every = sorted(set(north.ids.values()))
     joined = {"ids", "codes", "pageSize", "nextToken"}  # with all of them at once
     for name in route.query:
-        for others in [every] if name in joined else [{each} for each in every]:
-            reply = south.http.get(route.path, params={name: ",".join(others)})
+        words: Counter[str] = Counter()
+        for others in [every] if name in joined else [[each] for each in every]:
+            reply = from_south.get(route.path, params={name: ",".join(others)})
             if reply.status_code == 200:
                 assert not any(each in reply.text for each in others), (name, others)
                 if name == "ids":
                     assert read(reply)["data"] == []
-            else:
-                refused(reply)
+                continue
+            said = refused(reply)["message"].replace(others[0], "")
+            words[said] += 1
+            if words[said] == ALIKE and ": must be " in said:
+                break
 
 
 @pytest.mark.parametrize("path", [path for path, body in BODIES.items() if path != "/serviceusers"])

@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from tallystick import __version__
-from tallystick.cli.main import app, run
+from tallystick.cli.main import program, run
 from tallystick.core import wire
 
 Said = pytest.CaptureFixture[str]
@@ -19,7 +19,7 @@ Said = pytest.CaptureFixture[str]
 
 def commands() -> Iterator[tuple[tuple[str, ...], typer.core.TyperCommand]]:
     """Every command with its words."""
-    groups = [((), typer.main.get_command(app))]
+    groups = [((), program())]
     while groups:
         words, group = groups.pop()
         for name, command in group.commands.items():  # type: ignore[attr-defined]  # what we hold here are groups

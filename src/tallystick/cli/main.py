@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 import typer
 
@@ -125,10 +126,16 @@ def _program(
     pass
 
 
+@cache
+def program() -> Any:  # Typer does not publish the type of what it makes
+    """The whole of the commands, made once: it takes longer than most of them then run in one process."""
+    return typer.main.get_command(app)
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; answers its exit code: 0 done, 1 failed, 2 called wrongly."""
     try:
-        answer = app(arguments, prog_name="tallystick", standalone_mode=False)
+        answer = program()(arguments, prog_name="tallystick", standalone_mode=False)
     except typer.TyperException as problem:
         sentence = problem.format_message()
         if sentence:
