@@ -15,6 +15,7 @@ import pytest
 from portal_world import FRAMED, HOSTILE, Customer, Seller, amounts, open_seller
 from storefront import NOWHERE, read, refused, send
 
+from quick_client import quick
 from tallystick.api.routes import ROUTES
 from tallystick.cli.launch import Server
 from tallystick.console import portal
@@ -106,7 +107,8 @@ def test_a_portal_token_opens_nothing_of_the_api(seller: Seller) -> None:
     ids = {**seller.store.ids, "/bills": seller.bills["acme"]}
     tokens = {*seller.customer("acme").tokens, *Customer.framing(seller.link("acme")).tokens}
     assert len(tokens) == 4
-    with httpx.Client(base_url=f"{seller.tenant.url}/organizations/{seller.tenant.id}") as http:
+    below = f"{seller.tenant.url}/organizations/{seller.tenant.id}"
+    with httpx.Client(base_url=below) as nobody, quick(nobody) as http:
         for route in ROUTES:
             path = re.sub(r"\{(\w+)\}", ids["/accounts"], route.path)
             # Whoever has no secret of an event source is not even told whether there is one.

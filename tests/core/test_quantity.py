@@ -183,11 +183,11 @@ def test_measured_quantities_are_read_exactly_and_once_rounded_to_18_decimals(
     ],
 )  # fmt: skip
 def test_what_is_no_usable_number_is_refused_with_the_rule(value: str | int | Decimal) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ValueError, match=r"^must be ") as refusal:
         parse_quantity(value)
     assert len(str(refusal.value)) < 200
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**20) + 1, max_value=10**20 - 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from email.policy import default
 from typing import Any
 
 from aiosmtpd.controller import Controller
+
+from tallystick.cli.launch import free_port
 
 
 @dataclass
@@ -38,17 +39,11 @@ class Mailbox:
         return [each for each, _ in self.came]
 
 
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
-
-
 @contextmanager
 def mail_server(port: int = 0, box: Mailbox | None = None) -> Iterator[Mailbox]:
     """A mail server until the end of the block, on a port of one's own choice where that is given."""
     box = box or Mailbox()
-    box.port = port or unused_port()
+    box.port = port or free_port()
     controller = Controller(box, hostname="127.0.0.1", port=box.port)
     controller.start()
     try:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from handing_world import ORGANIZATION, HandingWorld
-from mail_server import Mailbox, mail_server, unused_port
+from mail_server import Mailbox, mail_server
 
+from tallystick.cli.launch import free_port
 from tallystick.control.desk import Desk
 from tallystick.control.emails import OPT_OUTS, TEMPLATES, SignedLinks, current_settings, opt_out, update_settings
 from tallystick.core.account import Account
@@ -269,7 +270,7 @@ def test_a_recipient_ends_messages_of_a_kind(world: MailingWorld, box: Mailbox) 
 
 
 def test_a_server_that_is_away_gets_the_same_message_once_it_is_back(tmp_path: Path) -> None:
-    port = unused_port()
+    port = free_port()
     world = MailingWorld(tmp_path, port)
     world.account(billingEmails="books@acme.example")
     world.settings(send_bills=SendBills.APPROVED)

@@ -82,7 +82,7 @@ def test_entries_are_appended_alike_however_they_come(tmp_path: Path) -> None:
     try:
         with ThreadPoolExecutor(4) as pool:
             first = pool.submit(claimer.claim_in_thread, NORTH, NOW, candidate("p1", 1))  # known to one of the others
-            assert journal.began.wait(10)
+            assert journal.began.wait(60)
             rest = [pool.submit(claimer.claim_in_thread, NORTH, NOW, laid)]
             while claimer._waiting < claim.MANY:
                 pass
@@ -90,7 +90,7 @@ def test_entries_are_appended_alike_however_they_come(tmp_path: Path) -> None:
             while claimer._waiting < 3 * claim.MANY:
                 pass
             journal.go.set()
-            outcomes = [each.result(10) for each in [first, *rest]]
+            outcomes = [each.result(60) for each in [first, *rest]]
         assert [each.count(Outcome.ACCEPTED) for each in outcomes] == [1, claim.MANY - 1, claim.MANY, 0]
         entries = [entry for block in journal.read(0) for entry in block.entries]
         assert sorted(entries) == sorted([*packed.entries, *alone.entries])
@@ -115,7 +115,7 @@ class Held(FileJournal):
 
     def append(self, blocks: Sequence[Block]) -> list[Block]:
         self.began.set()
-        assert self.go.wait(10)
+        assert self.go.wait(60)
         self.groups.append(sum(len(block.entries) for block in blocks))
         return super().append(blocks)
 
@@ -137,13 +137,13 @@ class TestGroups:
         journal, claimer = held
         with ThreadPoolExecutor(21) as pool:
             first = pool.submit(claimer.claim_in_thread, NORTH, NOW, candidate("first"))
-            assert journal.began.wait(10)
+            assert journal.began.wait(60)
             rest = [pool.submit(claimer.claim_in_thread, NORTH, NOW, candidate(f"u{n}")) for n in range(20)]
             while claimer._waiting < 20:
                 pass
             assert not first.done()
             journal.go.set()
-            assert [each.result(10) for each in [first, *rest]] == [["accepted"]] * 21
+            assert [each.result(60) for each in [first, *rest]] == [["accepted"]] * 21
         assert journal.groups == [1, 20]
 
     def test_within_a_group_the_first_to_come_has_the_uid(self, held: tuple[Held, Claimer]) -> None:
@@ -174,7 +174,7 @@ class TestGroups:
         journal, claimer = held
         with ThreadPoolExecutor(2) as pool:
             first = pool.submit(claimer.claim_in_thread, NORTH, NOW, candidate("first"))
-            assert journal.began.wait(10)
+            assert journal.began.wait(60)
             second = pool.submit(
                 claimer.claim_in_thread, NORTH, NOW, together(*(candidate(f"u{n}") for n in range(60)))
             )
@@ -184,8 +184,8 @@ class TestGroups:
                 claimer.claim_in_thread(NORTH, NOW, together(*(candidate(f"v{n}") for n in range(41))))
             assert refused.value.code.name == "busy"
             journal.go.set()
-            assert first.result(10) == ["accepted"]
-            assert second.result(10) == ["accepted"] * 60
+            assert first.result(60) == ["accepted"]
+            assert second.result(60) == ["accepted"] * 60
         assert journal.last == 61
 
     def test_a_client_that_went_away_is_not_missed(self, held: tuple[Held, Claimer]) -> None:
@@ -212,7 +212,7 @@ class TestGroups:
 
         begun, waiting = (threading.Thread(target=claim, args=(uid,), daemon=True) for uid in ("a", "b"))
         begun.start()
-        assert journal.began.wait(10)
+        assert journal.began.wait(60)
         waiting.start()
         while not claimer._waiting:
             pass
@@ -224,7 +224,7 @@ class TestGroups:
             claimer.claim_in_thread(NORTH, NOW, candidate("late"))
         journal.go.set()
         for each in (closing, begun, waiting):
-            each.join(10)
+            each.join(60)
         assert outcomes == {"a": ["accepted"], "b": ["accepted"]}
         assert journal.last == journal.groups[0] + journal.groups[1] == 2
 
@@ -235,7 +235,7 @@ class TestGroups:
             waiting = pool.submit(claimer.wait_for_more, 0, 10)
             pool.submit(claimer.claim_in_thread, NORTH, NOW, candidate("a"))
             journal.go.set()
-            assert waiting.result(10) is True
+            assert waiting.result(60) is True
         assert claimer.wait_for_more(0, 0) is True
         assert claimer.wait_for_more(1, 0) is False
 
