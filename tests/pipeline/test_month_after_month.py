@@ -172,7 +172,11 @@ class Life:
 
     def change_price(self, end: date) -> None:
         since = at(f"{end.replace(day=self.chance.choice([1, 15]))}T00:00:00Z")
-        self.desk.world.pricing(f"price of {since}", bands((0, self.chance.choice(["0.2", "0.01"]))), start_date=since)
+        world, rest = self.desk.world, bands((0, self.chance.choice(["0.2", "0.01"])))
+        if self.chance.random() < 0.5:
+            price = world.entities["pricing", id_of("pricing", "price")].value
+            world.add(msgspec.structs.replace(price, end_date=since), "price")
+        world.pricing(f"price of {since}", rest, start_date=since)
 
     def change_account(self, end: date) -> None:
         code = self.chance.choice(CODES)

@@ -337,3 +337,40 @@ def test_who_has_a_bill_of_the_period_before_and_nothing_late_is_plain(open_desk
 
 def ids_of(*codes: str) -> list[str]:
     return [id_of("account", code) for code in codes]
+
+
+NOVEMBER_30, DECEMBER_31 = ending_on(date(2023, 11, 30)), ending_on(date(2023, 12, 31))
+ENDS_AND_CHANGES = Also.ENDED_PLANS | Also.EARLIER_DAYS
+
+
+@pytest.mark.parametrize("closing", ["PENDING", "APPROVED", "LOCKED"])
+def test_a_plan_that_changed_since_the_bill_before_is_looked_at_again(open_desk: Opener, closing: str) -> None:
+    """November is charged in advance on October's bills. Where those are open, they are made again for whoever's plan
+    is another by now; where they are closed, the bill of November itself puts right what was charged too far."""
+    ends = {"ended": "2023-11-10", "ended before": "2023-11-01", "moved": "2023-10-20", "goes on": "2024-06-01"}
+    codes = [*ends, "as it was", "renamed", "two of them", "skipped"]
+    world = calls_world(*codes)
+    world.config(standing_charge_bill_in_advance=True)
+    desk = open_desk(world)
+    billed = ids_of(*(code for code in codes if code != "skipped"))
+    desk.run("2023-11-01T06:00:00Z", last_date_in_billing_period=date(2023, 10, 31), account_ids=billed)
+    for record in desk.bill_records() if closing != "PENDING" else ():
+        bill = msgspec.structs.replace(record.bill, status=BillStatus.APPROVED, locked=closing == "LOCKED")
+        desk.put(msgspec.structs.replace(record, bill=bill))
+    for code, end in ends.items():
+        world.account_plan(account=code, end_date=end)
+    world.account("renamed", name="Otherwise")
+    second = world.plan("second")
+    world.account_plan(second, "two of them")
+    desk.save()
+    found = same_periods(desk, NOVEMBER_30, ENDS_AND_CHANGES)
+    asked = {
+        (code, each.period.start.month) for each in found for code in codes if each.account_id == id_of("account", code)
+    }
+    in_force = {(code, 11) for code in codes if code not in {"ended before", "moved"}}
+    if closing == "LOCKED":
+        assert asked == in_force | {("ended before", 11), ("moved", 11)}
+    else:
+        assert asked == in_force | {(code, 10) for code in (*ends, "two of them")}
+    desk.run(**NOVEMBER)
+    same_periods(desk, DECEMBER_31, ENDS_AND_CHANGES)

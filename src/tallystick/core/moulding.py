@@ -18,7 +18,7 @@ from tallystick.core.mould import ADDED, Line, Listed, Mould, Piece, UsageLine
 from tallystick.core.period import Instant
 from tallystick.core.quantity import tidy_setting
 from tallystick.core.reckoning import Reckoning
-from tallystick.core.stencil import HOLE, MOST_PIECES, character, stencil_of
+from tallystick.core.stencil import HOLE, MOST_PIECES, Stencil, character, stencil_of
 from tallystick.core.terms import Terms
 from tallystick.core.usage import Window, windows
 from tallystick.core.wire import encode
@@ -31,6 +31,8 @@ _OWN = b"\x03", b"\x04"  # where texts are taken apart: at the lines and the wor
 _LINES, _WORKINGS = map(msgspec.Raw, _OWN)
 _BANDS: Any = _LINES
 _ID_KEY = f'"{HOLE}"'
+# What is before the id of an account plan, which its version follows.
+_ACCOUNT_PLAN = encode(Used(AccountPlan.kind, _ANY, _ANY)).decode().partition(HOLE)[0]
 
 
 class _Pieces:
@@ -209,6 +211,11 @@ def _uses(uses: Sequence[Used]) -> Any:
         assert before, "the account comes before what credit adds"
         texts[before - 1] += HOLE
     return msgspec.Raw(f"[{','.join(texts)}]".encode())
+
+
+def uses_account_plan(stencil: Stencil, short: str, version: Used) -> bool:
+    """Whether a bill from a mould, as it is written in short, was made of this version of an account plan."""
+    return stencil.values_after(short, _ACCOUNT_PLAN, 2) == [_text(version.id), str(version.version)]
 
 
 def _place(window: Window) -> tuple[str | None, Instant | None]:

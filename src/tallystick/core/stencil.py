@@ -31,6 +31,18 @@ class Stencil(msgspec.Struct, frozen=True, gc=False, cache_hash=True):
         made_of, *values = short.split(HOLE)
         return filled(_around(self, made_of), values)
 
+    def values_after(self, short: str, text: str, most: int) -> list[str]:
+        """What is in the first hole that comes right after a text, and in those that follow, of one that was written
+        in short; none where there is no such hole."""
+        made_of, *values = short.split(HOLE)
+        place = _place_after(self, made_of, text)
+        return [] if place is None else values[place : place + most]
+
+
+@lru_cache(maxsize=500)
+def _place_after(stencil: Stencil, made_of: str, text: str) -> int | None:
+    return next((place for place, each in enumerate(_around(stencil, made_of)[:-1]) if each.endswith(text)), None)
+
 
 @lru_cache(maxsize=500)
 def _around(stencil: Stencil, made_of: str) -> list[str]:

@@ -107,6 +107,11 @@ def with_bills(records: OrganizationRecords, account_ids: Sequence[str]) -> set[
     return found | {key.partition("/")[0] for key in _named(records, REVISIT, "awaits", waiting)}
 
 
+def is_closed(config: OrganizationConfig, status: str | None, locked: str | None) -> bool:
+    """Whether a bill with these keys takes nothing more (see `pipeline.placing.is_closed`)."""
+    return locked == "true" or (config.adjusts_next_bill and status == BillStatus.APPROVED)
+
+
 def _named(records: OrganizationRecords, kind: str, key: str, values: Sequence[str]) -> set[str]:
     """Those of the values of a key that documents of a kind have; all of them where there are more documents than
     values: to tell which is not worth it then."""
@@ -141,7 +146,7 @@ def _last_bills(
         if account_id in found or not (key.startswith(expected) and key.endswith(f"/{end}")):
             others.add(account_id)
             continue
-        closed = locked == "true" or (config.adjusts_next_bill and status == BillStatus.APPROVED)
+        closed = is_closed(config, status, locked)
         looked, ahead = _closed(kept, start) if closed else (_open(kept, same), ())
         before = encode((BillBefore(bill_id=id_, end=start, lines=ahead),)).decode() if closed else None
         plain = encode([msgspec.structs.replace(line, id="") for line in ahead]) if closed else None
