@@ -31,7 +31,7 @@ MEANINGS = {
     "project_rows": "Most measurements projected into the usage store at once.",
     "segment_bytes": "Size at which the journal starts a new segment file, in bytes.",
     "bill_chunk": "Accounts that a bill job computes and stores in one transaction.",
-    "foundry_bills": "Bills of a run from which on a second process helps to make them; 0: none ever does.",
+    "foundry_bills": "Bills from which on a second process helps with a run, given two processors; 0: never.",
     "handover_attempts": "How often a hand-over is attempted before it ends as failed: 10 take about three days.",
     "handover_threads": "Most hand-overs to one kind of destination at once; an organisation gets a quarter.",
     "handover_threads_each": "How many of them one integration may take: a slow target holds up no other.",
@@ -79,7 +79,7 @@ class Settings:
     project_rows: int = 100_000
     segment_bytes: int = 268_435_456
     bill_chunk: int = 2_000
-    foundry_bills: int = 0
+    foundry_bills: int = 20_000
     handover_attempts: int = 10
     handover_threads: int = 64
     handover_threads_each: int = 4
