@@ -297,3 +297,29 @@ class Storefront:
         """Send measurements; each must be accepted."""
         reply = read(send(self.http, "POST", "/measurements", {"measurements": measurements}))
         assert [each["verdict"] for each in reply["measurements"]] == ["accepted"] * len(measurements), reply
+
+    def traffic(self, uid: str, count: int) -> None:
+        """So many bytes of acme, on a day in January."""
+        self.measure(
+            {
+                "uid": uid,
+                "meter": "traffic",
+                "account": "acme",
+                "ts": "2025-01-10T12:00:00Z",
+                "measure": {"bytes": count},
+                "where": {"region": "eu"},
+                "metadata": {"file": "a"},
+            }
+        )
+
+    def locked_january(self) -> str:
+        """The locked bill of January, 42.00: the standing charge of 20.00, and 40 + 40 + 8 bytes at 0.25."""
+        for uid, count in (("u1", 40), ("u1-again", 40), ("u2", 8)):
+            self.traffic(uid, count)
+        job = read(send(self.http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"}))
+        while job["status"] != "COMPLETE":
+            job = read(self.http.get(f"/billjobs/{job['id']}"))
+        bill = str(job["billIds"][0])
+        read(send(self.http, "PUT", f"/bills/{bill}/status", {"status": "APPROVED"}))
+        read(self.http.put(f"/bills/{bill}/lock"))
+        return bill

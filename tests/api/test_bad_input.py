@@ -326,11 +326,10 @@ PAGED = [route.path for route in LISTS if "nextToken" in route.query]
 
 
 @pytest.mark.parametrize("path", PAGED)
-@pytest.mark.parametrize(
-    "token", ["garbage", "%00", "W10", "WyJhIl0", "bnVsbA", "W10=", "-1", "é", "A" * 4000, "%2B%2F"]
-)
-def test_a_token_that_the_list_did_not_give_is_refused(quickly: QuickClient, path: str, token: str) -> None:
-    assert refused(quickly.get(f"{path}?nextToken={quote(token, safe='%')}"))["message"].startswith("nextToken: ")
+def test_a_token_that_the_list_did_not_give_is_refused(quickly: QuickClient, path: str) -> None:
+    for token in ("garbage", "%00", "W10", "WyJhIl0", "bnVsbA", "W10=", "-1", "é", "A" * 4000, "%2B%2F"):
+        said = refused(quickly.get(f"{path}?nextToken={quote(token, safe='%')}"))["message"]
+        assert said.startswith("nextToken: "), token
 
 
 WRITES = [route for route in ROUTES if (route.body or route.any_json or route.file_bytes) and not route.signed]

@@ -29,17 +29,7 @@ class Books:
         self.acme = store.ids["/accounts"]
         self.beta = store.make("/accounts", code="beta", name="Beta")["id"]
         store.make("/accountplans", accountId=self.beta)
-        store.measure(
-            {
-                "uid": "one",
-                "meter": "traffic",
-                "account": "acme",
-                "ts": "2025-01-10T12:00:00Z",
-                "measure": {"bytes": 4},
-                "where": {"region": "eu"},
-                "metadata": {"file": "a"},
-            }
-        )
+        store.traffic("one", 4)
         self.jobs: dict[str, str] = {}
 
     def run(self, month: str, **more: Any) -> list[str]:

@@ -27,17 +27,7 @@ def shop(server: Server) -> Iterator[tuple[Tenant, httpx.Client, str]]:
         store = Storefront(http)
         aggregation = read(http.get(f"/aggregations/{store.ids['/aggregations']}"))
         read(send(http, "PUT", f"/aggregations/{aggregation['id']}", aggregation | {"name": HOSTILE}))
-        store.measure(
-            {
-                "uid": "one",
-                "meter": "traffic",
-                "account": "acme",
-                "ts": "2025-01-10T12:00:00Z",
-                "measure": {"bytes": 4},
-                "where": {"region": "eu"},
-                "metadata": {"file": "a"},
-            }
-        )
+        store.traffic("one", 4)
         job = read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"}))
         until = time.monotonic() + 30
         while job["status"] != "COMPLETE":

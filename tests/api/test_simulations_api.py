@@ -17,17 +17,7 @@ JANUARY = {"lastDateInBillingPeriod": "2025-01-31"}
 def shop(http: httpx.Client) -> Storefront:
     """The standing charge of 20.00 and 40 bytes at 0.25 each: 30.00."""
     shop = Storefront(http)
-    shop.measure(
-        {
-            "uid": "u1",
-            "meter": "traffic",
-            "account": "acme",
-            "ts": "2025-01-10T12:00:00Z",
-            "measure": {"bytes": 40},
-            "where": {"region": "eu"},
-            "metadata": {"file": "a"},
-        }
-    )
+    shop.traffic("u1", 40)
     return shop
 
 

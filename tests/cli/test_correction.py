@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from storefront import Storefront, read, send
+from storefront import Storefront
 
 from tenant import Tenant
 
@@ -18,26 +18,7 @@ Run = Callable[..., str]
 def locked(organization: Tenant) -> str:
     """January of acme, locked: a standing charge of 20.00 and 40 + 40 + 8 bytes at 0.25: 42.00."""
     with organization.http() as http:
-        shop = Storefront(http)
-        for uid, count in (("u1", 40), ("u1-again", 40), ("u2", 8)):
-            shop.measure(
-                {
-                    "uid": uid,
-                    "meter": "traffic",
-                    "account": "acme",
-                    "ts": "2025-01-10T12:00:00Z",
-                    "measure": {"bytes": count},
-                    "where": {"region": "eu"},
-                    "metadata": {"file": "a"},
-                }
-            )
-        job = read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"}))
-        while job["status"] != "COMPLETE":
-            job = read(http.get(f"/billjobs/{job['id']}"))
-        bill = str(job["billIds"][0])
-        read(send(http, "PUT", f"/bills/{bill}/status", {"status": "APPROVED"}))
-        read(http.put(f"/bills/{bill}/lock"))
-    return bill
+        return Storefront(http).locked_january()
 
 
 def test_a_file_of_duplicates_becomes_a_memo(command: Run, locked: str, tmp_path: Path) -> None:

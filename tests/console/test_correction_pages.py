@@ -6,7 +6,7 @@ import re
 
 import httpx
 import pytest
-from storefront import Storefront, read, send
+from storefront import Storefront, read
 from visitor import Visitor, signed_in
 
 from tallystick.core.user import Role
@@ -18,26 +18,7 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture
 def locked(http: httpx.Client) -> str:
     """January of acme, locked: a standing charge of 20.00 and 40 + 40 + 8 bytes at 0.25: 42.00."""
-    shop = Storefront(http)
-    for uid, count in (("u1", 40), ("u1-again", 40), ("u2", 8)):
-        shop.measure(
-            {
-                "uid": uid,
-                "meter": "traffic",
-                "account": "acme",
-                "ts": "2025-01-10T12:00:00Z",
-                "measure": {"bytes": count},
-                "where": {"region": "eu"},
-                "metadata": {"file": "a"},
-            }
-        )
-    job = read(send(http, "POST", "/billjobs", {"lastDateInBillingPeriod": "2025-01-31"}))
-    while job["status"] != "COMPLETE":
-        job = read(http.get(f"/billjobs/{job['id']}"))
-    bill = str(job["billIds"][0])
-    read(send(http, "PUT", f"/bills/{bill}/status", {"status": "APPROVED"}))
-    read(http.put(f"/bills/{bill}/lock"))
-    return bill
+    return Storefront(http).locked_january()
 
 
 def values(page: str) -> list[str]:
