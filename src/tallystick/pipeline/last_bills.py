@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from tallystick.core.adjustment import KIND as ADJUSTMENT
-from tallystick.core.bill import BillBefore, BillStatus, LineItem, LineItemType, bill_id
+from tallystick.core.bill import BillBefore, BillStatus, LineItem, bill_id
 from tallystick.core.organization import OrganizationConfig
 from tallystick.core.paid_ahead import IN_ADVANCE, paid_ahead
 from tallystick.core.period import Instant
@@ -28,6 +28,7 @@ from tallystick.ports import DocumentWhere, Kept, OrganizationRecords
 from tallystick.ports.usage import Measuring
 
 BILL = "bill"
+_SECONDS = len("2023-11-01T00:00:00")  # as far as moments are in order as texts, too
 FEWEST = 4  # accounts that are asked about together
 
 
@@ -43,8 +44,8 @@ class _Open(msgspec.Struct, frozen=True):
 
 
 class _Line(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    line_item_type: LineItemType
-    service_period_start_date: Instant | None = None
+    line_item_type: str
+    service_period_start_date: str | None = None
 
 
 class _Lines(msgspec.Struct, frozen=True, rename="camel"):
@@ -121,7 +122,9 @@ def _named(records: OrganizationRecords, kind: str, key: str, values: Sequence[s
 
 def _adjusting(records: OrganizationRecords, periods: Sequence[AccountPeriod]) -> list[str]:
     """The accounts of those of the bills that adjust others already: they were there before."""
-    accounts = {bill_id(records.organization_id, each.key): each.account_id for each in periods}
+    with_any = _named(records, ADJUSTMENT, "account_id", [each.account_id for each in periods])
+    some = (each for each in periods if each.account_id in with_any)
+    accounts = {bill_id(records.organization_id, each.key): each.account_id for each in some}
     return [accounts[id_] for id_ in _named(records, ADJUSTMENT, "bill_id", list(accounts))]
 
 
@@ -135,15 +138,17 @@ def _last_bills(
     it, the very bill of the period among them."""
     of = {each.account_id: each for each in periods}
     where = DocumentWhere(equal={"account_id": list(of)}, between={"sort": (start.wire(), None)})
-    end = start.wire()
+    ends = f"/{start.wire()}"
     found: dict[str, _Last] = {}
     others: set[str] = set()
     same: dict[tuple[str, str], _Looked] = {}
     for kept in records.kept(BILL, where, ("id", "account_id", "period_key", "status", "locked")):
-        id_, account_id, period_key, status, locked = (each or "" for each in kept.keys)
-        key = period_key.removeprefix(account_id)
-        expected = f"/{of[account_id].frequency}/{of[account_id].interval}/"
-        if account_id in found or not (key.startswith(expected) and key.endswith(f"/{end}")):
+        id_, account_id, period_key, status, locked = kept.keys
+        assert id_, "each bill has an id"
+        assert account_id, "each bill has an account"
+        key = (period_key or "").removeprefix(account_id)
+        begins = f"/{of[account_id].frequency}/{of[account_id].interval}/"
+        if account_id in found or not (key.startswith(begins) and key.endswith(ends)):
             others.add(account_id)
             continue
         closed = is_closed(config, status, locked)
@@ -172,16 +177,13 @@ def _open(kept: Kept, same: dict[tuple[str, str], _Looked]) -> _Looked:
 
 def _closed(kept: Kept, end: Instant) -> tuple[_Looked, tuple[LineItem, ...]]:
     """Up to where a closed bill has looked, and its lines in advance."""
-    body = kept.body
-    found = decode(_Closed, body)
-    if not any(
-        each.line_item_type in IN_ADVANCE
-        and each.service_period_start_date is not None
-        and each.service_period_start_date >= end
-        for each in found.bill.line_items
-    ):
-        return found.evidence, ()
-    return found.evidence, paid_ahead(decode(_Whole, body).bill.line_items, end)
+    body = kept.text if kept.stencil is None else kept.body
+    found, second = decode(_Closed, body), end.wire()[:_SECONDS]
+    for each in found.bill.line_items:
+        starts = each.service_period_start_date or ""
+        if each.line_item_type in IN_ADVANCE and starts[:_SECONDS] >= second:
+            return found.evidence, paid_ahead(decode(_Whole, body).bill.line_items, end)
+    return found.evidence, ()
 
 
 # ------------------------------------------------------------------------------------------------------ looking back
