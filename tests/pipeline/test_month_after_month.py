@@ -18,6 +18,7 @@ from billing_desk import NOVEMBER, Desk, calls_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_desk import top_up
+from test_foundry import Noted, start_thread
 
 from billing_world import World, at, bands, id_of
 from credit_world import balance, commitment
@@ -29,6 +30,7 @@ from tallystick.core.credit_types import Balance
 from tallystick.core.mould import Mould
 from tallystick.core.organization import LateUsage
 from tallystick.core.terms import Terms
+from tallystick.foundry import Foundry
 from tallystick.pipeline import bill_run, casting
 from tallystick.pipeline.bill import remove_bill
 from tallystick.pipeline.many_periods import ManyBillable
@@ -44,11 +46,12 @@ EACH_BY_ITSELF = 1_000_000  # bills, fewer than which are not worth a mould
 
 @contextmanager
 def done(way: str) -> Iterator[None]:
-    """Have bills made `quickly`, in groups of however few; or `slowly`, each by itself."""
+    """Have bills made `quickly`, in groups of however few, or so and `ahead`, by a foundry; or `slowly`, each by
+    itself."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(casting, "FEWEST", 1 if way == "quickly" else EACH_BY_ITSELF)
+        patch.setattr(casting, "FEWEST", EACH_BY_ITSELF if way == "slowly" else 1)
         patch.setattr(casting, "_proves", lambda *_: True)  # no second chance
-        patch.setattr(bill_run, "ManyBillable", ManyBillable if way == "quickly" else Billable)
+        patch.setattr(bill_run, "ManyBillable", Billable if way == "slowly" else ManyBillable)
         yield
 
 
@@ -97,8 +100,8 @@ def drawn_world(chance: Random) -> World:
 class Life:
     """What happens to an organisation in four months; the same for the same number."""
 
-    def __init__(self, directory: Path, number: int) -> None:
-        self.chance = Random(number)
+    def __init__(self, directory: Path, number: int, way: str) -> None:
+        self.chance, self.ahead = Random(number), way == "ahead"
         self.desk = Desk(directory, drawn_world(self.chance))
         self.seen: list[Stored] = []
 
@@ -141,7 +144,13 @@ class Life:
             asked["last_date_in_billing_period"] = end
         if chance.random() < 0.2:
             asked["account_ids"] = [id_of("account", code) for code in chance.sample(CODES, 5)]
-        self.desk.run(now, **asked)
+        if self.ahead:
+            with Foundry(
+                self.desk.url, self.desk.world.organization_id, self.desk.usage, start=start_thread
+            ) as foundry:
+                self.desk.run(now, foundry=Noted(foundry, lambda _: None), **asked)
+        else:
+            self.desk.run(now, **asked)
         self.seen.append(stored(self.desk))
 
     def happens_to(self, bill_id: str, end: date) -> None:
@@ -190,15 +199,16 @@ class Life:
 @settings(**drawing(6, shrink=False))
 def test_bills_of_every_month_are_what_they_are_one_by_one(number: int) -> None:
     lives = []
-    for way in ("quickly", "slowly"):
+    for way in ("quickly", "ahead", "slowly"):
         with tempfile.TemporaryDirectory() as directory, done(way):
-            life = Life(Path(directory), number)
+            life = Life(Path(directory), number, way)
             try:
                 lives.append(life.live())
             finally:
                 life.desk.close()
-    for quick, slow in zip(*lives, strict=True):
+    for quick, ahead, slow in zip(*lives, strict=True):
         assert quick == slow
+        assert ahead == slow
 
 
 @pytest.fixture
