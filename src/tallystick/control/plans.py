@@ -24,12 +24,6 @@ def products_of(read: OrganizationRecords, plans: Collection[Entity[Plan]]) -> d
     return {plan.id: templates[plan.value.plan_template_id].value.product_id for plan in plans}
 
 
-def plans_of(read: OrganizationRecords, product_id: str) -> list[str]:
-    """The ids of all plans that sell a product."""
-    templates = [each.id for each in read.every(PlanTemplate, Where(equal={"product_id": (product_id,)}))]
-    return [each.id for each in read.every(Plan, Where(equal={"plan_template_id": templates}))]
-
-
 def plans_in_groups(read: OrganizationRecords, plan_group_ids: Collection[str]) -> dict[str, list[str]]:
     """Plan group ids to the ids of their plans, in the order in which they were put there."""
     found: dict[str, list[str]] = {each: [] for each in plan_group_ids}

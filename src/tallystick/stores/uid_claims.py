@@ -13,7 +13,6 @@ import numpy as np
 
 from tallystick.ports.packed import data_of
 
-CONTENT_BYTES = 16
 CLAIM_BYTES = 40
 COLUMNS = ("hashes", "rests", "contents", "positions")
 CONTENT = np.dtype((np.uint64, 2))
