@@ -179,7 +179,7 @@ def verdicts(north: World, *members: Any, organization: str = NORTH) -> list[str
 def start(apart: Apart) -> None:
     """Ask until it is there."""
     deadline = time.monotonic() + 60
-    while asyncio.run(apart.sort_out(NORTH, [body(b"{}")], KNOWN, NOW)) is None:
+    while asyncio.run(apart.sort_out(NORTH, body(b"{}"), KNOWN, NOW)) is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

@@ -29,7 +29,7 @@ from tallystick.pipeline.ingest.claim import MANY
 from tallystick.pipeline.ingest.sheets import Head, lay_out, take_up
 from tallystick.pipeline.ingest.sorting import Batch, Sorter
 from tallystick.pipeline.ingest.splitting import split
-from tallystick.pipeline.ingest.verdicts import replies_json, told_one_by_one
+from tallystick.pipeline.ingest.verdicts import reply_json, told_one_by_one
 from tallystick.pipeline.mediate import project
 from tallystick.ports.packed import Fixed, Packed, data_of
 from tallystick.stores.memory import MemoryUsage
@@ -96,7 +96,7 @@ class TestSheets:
         assert [list(each) for each in there.candidates[:3]] == [list(each) for each in here.candidates[:3]]
         assert list(map(table, there.candidates.readings)) == list(map(table, here.candidates.readings))
         outcomes = data.draw(st.lists(OUTCOMES, min_size=len(here.places), max_size=len(here.places)))
-        assert replies_json(there, outcomes, {}) == replies_json(here, outcomes, {})
+        assert reply_json(there, outcomes, {}) == reply_json(here, outcomes, {})
 
     @pytest.mark.parametrize("uid", ["plain", "a'b", 'a"b', "a\\b", "ümlaut", "\u2028", "~", " ", "\x7f"])
     def test_verdicts_of_uids_that_json_spells_otherwise(self, uid: str) -> None:
@@ -254,44 +254,6 @@ class TestAProcessOfItsOwn:
         assert [each["verdict"] for reply in found for each in reply] == ["accepted"] * (36 * SLOTS)
         assert len(set(north.journaled())) == 36 * SLOTS
 
-    def test_requests_that_wait_are_sorted_out_together_and_answered_each(
-        self, north: World, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        together: list[int] = []
-        original = Apart.sort_out
-
-        async def noted(self: Apart, organization_id: str, bodies: Sequence[bytes], *given: Any) -> Batch | None:
-            together.append(len(bodies))
-            return await original(self, organization_id, bodies, *given)
-
-        monkeypatch.setattr(Apart, "sort_out", noted)
-        assert verdicts(north, *many(1, start=9_000)) == ["accepted"]  # from here on the account is known
-
-        async def senders() -> list[list[dict[str, Any]]]:
-            # Each begins with the last two of the one before it, one of them with another content in every third.
-            requests = (
-                north.post(
-                    *many(12, start=10 * number), *many(number % 3 == 2, start=10 * number, measure={"tokens": 7})
-                )
-                for number in range(40)
-            )
-            return await asyncio.gather(*requests)
-
-        found = asyncio.run(senders())
-        told = [each["verdict"] for reply in found for each in reply]
-        assert told.count("accepted") == 402
-        assert told.count("duplicate") == 2 * 39
-        assert told.count("conflict") == 13
-        assert [[each["index"] for each in reply] for reply in found] == [list(range(len(each))) for each in found]
-        wanted = [[f"u{10 * number + each}" for each in range(12)] for number in range(40)]
-        assert [[each["uid"] for each in reply][:12] for reply in found] == wanted
-        assert len(set(north.journaled())) == len(north.journaled()) == 403
-        assert sum(map(len, found)) == 12 * 40 + 13
-        assert max(together) > 1
-        events = [each["m3terEvent"] for each in north.documents("event")]
-        named = [each["uids"] for each in events if each["code"] == "duplicate"]
-        assert sorted(named) == sorted([f"u{10 * number}", f"u{10 * number + 1}"] for number in range(1, 40))
-
 
 class TestWithoutIt:
     """Whatever becomes of the process, requests are answered."""
@@ -373,4 +335,4 @@ class TestWithoutIt:
         process = process_of(fresh)
         fresh.close()
         assert not Path(f"/proc/{process}").exists()
-        assert asyncio.run(fresh.sort_out(NORTH, [body(b"{}")], replace(KNOWN), NOW)) is None
+        assert asyncio.run(fresh.sort_out(NORTH, body(b"{}"), replace(KNOWN), NOW)) is None

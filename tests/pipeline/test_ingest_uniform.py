@@ -17,13 +17,12 @@ from ingest_world import NORTH, NOW
 from effort import drawing
 from tallystick.core.measurement_reading import unpack
 from tallystick.errors import Refusal
-from tallystick.pipeline.ingest import Outcome, sorting
+from tallystick.pipeline.ingest import sorting
 from tallystick.pipeline.ingest.sheets import lay_out, take_up
 from tallystick.pipeline.ingest.sorting import Batch, Sorter
 from tallystick.pipeline.ingest.splitting import MAX_MEASUREMENTS, split
 from tallystick.pipeline.ingest.tail import Reading
 from tallystick.pipeline.ingest.uniform import Uniform, sort_out
-from tallystick.pipeline.ingest.verdicts import replies_json
 
 ACME, BETA = "6f1d2f0e-7a39-4f8b-9a53-000000000001", "6f1d2f0e-7a39-4f8b-9a53-000000000002"
 ALL_KNOWN = replace(KNOWN, accounts={"acme": ACME, "b}, {": BETA, "short": "an-id"})
@@ -286,103 +285,3 @@ def test_some_layouts_are_remembered() -> None:
     for spaces in range(10):
         assert same(sent().replace(b'"uid":', b'"uid":' + b" " * spaces), remembered)
     assert len(remembered._layouts) == 4
-
-
-# ------------------------------------------------------------------------------------------- several requests at once
-
-
-def same_together(*sent_together: bytes, remembered: Uniform | None = None) -> bool:
-    """Whether requests are cut as one; then it comes to what the reference says of each."""
-    batch = sort_out(NORTH, remembered or Uniform(ALL_KNOWN), NOW, *sent_together)
-    if batch is None:
-        return False
-    expected = [reference(each) for each in sent_together]
-    memory = memoryview(bytearray(ROOM))
-    head = lay_out(batch, memory)
-    assert head is not None
-    there = take_up(head, memory)
-    for each in (batch, there):
-        assert [len(places) for places in each.requests] == [one.size for one in expected]
-        assert members_of(each) == [member for one in expected for member in members_of(one)]
-        assert (each.places, each.bad, each.strangers, each.generated) == (range(each.size), [], {}, set())
-    # A verdict says the place in its own request, whatever became of those before it.
-    outcomes = [OUTCOMES[at % len(OUTCOMES)] for at in range(batch.size)]
-    assert replies_json(there, outcomes, {}) == [
-        replies_json(one, outcomes[at.start : at.stop], {})[0] for one, at in zip(expected, batch.requests, strict=True)
-    ]
-    return True
-
-
-OUTCOMES = (*[Outcome.ACCEPTED] * 4, Outcome.DUPLICATE, Outcome.ACCEPTED, Outcome.CONFLICT)
-
-
-def members_of(batch: Batch) -> list[tuple[object, ...]]:
-    """All that a batch says of each member, in order; of which columns are read as such."""
-    candidates = batch.candidates
-    found = list(zip(batch.uids, candidates.keys, candidates.contents, map(unpack, candidates.entries), strict=True))
-    (reading,) = candidates.readings or (None,)
-    if reading is None:
-        return [*found]
-    each = reading.columns
-    columns = (each.uids, each.ts, reading.account_ids, *each.numbers.values(), *each.texts.values())
-    rows = zip(*columns, strict=True)
-    return [(*one, reading.meter_id, *row) for one, row in zip(found, rows, strict=True)]
-
-
-@given(bodies(), st.integers(1, 11), st.integers(1, 11))
-@settings(**drawing(60))
-def test_requests_that_are_cut_as_one_come_to_what_each_comes_to(body: bytes, first: int, second: int) -> None:
-    """One request, its members told apart again into up to three."""
-    members = [bytes(each) for each in split(body)]
-    opening, closing = body[: body.index(b"[") + 1], b"]}"
-    after = body[body.index(members[0]) + len(members[0]) : body.index(members[1])] if len(members) > 1 else b","
-    parts = [part for part in (members[:first], members[first:][:second], members[first:][second:]) if part]
-    apart = [opening + after.join(part) + closing for part in parts]
-    remembered = Uniform(ALL_KNOWN)
-    whole = uniform(body, remembered) is not None
-    if len(parts) > 1 and len(parts[0]) == 1:  # a layout learnt from one member supposes a comma between two
-        same_together(*apart)
-    assert same_together(*apart, remembered=remembered) or not whole
-
-
-def test_requests_as_large_as_they_may_be() -> None:
-    most = sent(number=MAX_MEASUREMENTS)
-    assert same_together(most, sent(), most)
-    assert not same_together(sent(), sent(number=MAX_MEASUREMENTS + 1), sent())
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (b"acme", b"nobody"),  # an account that is not known
-        (b"1.5", b'"1.5"'),
-        (b"1.5", b"1.5e99"),
-        (b"u1", b"\\u0041"),
-        (b'"u1"', b'""'),
-        (b"]}", b"] }"),  # legal, and of another form
-        (b"]}", b"]"),
-        (b"}}]", b"}},]"),
-        (b'{"measurements": [', b'{"measurements": []'),
-        (b'"measurements"', b'"measurement"'),
-        (b', {"uid": "u2"', b', {"uid2": "u2"'),
-    ],
-)
-def test_one_that_is_otherwise_lets_none_go_together(before: bytes, after: bytes) -> None:
-    remembered = Uniform(ALL_KNOWN)
-    other = sent().replace(before, after)
-    assert other != sent()
-    assert same_together(sent(), sent(), remembered=remembered)
-    for requests in ((sent(), other), (other, sent()), (sent(), other, sent())):
-        assert not same_together(*requests, remembered=remembered)
-        assert not same_together(*requests)
-
-
-def test_a_member_that_begins_in_one_request_and_goes_on_in_the_next_is_none() -> None:
-    whole = sent()
-    members = [bytes(each) for each in split(whole)]
-    opening, closing = whole[: whole.index(b"[") + 1], b"]}"
-    for at in range(1, len(members[1])):
-        first = opening + members[0] + b", " + members[1][:at] + closing
-        second = opening + members[1][at:] + b", " + members[2] + closing
-        assert not same_together(first, second)
-        assert not same_together(first, second, remembered=Uniform(ALL_KNOWN))

@@ -24,7 +24,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -59,12 +59,12 @@ class Learn(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Sort out the requests of so many bytes in a slot. What is known of accounts that were asked for comes with it."""
+    """Sort out the request of `size` bytes in a slot. What is known of accounts that were asked for comes with it."""
 
     job: int
     organization_id: str
     slot: int
-    sizes: Sequence[int]
+    size: int
     received: Instant
     accounts: Mapping[str, str]  # code → id
     refused: Mapping[str, Rejection]
@@ -110,35 +110,26 @@ class Apart:
         return len(self._waiting)
 
     async def sort_out(
-        self,
-        organization_id: str,
-        bodies: Sequence[bytes],
-        known: Known,
-        received: Instant,
-        strangers: Collection[str] = (),
+        self, organization_id: str, body: bytes, known: Known, received: Instant, strangers: Collection[str] = ()
     ) -> Batch | None:
-        """What a request is sorted out to, or several together; None when the caller had better do it, or ask for one
-        of them at a time. A batch with strangers wants to be asked for again with these, once `known` knows them."""
+        """What a request is sorted out to; None when the caller had better do it. A batch with strangers wants to be
+        asked for again with these, once `known` knows them."""
         loop = asyncio.get_running_loop()
-        sizes = list(map(len, bodies))
         with self._lock:
             if self._ready is None:
                 self._start()
                 return None
-            if not self._free or sum(sizes) > SLOT_BYTES:
+            if not self._free or len(body) > SLOT_BYTES:
                 return None
             slot, self._jobs = self._free.pop(), self._jobs + 1
             waiting = _Waiting(slot, time.monotonic() + self._answer_seconds, loop, loop.create_future())
             self._waiting[self._jobs] = waiting
             accounts = {code: known.accounts[code] for code in strangers if code in known.accounts}
             refused = {code: known.refused[code] for code in strangers if code in known.refused}
-            at = slot * SLOT_BYTES
-            for body in bodies:
-                self._memory[at : at + len(body)] = body
-                at += len(body)
+            self._memory[slot * SLOT_BYTES :][: len(body)] = body
             try:
                 self._teach(self._ready, organization_id, known)
-                self._ready.send(Ask(self._jobs, organization_id, slot, sizes, received, accounts, refused))
+                self._ready.send(Ask(self._jobs, organization_id, slot, len(body), received, accounts, refused))
             except OSError:  # it is gone; the thread that hears of it answers everybody who waits
                 self._ready = None
         return await waiting.answer

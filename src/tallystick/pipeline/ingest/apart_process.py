@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import uuid
-from itertools import accumulate
 
 import msgspec
 
@@ -40,22 +39,19 @@ class Desk:
         self._uniform[said.organization_id] = Uniform(known)
 
     def sort_out(self, ask: Ask) -> Head | None:
-        """Put the sheet of requests into their slot; None for what the other side has to look at by itself, or should
-        ask for one by one."""
+        """Put the sheet of a request into its slot; None for what the other side has to look at by itself."""
         known = self._known[ask.organization_id]
         if len(known.refused) > MOST_REFUSED:
             known.refused.clear()
         known.accounts.update(ask.accounts)
         known.refused.update(ask.refused)
         slot = self._memory[ask.slot * SLOT_BYTES :][:SLOT_BYTES]
-        ends = list(accumulate(ask.sizes))
-        bodies = [bytes(slot[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+        body = bytes(slot[: ask.size])
         organization_id = ask.organization_id
-        batch = uniform.sort_out(organization_id, self._uniform[organization_id], ask.received, *bodies)
+        batch = uniform.sort_out(organization_id, self._uniform[organization_id], ask.received, body)
         if batch is None:
-            body = bodies[0]
-            if len(bodies) > 1 or MARK in body:
-                return None  # in a body an identity may be named, which is looked up in the records
+            if MARK in body:
+                return None  # an identity may be named, which is looked up in the records
             try:
                 members = split(body)
             except Refusal:

@@ -6,8 +6,7 @@ sort out   each member: read, held against its meter, attributed; a bad one neve
 claim      the uids of the good ones; those that are new are on disk when this returns (`claim.py`)
 record     what did not count, then answer
 
-A large request is split and sorted out in a process of its own where there is one (`apart.py`), by itself or together
-with others of the same kind (`lines.py`).
+A large request needs no company: it is split and sorted out in a process of its own where there is one (`apart.py`).
 """
 
 from __future__ import annotations
@@ -31,11 +30,10 @@ from tallystick.pipeline.ingest.claim import Claimer, Outcome
 from tallystick.pipeline.ingest.failures import Failed, NotCounted, Notes, Scribe, unwritten, write_within
 from tallystick.pipeline.ingest.identities import MARK, Attributor, any_named
 from tallystick.pipeline.ingest.known import Directory, Known
-from tallystick.pipeline.ingest.lines import Lines
 from tallystick.pipeline.ingest.recording import Recorder
 from tallystick.pipeline.ingest.sorting import Batch, Member, Sorter
 from tallystick.pipeline.ingest.splitting import split
-from tallystick.pipeline.ingest.verdicts import Reply, not_counted, rejected, replies_json, set_aside, verdicts
+from tallystick.pipeline.ingest.verdicts import Reply, not_counted, rejected, reply_json, set_aside, verdicts
 from tallystick.ports import Clock, Records, Transaction
 
 AT_WORK = 2  # how many gatherings of an organisation are at work before further requests wait for the next …
@@ -103,7 +101,6 @@ class Intake:
         self._clock = clock
         self._new_id = new_id
         self._apart = apart
-        self._lines = Lines(self._answer_apart, len(apart))
         self._directory = Directory(records, new_id)
         self._attributor = Attributor(records, identity_key, new_id)
         # By event loop, since what waits can be woken by its own only.
@@ -129,7 +126,7 @@ class Intake:
             waiting.under_way -= 1
 
     async def _answer_one(self, organization_id: str, body: bytes) -> bytes:
-        if len(body) >= LARGE and self._apart and (told := await self._lines.answer(organization_id, body)):
+        if len(body) >= LARGE and (told := await self._answer_apart(organization_id, body)):
             return told
         members = split(body)
         if MARK in body and any_named(members):
@@ -297,26 +294,24 @@ class Intake:
                 request.answer.set_result(_REPLY.encode(Reply(measurements=told[start:end])))
             start = end
 
-    async def _answer_apart(
-        self, organization_id: str, bodies: Sequence[bytes], done_with: Callable[[], None]
-    ) -> Sequence[bytes] | None:
-        """The replies to large requests; None when they must be sorted out here, or one by one."""
+    async def _answer_apart(self, organization_id: str, body: bytes) -> bytes | None:
+        """The reply to a large request; None when it must be sorted out here."""
+        if not self._apart:
+            return None
         apart = min(self._apart, key=lambda each: each.at_work)
         received = self._clock.now()
         known = await self._known(organization_id)
         strangers: Collection[str] = ()
         for _ in range(ROUNDS):
-            batch = await apart.sort_out(organization_id, bodies, known, received, strangers)
+            batch = await apart.sort_out(organization_id, body, known, received, strangers)
             if batch is None or not (strangers := batch.strangers):
                 break
             if not all(code in known.accounts or code in known.refused for code in strangers):
                 known = await asyncio.to_thread(self._directory.enrol, organization_id, strangers, received)
-        done_with()
         if batch is None or batch.strangers:
             return None
-        ends = [each.stop for each in batch.requests]
-        outcomes, queue = await self._settled(organization_id, batch, known, received, ends)
-        return replies_json(batch, outcomes, queue)
+        outcomes, queue = await self._settled(organization_id, batch, known, received, [batch.size])
+        return reply_json(batch, outcomes, queue)
 
     async def _known(self, organization_id: str) -> Known:
         """What is known of an organisation, read again where that no longer holds."""

@@ -15,10 +15,9 @@ that differs from the first in anything but its values, a value that is neither 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +47,6 @@ class Cut:
     texts: Mapping[Path, pa.Array]
     numbers: Mapping[Path, pa.Array]  # as they are written; not yet known to be numbers
     members: pa.Array
-    starts: np.ndarray  # where each member begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +65,13 @@ class Layout:
     closing: int  # bytes of a member after its last value
     end: bytes  # of a request, after the last value
 
-    def joined(self, bodies: Sequence[bytes]) -> tuple[bytes, list[int]] | None:
-        """Requests as one that has the members of all, and where in it those of each begin; None where one of them
-        does not begin and end like this. Whether all between is like this is for `cut` to say, and whether it was
-        joined between two members."""
-        if not all(body.startswith(self.start) and body.endswith(self.end) for body in bodies):
-            return None
-        opened, closed = len(self.start) - self.opening, len(self.end) - self.closing
-        between = self.same[-1][self.closing : len(self.same[-1]) - self.opening]
-        parts = [body[opened : len(body) - closed] for body in bodies]
-        starts = accumulate((len(part) + len(between) for part in parts[:-1]), initial=opened)
-        return self.start[:opened] + between.join(parts) + self.end[self.closing :], list(starts)
-
-    def cut(self, body: bytes, most: int = MAX_MEASUREMENTS) -> Cut | None:
-        """The values of a request of so many members at most; None where it is not written like this, member by
-        member."""
+    def cut(self, body: bytes) -> Cut | None:
+        """The values of a request; None where it is not written like this, member by member."""
         if not (body.startswith(self.start) and body.endswith(self.end) and _plain(body)):
             return None
         marks = np.flatnonzero(np.frombuffer(body, np.uint8) == QUOTE)[2:]  # without those of `measurements`
         count, rest = divmod(len(marks), self.marks)
-        if rest or not 1 <= count <= most:
+        if rest or not 1 <= count <= MAX_MEASUREMENTS:
             return None
         bounds = self._bounds(body, marks, count)
         if not (bounds[1:] >= bounds[:-1]).all():
@@ -101,7 +86,6 @@ class Layout:
             texts={path: columns[path] for path in self.texts},
             numbers={path: column for path, column in columns.items() if path not in self.texts},
             members=self._members(text, bounds, count),
-            starts=bounds[:-1].reshape(count, -1)[:, 0] - self.opening,
         )
 
     def _bounds(self, body: bytes, marks: np.ndarray, count: int) -> np.ndarray:

@@ -48,7 +48,6 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     bad: list[Failed]
     generated: list[int]
     strangers: list[str]
-    ends: list[int] = []
 
 
 class Uids(Laid[str]):
@@ -103,7 +102,6 @@ def lay_out(batch: Batch, memory: memoryview) -> Head | None:
         bad=batch.bad,
         generated=sorted(batch.generated),
         strangers=[],
-        ends=list(batch.ends),
     )
 
 
@@ -125,7 +123,6 @@ def take_up(head: Head, memory: memoryview) -> Batch:
         uids=Uids(uid_column),
         bad=head.bad,
         generated=set(head.generated),
-        ends=head.ends,
         told=Told(told, np.frombuffer(told_ends, np.int64)),
     )
 

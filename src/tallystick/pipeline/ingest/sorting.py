@@ -43,9 +43,9 @@ class Told(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """A request sorted out, or several (`ends`). `places` and `uids` say which members the candidates are; `strangers`
-    are account codes, in the order met, that must be looked up before the request can be sorted out; then the rest
-    means nothing. `told` is there when the request was sorted out apart."""
+    """A request sorted out. `places` and `uids` say which members the candidates are; `strangers` are account codes, in
+    the order met, that must be looked up before the request can be sorted out; then the rest means nothing. `told` is
+    there when the request was sorted out apart."""
 
     candidates: Candidates
     places: Sequence[int]
@@ -54,18 +54,11 @@ class Batch:
     strangers: dict[str, None] = field(default_factory=dict)
     generated: set[int] = field(default_factory=set)  # places of members that were given a uid
     told: Told | None = None
-    ends: Sequence[int] = ()  # of requests that were sorted out together: where the members of each end
 
     @property
     def size(self) -> int:
         """How many members the request has."""
         return len(self.places) + len(self.bad)
-
-    @property
-    def requests(self) -> list[range]:
-        """The places of the members of each request."""
-        ends = self.ends or [self.size]
-        return [range(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
 
 class _Stranger(NamedTuple):

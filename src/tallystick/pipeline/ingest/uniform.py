@@ -11,10 +11,9 @@ two together).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +28,7 @@ from tallystick.pipeline.ingest.layouts import Cut, Layout, learn
 from tallystick.pipeline.ingest.roster import ACCOUNT_ID, Roster
 from tallystick.pipeline.ingest.sheets import Uids
 from tallystick.pipeline.ingest.sorting import Batch
-from tallystick.pipeline.ingest.splitting import MAX_BYTES, MAX_MEASUREMENTS
+from tallystick.pipeline.ingest.splitting import MAX_BYTES
 from tallystick.pipeline.ingest.tail import WIDTH, Candidates, Reading
 from tallystick.ports.packed import Fixed, Packed, head_of_text, opening
 
@@ -41,14 +40,6 @@ LONGEST = 65_000  # bytes of a member whose entry has such a head
 ACCOUNT, TS, UID = ("account",), ("ts",), ("uid",)
 
 
-class _Sheared(NamedTuple):
-    """Requests that were cut: how they are written, the columns of all, and where the members of each end."""
-
-    layout: Layout
-    cut: Cut
-    ends: list[int]
-
-
 class Uniform:
     """What is remembered of an organisation: the layouts that its requests had of late, and its accounts."""
 
@@ -57,43 +48,24 @@ class Uniform:
         self.roster = Roster(known.accounts)
         self._layouts: list[Layout] = []
 
-    def cut(self, bodies: Sequence[bytes]) -> _Sheared | None:
-        """The columns of requests; None where not all members of all of them are written alike."""
+    def cut(self, body: bytes) -> tuple[Layout, Cut] | None:
+        """The columns of a request, and its layout; None where its members are not all written alike."""
         for layout in self._layouts:
-            if (found := _sheared(layout, bodies)) is not None:
-                return found
-        learnt = learn(bodies[0])
-        if learnt is None or learnt in self._layouts or (found := _sheared(learnt, bodies)) is None:
+            if (found := layout.cut(body)) is not None:
+                return layout, found
+        learnt = learn(body)
+        if learnt is None or learnt in self._layouts or (found := learnt.cut(body)) is None:
             return None
         self._layouts = [learnt, *self._layouts[: LAYOUTS - 1]]
-        return found
+        return learnt, found
 
 
-def _sheared(layout: Layout, bodies: Sequence[bytes]) -> _Sheared | None:
-    """Requests that are all written in one way: cut as one, since a hundred calls cost little more for four thousand
-    members than for one thousand."""
-    if len(bodies) == 1:
-        cut = layout.cut(bodies[0])
-        return None if cut is None else _Sheared(layout, cut, [len(cut.members)])
-    joined = layout.joined(bodies)
-    cut = None if joined is None else layout.cut(joined[0], MAX_MEASUREMENTS * len(bodies))
-    if joined is None or cut is None:
-        return None
-    starts = np.array(joined[1])
-    firsts = np.searchsorted(cut.starts, starts)
-    # Each request must begin where a member does: a part of one that the next goes on with is no member.
-    if not np.array_equal(cut.starts[firsts], starts):
-        return None
-    ends = [*firsts[1:].tolist(), len(cut.members)]
-    return _Sheared(layout, cut, ends) if int(np.diff([0, *ends]).max()) <= MAX_MEASUREMENTS else None
-
-
-def sort_out(organization_id: str, uniform: Uniform, received: Instant, *bodies: bytes) -> Batch | None:
-    """What `Sorter` makes of a request, or of several, one after the other; None where it has to be asked."""
-    found = uniform.cut(bodies) if max(map(len, bodies)) <= MAX_BYTES else None
+def sort_out(organization_id: str, uniform: Uniform, received: Instant, body: bytes) -> Batch | None:
+    """What `Sorter` makes of a request; None where it has to be asked."""
+    found = uniform.cut(body) if len(body) <= MAX_BYTES else None
     if found is None:
         return None
-    layout, cut, ends = found
+    layout, cut = found
     known = uniform.known
     form = known.forms.by_meter.get(layout.meter)
     if form is None or set(cut.texts) != {ACCOUNT, TS, UID, *form.texts} or set(cut.numbers) != set(form.numbers):
@@ -112,7 +84,7 @@ def sort_out(organization_id: str, uniform: Uniform, received: Instant, *bodies:
         entries=entries,
         readings=[] if form.schema.derives else [Reading(form.schema.meter_id, account_ids, columns)],
     )
-    return Batch(candidates, places=range(len(account_ids)), uids=Uids(columns.uids), ends=ends)
+    return Batch(candidates, places=range(len(account_ids)), uids=Uids(columns.uids))
 
 
 def _columns(form: Form, cut: Cut, latest: Instant) -> Columns:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -97,32 +96,21 @@ def verdicts(
     return [by_place[place] for place in range(len(indices))]
 
 
-def replies_json(batch: Batch, outcomes: Sequence[Outcome], queue: Mapping[int, FailedMeasurement]) -> list[bytes]:
-    """The replies to the requests of a batch, as JSON; where it was told what they would be, only the rest is put in
-    between."""
+def reply_json(batch: Batch, outcomes: Sequence[Outcome], queue: Mapping[int, FailedMeasurement]) -> bytes:
+    """The reply to a request, as JSON; where it was told what that would be, only the rest is put in between."""
     told = batch.told
     if told is None or batch.bad:
-        assert len(batch.requests) == 1, "only what is all good is sorted out together"
-        return [_JSON.encode(Reply(measurements=verdicts(batch, outcomes, queue, range(batch.size))))]
-    others = _others(outcomes)
-    return [
-        b'{"result":"accepted","measurements":[%b]}' % b",".join(_told(batch, told, outcomes, others, each))
-        for each in batch.requests
-    ]
-
-
-def _told(batch: Batch, told: Told, outcomes: Sequence[Outcome], others: Sequence[int], places: range) -> list[Buffer]:
-    """The verdicts on the members of one request, all of them candidates; `others` are those not accepted."""
+        return _JSON.encode(Reply(measurements=verdicts(batch, outcomes, queue, range(batch.size))))
     parts: list[Buffer] = []
-    data, after = memoryview(told.data), places.start
-    for at in others[bisect_left(others, places.start) : bisect_left(others, places.stop)]:
+    data, after = memoryview(told.data), 0
+    for at in _others(outcomes):
         if at > after:
             parts.append(data[told.start(after) : told.ends[at - 1]])
-        parts.append(_JSON.encode(_verdict(batch, at, outcomes[at], batch.places[at] - places.start)))
+        parts.append(_JSON.encode(_verdict(batch, at, outcomes[at], batch.places[at])))
         after = at + 1
-    if after < places.stop:
-        parts.append(data[told.start(after) : told.ends[places.stop - 1]])
-    return parts
+    if after < len(outcomes):
+        parts.append(data[told.start(after) :])
+    return b'{"result":"accepted","measurements":[%b]}' % b",".join(parts)
 
 
 def told_if_accepted(batch: Batch, uids: pa.Array) -> Told:
@@ -132,10 +120,7 @@ def told_if_accepted(batch: Batch, uids: pa.Array) -> Told:
     """
     if batch.generated or not len(uids) or not _spelled_alike(uids):
         return told_one_by_one(batch)
-    if isinstance(batch.places, range):
-        openings = pa.concat_arrays([_OPENINGS[: len(each)] for each in batch.requests])
-    else:
-        openings = _OPENINGS.take(pa.array(batch.places))
+    openings = _OPENINGS[: len(uids)] if isinstance(batch.places, range) else _OPENINGS.take(pa.array(batch.places))
     joined = pc.binary_join_element_wise(openings, uids, _CLOSING, "")
     _, bounds, data = joined.buffers()
     ends = np.frombuffer(bounds, np.int32)[1 : len(joined) + 1].astype(np.int64) - 1
@@ -145,8 +130,7 @@ def told_if_accepted(batch: Batch, uids: pa.Array) -> Told:
 def told_one_by_one(batch: Batch) -> Told:
     """The same of uids of any kind."""
     outcomes = [Outcome.ACCEPTED] * len(batch.places)
-    indices = [place - each.start for each in batch.requests for place in each]
-    each = list(map(_JSON.encode, _of_candidates(batch, outcomes, indices)))
+    each = list(map(_JSON.encode, _of_candidates(batch, outcomes, range(batch.size))))
     sizes = np.fromiter(map(len, each), np.int64, len(each))
     return Told(b",".join(each), np.cumsum(sizes + 1) - 1)
 
