@@ -285,6 +285,14 @@ BODIES: dict[str, tuple[bytes, tuple[int, str]]] = {
     "no list": (b'{"measurements":' + GOOD + b"}", (400, "invalid_request")),
     "two lists": (body(GOOD)[:-1] + b"," + body(GOOD)[1:], (400, "invalid_request")),
     "two lists with NaN": (body(GOOD, number("NaN"))[:-1] + b"," + body(GOOD)[1:], (400, "invalid_request")),
+    "two lists, one of them escaped": (
+        body(GOOD)[:-1] + b"," + body(GOOD)[1:].replace(b"measure", rb"m\u0065asure", 1),
+        (400, "invalid_request"),
+    ),
+    "two lists, both escaped": (
+        (body(GOOD)[:-1] + b"," + body(GOOD)[1:]).replace(b'"measurements"', rb'"\u006deasurement\u0073"'),
+        (400, "invalid_request"),
+    ),
     "a list beside none": (b'{"measurements" :[],' + body(GOOD)[1:], (400, "invalid_request")),
     "null": (b'{"measurements":null}', (400, "invalid_request")),
     "none": (body(), (400, "invalid_request")),
