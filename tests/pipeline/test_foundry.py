@@ -13,17 +13,16 @@ from decimal import Decimal
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import mixed_world
 import msgspec
 import pytest
 from billing_desk import ADA, NOVEMBER, Desk, calls_world
+from cast_ahead import cast_ahead
 from ledger_desk import top_up
-from test_jobs_that_fail import ended
 from test_moulds import Opener, documents
 
-from billing_world import CREATED, at, bands, id_of
+from billing_world import at, bands, id_of
 from credit_world import balance
 from tallystick import foundry
 from tallystick.app import build
@@ -31,20 +30,19 @@ from tallystick.core import wire
 from tallystick.core.account import Account
 from tallystick.core.aggregation import Measured, Question
 from tallystick.core.anomaly import EVERY_KIND, AnomalyPolicy
-from tallystick.core.bill_job import BillJob, BillJobRequest, BillRecalculateRequest
+from tallystick.core.bill_job import BillJob, BillRecalculateRequest
 from tallystick.core.cast import Cast
 from tallystick.core.catalog import Pricing
 from tallystick.core.period import Frequency, Instant
 from tallystick.foundry import Foundry, start_process
 from tallystick.pipeline import casting
 from tallystick.pipeline.bill import Run
-from tallystick.pipeline.bill_job import JobChunk, create_job, create_recalculation
-from tallystick.ports import DocumentWhere, Organization, Page, Transaction
+from tallystick.pipeline.bill_job import JobChunk, create_recalculation
+from tallystick.ports import DocumentWhere, Page, Transaction
 from tallystick.ports.founded import config_of
 from tallystick.ports.usage import Measuring
 from tallystick.settings import Settings
 from tallystick.stores.records_sql import open_reading
-from tallystick.worker import Worker
 
 CODES = [f"a{number:02}" for number in range(24)]
 SIX = 6  # bills in a chunk
@@ -363,35 +361,4 @@ def test_records_that_were_opened_to_read_cannot_be_written(open_desk: Opener) -
 
 def test_the_server_has_large_runs_cast_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = build(Settings(data=str(tmp_path), bill_chunk=SIX, foundry_bills=len(CODES)))
-    world = calls_world(*CODES)
-    app.records.add_organization(Organization(id=world.organization_id, name="Test", created=CREATED))
-    records = app.records.organization(world.organization_id)
-    world.store(records)
-    given: list[int] = []
-    take = Foundry.take
-
-    def noted(own: Foundry, chunk: JobChunk, edition: Callable[[], object]) -> Mapping[int, Cast]:
-        found = take(own, chunk, edition)
-        given.append(len(found))
-        return found
-
-    monkeypatch.setattr(Foundry, "take", noted)
-    order = Foundry.order
-
-    def waited(own: Foundry, *given: Any) -> None:
-        order(own, *given)  # starts it
-        own.ready.wait(60)
-        order(own, *given)
-
-    monkeypatch.setattr(Foundry, "order", waited)
-    job = create_job(
-        records, BillJobRequest(**NOVEMBER), id=id_of("job", "1"), actor=ADA, now=at("2023-12-01"), up_to=0
-    )
-    worker = Worker(app)
-    worker.start()
-    try:
-        ended(app, world.organization_id, job.id)
-    finally:
-        worker.stop()
-        app.close()
-    assert given == [0, SIX, SIX, SIX]
+    assert cast_ahead(app, CODES, monkeypatch) == [0, SIX, SIX, SIX]

@@ -6,10 +6,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+from cast_ahead import cast_ahead
 from m3ter import M3ter
 from token_shop import Event, bill_march, expected_total, join, lines, open_shop
 
+from tallystick.app import build
 from tallystick.cli.launch import free_port, launched
+from tallystick.settings import Settings
 from tenant import new_tenant
 
 
@@ -40,3 +44,11 @@ def test_a_server_on_postgresql_bills_and_survives_a_kill(
     assert expected_total(events) == 474
     assert (after.id, after.version, lines(after)) == (before.id, before.version, lines(before))
     assert not (tmp_path / "records.sqlite").exists()
+
+
+def test_large_runs_are_cast_ahead_there_too(
+    tmp_path: Path, postgresql_server: Any, migrated_postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql_server.url(postgresql_server.create(migrated_postgresql))
+    app = build(Settings(data=str(tmp_path), records_url=url, bill_chunk=6, foundry_bills=24))
+    assert cast_ahead(app, [f"a{number:02}" for number in range(24)], monkeypatch) == [0, 6, 6, 6]
