@@ -25,6 +25,7 @@ from tallystick.core.terms import AccountPeriod
 from tallystick.core.wire import decode, encode
 from tallystick.pipeline.suppressed import KIND as EMPTY
 from tallystick.ports import DocumentWhere, Kept, OrganizationRecords
+from tallystick.ports.founded import config_of
 from tallystick.ports.usage import Measuring
 
 BILL = "bill"
@@ -82,8 +83,7 @@ def pasts(
 ) -> dict[str, Past]:
     """By account what the bills of these periods, one for each account and of no grouping, look back at. Accounts that
     have more to look back at than the bill of the period before are left out."""
-    config = records.get(OrganizationConfig, records.organization_id)
-    assert config is not None, f"the organisation {records.organization_id} was never initialised"
+    config = config_of(records)
     by_start: dict[Instant, list[AccountPeriod]] = {}
     for each in periods:
         by_start.setdefault(each.period.start, []).append(each)
