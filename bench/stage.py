@@ -200,11 +200,12 @@ def busy_seconds() -> float:
 
 
 def processor_seconds(pid: int) -> float:
-    """Processor time that a process and its children have used, in user and in kernel mode."""
+    """Processor time that a process and its children have used, those that have ended included, in user and in kernel
+    mode."""
     ticks = 0
     for each in [pid, *descendants(pid)]:
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(map(int, fields[11:15]))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

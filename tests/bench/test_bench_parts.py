@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import nullcontext
@@ -18,6 +21,7 @@ import msgspec
 import pages
 import pytest
 import results
+import stage
 import traffic
 from page_looks import Expected
 
@@ -233,3 +237,10 @@ def test_a_request_carries_its_length_and_its_token() -> None:
         b"POST /path HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer abc\r\n"
         b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
     )
+
+
+def test_processor_time_has_that_of_processes_that_have_ended() -> None:
+    before = stage.processor_seconds(os.getpid())
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    assert stage.processor_seconds(os.getpid()) - before >= 0.4  # in hundredths, rounded down
