@@ -25,11 +25,8 @@ from credit_world import balance, commitment
 from effort import drawing
 from tallystick.core.account import AccountPlan
 from tallystick.core.bill import BillStatus
-from tallystick.core.cast import Cast, Owner
 from tallystick.core.credit_types import Balance
-from tallystick.core.mould import Mould
 from tallystick.core.organization import LateUsage
-from tallystick.core.terms import Terms
 from tallystick.foundry import Foundry
 from tallystick.pipeline import bill_run, casting
 from tallystick.pipeline.bill import remove_bill
@@ -209,20 +206,6 @@ def test_bills_of_every_month_are_what_they_are_one_by_one(number: int) -> None:
     for quick, ahead, slow in zip(*lives, strict=True):
         assert quick == slow
         assert ahead == slow
-
-
-@pytest.fixture
-def cast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The codes of the accounts whose bills were cast."""
-    codes: list[str] = []
-    own = Mould.cast
-
-    def noted(mould: Mould, owner: Owner, rows: Any, terms: Terms | None = None) -> Cast:
-        codes.append(owner.code)
-        return own(mould, owner, rows, terms)
-
-    monkeypatch.setattr(Mould, "cast", noted)
-    return codes
 
 
 @pytest.mark.parametrize("state", ["PENDING", "APPROVED", "LOCKED"])

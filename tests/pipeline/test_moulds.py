@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from random import Random
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,13 +15,12 @@ from ledger_desk import entries, top_up
 from billing_world import World, at, bands, id_of
 from credit_world import balance, commitment
 from tallystick.core.aggregation import Method, UnitRounding
-from tallystick.core.cast import Cast, Owner
+from tallystick.core.cast import Cast
 from tallystick.core.credit_types import CreditLine
 from tallystick.core.drawing import Draw
 from tallystick.core.ledger import LedgerEntry, Opening
 from tallystick.core.mould import Blank, Mould
 from tallystick.core.organization import BillConfig, CurrencyConversion
-from tallystick.core.terms import Terms
 from tallystick.pipeline import casting
 from tallystick.ports import DocumentWhere, Page
 
@@ -85,20 +83,6 @@ def varied_world(random: Random) -> World:
 def documents(desk: Desk) -> list[tuple[str, dict[str, str], bytes]]:
     rows = desk.records.documents("bill", DocumentWhere(), Page(size=1_000)).rows
     return [(each.id, dict(each.keys), each.body) for each in rows]
-
-
-@pytest.fixture
-def cast(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The codes of the accounts whose bills were cast."""
-    codes: list[str] = []
-    own = Mould.cast
-
-    def noted(mould: Mould, owner: Owner, rows: Any, terms: Terms | None = None) -> Cast:
-        codes.append(owner.code)
-        return own(mould, owner, rows, terms)
-
-    monkeypatch.setattr(Mould, "cast", noted)
-    return codes
 
 
 @pytest.mark.parametrize("seed", range(8))
