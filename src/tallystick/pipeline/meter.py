@@ -76,9 +76,9 @@ def _rows(
 def _by_account(rows: Iterable[Measured]) -> dict[str, tuple[Measured, ...]]:
     """Rows by account: of most questions an account has one."""
     rows = list(rows)
-    single = {row.account_id: (row,) for row in rows}
+    single: dict[str, tuple[Measured, ...]] = {row.account_id: (row,) for row in rows}
     if len(single) == len(rows):
-        return dict(single)
+        return single
     several: dict[str, list[Measured]] = {}
     for row in rows:
         several.setdefault(row.account_id, []).append(row)
